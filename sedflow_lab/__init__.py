@@ -1,0 +1,52 @@
+"""sedflow_lab: a laboratory for amortized SED modelling of galaxies.
+
+Everything public is reachable from here, and loads what it needs when first touched: importing
+the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AmortizedPosterior": ".anpe",
+    "InputError": ".errors",
+    "LogPosterior": ".exact",
+    "NAMES": ".parameters",
+    "PARAMETERS": ".parameters",
+    "Photometry": ".photometry",
+    "PosteriorResult": ".posterior",
+    "SEDModel": ".sps",
+    "get_bands": ".sps",
+    "get_prior": ".parameters",
+    "load_posterior": ".anpe",
+    "read_photometry": ".photometry",
+    "run_mcmc": ".mcmc",
+    "showcase": ".nsa",
+}
+
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:
+    from .anpe import AmortizedPosterior, load_posterior
+    from .errors import InputError
+    from .exact import LogPosterior
+    from .mcmc import run_mcmc
+    from .nsa import showcase
+    from .parameters import NAMES, PARAMETERS, get_prior
+    from .photometry import Photometry, read_photometry
+    from .posterior import PosteriorResult
+    from .sps import SEDModel, get_bands
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""NumPy in, NumPy out; torch in, torch out: the conversion that every numerical entry point shares."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+
+__all__ = ["ArrayLike", "is_torch", "like_input", "to_tensor"]
+
+ArrayLike: TypeAlias = "np.ndarray | torch.Tensor"
+"""What public numerical functions take and return: they answer in the kind they were asked in."""
+
+T = TypeVar("T")
+
+
+def is_torch(*arrays: Any) -> bool:
+    """Whether any of the arguments is a tensor, so that the answer should be one too."""
+    return any(isinstance(array, torch.Tensor) for array in arrays)
+
+
+def to_tensor(
+    array: Any, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """View or copy an array as a tensor; NumPy and Python numbers become float64 by default."""
+    if not isinstance(array, torch.Tensor):
+        array = torch.as_tensor(np.asarray(array, dtype=np.float64))
+    return array.to(dtype=dtype, device=device)
+
+
+def like_input(result: torch.Tensor, *inputs: Any) -> Any:
+    """Return `result` as a tensor if any input was one, else as a float64 NumPy array."""
+    if is_torch(*inputs):
+        return result
+    return result.detach().cpu().numpy().astype(np.float64, copy=False)
