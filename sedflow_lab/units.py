@@ -1,0 +1,230 @@
+"""From the units that astronomers use to AB nanomaggies, keeping what was given for messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.units import UnitBase
+
+__all__ = [
+    "AB_ZERO_POINT",
+    "NANOMAGGY_JY",
+    "Measured",
+    "flux_from",
+    "numbers",
+    "sigma_from",
+    "sigma_from_ivar",
+    "split_unit",
+]
+
+AB_ZERO_POINT = 22.5
+"""AB magnitude of one nanomaggy."""
+
+NANOMAGGY_JY = 3.631e-6
+"""One AB nanomaggy in Jy (a zero point of 3631 Jy)."""
+
+MAG_TO_FLUX = 0.4 * np.log(10.0)
+"""Relative flux error per magnitude error."""
+
+# Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here.
+_FAINTEST, _BRIGHTEST = 50.0, -30.0
+
+_RULES = {
+    "flux": "finite",
+    "magnitude": f"between {_BRIGHTEST:g} and {_FAINTEST:g}",
+    "uncertainty": "finite and above 0",
+    "inverse variance": "finite and above 0",
+}
+
+_ALLOWED = "nanomaggies, Jy, mJy, erg/s/cm2/Hz or AB magnitudes (astropy.units.ABmag)"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers in nanomaggies beside the numbers as they were given.
+
+    Attributes
+    ----------
+    values : ndarray
+        Fluxes or uncertainties [nanomaggies], NaN where the input cannot be converted.
+    given : ndarray
+        The input, in its own unit; same shape.
+    what, unit : tuple of str
+        What the input is and its unit, for messages: one entry, or one a band (last axis).
+    """
+
+    values: np.ndarray
+    given: np.ndarray
+    what: tuple[str, ...]
+    unit: tuple[str, ...]
+
+    def describe(self, row: int, band: int, label: str) -> str:
+        """Say what a bad entry is and what it must be."""
+        what = self.what[band] if len(self.what) > 1 else self.what[0]
+        unit = self.unit[band] if len(self.unit) > 1 else self.unit[0]
+        return (
+            f"the {what} in band {label} is {self.given[row, band]:.6g} {unit} "
+            f"but must be {_RULES[what]}"
+        )
+
+    @classmethod
+    def stack(cls, columns: list[Measured]) -> Measured:
+        """Put one-dimensional columns, one a band, side by side."""
+        return cls(
+            np.stack([column.values for column in columns], axis=-1),
+            np.stack([column.given for column in columns], axis=-1),
+            tuple(column.what[0] for column in columns),
+            tuple(column.unit[0] for column in columns),
+        )
+
+
+def numbers(values: Any, name: str) -> np.ndarray:
+    """Read numbers as float64; masked entries and text among numbers become NaN.
+
+    Raises
+    ------
+    InputError
+        If nothing in `values` is a number.
+    """
+    mask = getattr(values, "mask", None)
+    try:
+        data = np.asarray(getattr(values, "unmasked", values))
+    except ValueError as error:
+        raise InputError(
+            f"The {name} has rows of different lengths: give a rectangular array of numbers."
+        ) from error
+    if data.dtype.kind in "OSU":
+        read = [_number(value) for value in data.ravel()]
+        if read and all(number is None for number in read):
+            raise InputError(f"The {name} holds {str(data.flat[0])!r}: give numbers.")
+        out = np.array([np.nan if x is None else x for x in read]).reshape(data.shape)
+    elif data.dtype.kind in "fiub":
+        out = data.astype(np.float64)
+    else:
+        raise InputError(f"The {name} is of type {data.dtype}: give real numbers.")
+    if mask is not None and np.any(mask):
+        out[np.broadcast_to(mask, out.shape)] = np.nan
+    return out
+
+
+def _number(value: Any) -> float | None:
+    """Read one number; blanks are NaN, and None is text that means no number."""
+    if value is None or value is np.ma.masked or str(value).strip() == "":
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def split_unit(values: Any, name: str) -> tuple[np.ndarray, Any]:
+    """Split an array, Quantity, Magnitude or table column into float64 numbers and its unit."""
+    unit = getattr(values, "unit", None)
+    if unit is not None and hasattr(values, "value"):
+        values = values.value  # a Magnitude does not give its numbers to numpy.asarray
+    return numbers(values, name), unit
+
+
+def flux_from(values: np.ndarray, unit: Any, name: str, kind: str = "flux") -> Measured:
+    """Convert fluxes or AB magnitudes to nanomaggies.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers in `unit`.
+    unit : unit, str or None
+        None means nanomaggies, or AB magnitudes where `kind` is ``'mag'``.
+    name : str
+        What to call the input in messages.
+    kind : {'flux', 'mag'}
+        What the input is known to be; a bare ``mag`` unit is AB only for ``'mag'``.
+    """
+    import astropy.units as u
+
+    parsed = _parse(unit, name)
+    if parsed is None and kind == "flux":
+        return Measured(values, values, ("flux",), ("nanomaggies",))
+    if parsed is None or (parsed == u.mag and kind == "mag") or parsed == u.ABmag:
+        zero_point = 10 ** (0.4 * AB_ZERO_POINT)
+    elif isinstance(parsed, u.MagUnit):
+        zero_point = _nanomaggies_per(parsed.physical_unit, name)
+    else:
+        return Measured(values * _nanomaggies_per(parsed, name), values, ("flux",), (str(unit),))
+    real = (values > _BRIGHTEST) & (values < _FAINTEST)
+    flux = np.full(values.shape, np.nan)
+    flux[real] = zero_point * 10 ** (-0.4 * values[real])
+    return Measured(flux, values, ("magnitude",), ("mag",))
+
+
+def sigma_from(values: np.ndarray, unit: Any, flux: Measured, name: str) -> Measured:
+    """Convert uncertainties to nanomaggies; without a unit they have that of the flux.
+
+    Magnitude errors become 0.4 ln(10) abs(f) sigma_m.
+    """
+    import astropy.units as u
+
+    parsed = _parse(unit, name)
+    if parsed is None:
+        is_mag, scale, shown = flux.what[0] == "magnitude", 1.0, flux.unit[0]
+        if not is_mag and shown != "nanomaggies":
+            scale = _nanomaggies_per(_parse(shown, name), name)
+    else:
+        is_mag = parsed == u.mag or isinstance(parsed, u.MagUnit)
+        scale = 1.0 if is_mag else _nanomaggies_per(parsed, name)
+        shown = "mag" if is_mag else str(unit)
+    if is_mag:
+        sigma = MAG_TO_FLUX * np.abs(flux.values) * values
+    else:
+        sigma = values * scale
+    return Measured(sigma, values, ("uncertainty",), (shown,))
+
+
+def sigma_from_ivar(values: np.ndarray, unit: Any = None, name: str = "ivar") -> Measured:
+    """Convert inverse variances to uncertainties [nanomaggies]: 0 gives infinity, below 0 NaN."""
+    scale = 1.0
+    text = "" if unit is None else str(unit)
+    if not any(key in text.lower() for key in ("nmgy", "nanomagg")):
+        parsed = _parse(unit, name)
+        if parsed is not None:
+            scale = _nanomaggies_per(parsed**-0.5, name)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sigma = scale / np.sqrt(values)
+    return Measured(sigma, values, ("inverse variance",), (text or "nanomaggies^-2",))
+
+
+def _parse(unit: Any, name: str) -> UnitBase | None:
+    """Understand a unit, in astropy's spelling or as catalogues spell nanomaggies and AB."""
+    if unit is None or str(unit).strip() == "":
+        return None
+    import astropy.units as u
+
+    text = str(unit).strip().lower().replace(" ", "")
+    if text in ("nanomaggies", "nanomaggy", "nanomaggys", "nmgy", "nanomaggie"):
+        return u.nmgy
+    if text in ("abmag", "magab", "mag(ab)", "mag_ab", "ab"):
+        return u.ABmag
+    try:
+        return u.Unit(str(unit) if isinstance(unit, u.UnrecognizedUnit) else unit)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"The unit {str(unit)!r} of the {name} is not known: give {_ALLOWED}."
+        ) from error
+
+
+def _nanomaggies_per(unit: UnitBase, name: str) -> float:
+    import astropy.units as u
+
+    if unit.is_equivalent(u.nmgy):
+        return float(unit.to(u.nmgy))
+    if unit.is_equivalent(u.Jy):
+        return float(unit.to(u.Jy)) / NANOMAGGY_JY
+    raise InputError(
+        f"The {name} has the unit {str(unit)!r}, which cannot be turned into AB nanomaggies: "
+        f"give {_ALLOWED}."
+    )
