@@ -121,7 +121,7 @@ class SEDModel(torch.nn.Module):
         InputError
             If shapes do not match or a redshift is not in (0, redshift_max].
         """
-        flat, z, shape = self._inputs(theta, redshift)
+        flat, z, shape = self.check_inputs(theta, redshift)
         parts = [
             self._photometry(t, r) for t, r in zip(flat.split(_CHUNK), z.split(_CHUNK), strict=True)
         ]
@@ -141,7 +141,7 @@ class SEDModel(torch.nn.Module):
         array, shape (..., L)
             Luminosity densities [L_sun / Angstrom] at `wavelength`.
         """
-        flat, z, shape = self._inputs(theta, redshift)
+        flat, z, shape = self.check_inputs(theta, redshift)
         parts = [
             self._spectrum(t, r)
             for t, r in zip(flat.split(_SPECTRUM_CHUNK), z.split(_SPECTRUM_CHUNK), strict=True)
@@ -163,7 +163,7 @@ class SEDModel(torch.nn.Module):
         flux : array, shape (..., L)
             Flux densities per frequency [nanomaggies].
         """
-        flat, z, shape = self._inputs(theta, redshift)
+        flat, z, shape = self.check_inputs(theta, redshift)
         rest = torch.as_tensor(self.wavelength, dtype=self.dtype, device=flat.device)
         observed = rest * (1 + z[:, None])
         luminosity = self.spectrum(flat, z)
@@ -188,7 +188,7 @@ class SEDModel(torch.nn.Module):
         -------
         Histories
         """
-        flat, z, shape = self._inputs(theta, redshift)
+        flat, z, shape = self.check_inputs(theta, redshift)
         age = self.cosmology.age(z)
         share = self._burst_share(flat, age)
         mass = (1 - share)[:, None] * self._bin_fractions(flat, age)
@@ -203,7 +203,7 @@ class SEDModel(torch.nn.Module):
             like_input(metallicity.reshape(*shape, -1), theta),
         )
 
-    def _inputs(
+    def check_inputs(
         self, theta: Any, redshift: Any
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
         """Flat parameters (N, 12) and redshifts (N,), checked, and the shape they came in."""
@@ -256,15 +256,16 @@ class SEDModel(torch.nn.Module):
         self.register_buffer("_fixed_rows", torch.as_tensor(fixed_rows), persistent=False)
         log_ages = torch.as_tensor(np.log(ages), dtype=self.dtype)
         self.register_buffer("_log_ages", log_ages, persistent=False)
+        grid_log_ages = torch.as_tensor(np.log(grid.age_gyr), dtype=self.dtype)
+        self.register_buffer("_grid_log_ages", grid_log_ages, persistent=False)
+        surviving = torch.as_tensor(grid.surviving_mass, dtype=self.dtype)
+        self.register_buffer("_surviving_mass", surviving, persistent=False)
         log_metallicity = torch.as_tensor(np.log(grid.metallicity), dtype=self.dtype)
         self.register_buffer("_log_metallicity", log_metallicity, persistent=False)
-        centre = torch.tensor([0.5 * TIME_EDGES[N_YOUNG_BINS]], dtype=self.dtype)
-        zh = torch.cat(
-            [
-                self.star_formation.basis_metallicity(centre),
-                self.star_formation.middle_zh[N_YOUNG_BINS:-1],
-            ]
-        )
+        fixed_age = np.concatenate([[0.5 * TIME_EDGES[N_YOUNG_BINS]], fixed])
+        fixed_age = torch.as_tensor(fixed_age, dtype=self.dtype)
+        self.register_buffer("_fixed_age", fixed_age, persistent=False)
+        zh = self.star_formation.basis_metallicity(fixed_age)
         self.register_buffer("_fixed_zh", zh, persistent=False)
 
     def _rows(self, ssp: np.ndarray, young: np.ndarray) -> np.ndarray:
@@ -297,25 +298,37 @@ class SEDModel(torch.nn.Module):
         """Mass fractions (N, 42) of the smooth star-formation history."""
         return torch.diff(self.star_formation.cumulative(theta[:, 1:5], age), dim=-1)
 
-    def _populations(
+    def populations(
         self, theta: torch.Tensor, redshift: torch.Tensor
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Rows of the tables and mass fractions, for old and for young stars.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The stellar populations of which a galaxy is made.
+
+        They are the mean young population (the ten youngest bins together), one population in
+        the middle of each later bin, the oldest bin as far as the universe is old, and the
+        burst. Bins before the Big Bang have no mass.
+
+        Parameters
+        ----------
+        theta : tensor, shape (N, 12)
+        redshift : tensor, shape (N,)
 
         Returns
         -------
-        (old_rows, old_weights), (young_rows, young_weights) : tensors, shape (N, P)
+        mass : tensor, shape (N, P)
+            Fractions of the mass formed; they sum to one.
+        age : tensor, shape (N, P)
+            Ages [Gyr].
+        metallicity : tensor, shape (N, P)
+            PROVABGS labels (solar is 0.019).
         """
         history = self.star_formation
-        age = self.cosmology.age(redshift)
-        share = self._burst_share(theta, age)
-        fraction = (1 - share)[:, None] * self._bin_fractions(theta, age)
-        whole = history.edges[1:] <= age[:, None]
-        last = torch.bucketize(age, history.edges) - 1
+        universe = self.cosmology.age(redshift)
+        share = self._burst_share(theta, universe)
+        fraction = (1 - share)[:, None] * self._bin_fractions(theta, universe)
+        whole = history.edges[1:] <= universe[:, None]
+        last = torch.bucketize(universe, history.edges) - 1
         partial = fraction.gather(1, last[:, None])
         fraction = fraction * whole
-        # The mean young spectrum, the fixed bins, then two populations of any age: the oldest
-        # bin, cut off at the age of the universe, and the burst.
         mass = torch.cat(
             [
                 fraction[:, :N_YOUNG_BINS].sum(1, keepdim=True),
@@ -325,12 +338,48 @@ class SEDModel(torch.nn.Module):
             ],
             dim=1,
         )
-        free_age = torch.stack([0.5 * (history.edges[last] + age), theta[:, 6]], dim=1)
+        free_age = torch.stack([0.5 * (history.edges[last] + universe), theta[:, 6]], dim=1)
         free_zh = history.basis_metallicity(free_age)
         n = theta.shape[0]
         zh = torch.cat([self._fixed_zh.expand(n, -1, -1), free_zh], dim=1)
-        log_z = torch.log(history.metallicity(theta[:, 7:9], zh))
-        met_row, met_fraction = _bracket(self._log_metallicity, log_z)
+        age = torch.cat([self._fixed_age.expand(n, -1), free_age], dim=1)
+        return mass, age, history.metallicity(theta[:, 7:9], zh)
+
+    def surviving_fraction(self, age: torch.Tensor, metallicity: torch.Tensor) -> torch.Tensor:
+        """Fraction of a population's mass that still is in stars and remnants.
+
+        Linear in log age and log metallicity on the SSP grid, whose ends hold.
+
+        Parameters
+        ----------
+        age : tensor, shape (...)
+            Ages [Gyr].
+        metallicity : tensor, shape (...)
+            PROVABGS labels.
+
+        Returns
+        -------
+        tensor, shape (...)
+        """
+        i, f = _bracket(self._grid_log_ages, torch.log(age))
+        j, g = _bracket(self._log_metallicity, torch.log(metallicity))
+        table = self._surviving_mass
+        younger = torch.lerp(table[i, j], table[i, j + 1], g)
+        older = torch.lerp(table[i + 1, j], table[i + 1, j + 1], g)
+        return torch.lerp(younger, older, f)
+
+    def _populations(
+        self, theta: torch.Tensor, redshift: torch.Tensor
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """Rows of the tables and mass fractions, for old and for young stars.
+
+        Returns
+        -------
+        (old_rows, old_weights), (young_rows, young_weights) : tensors, shape (N, P)
+        """
+        mass, age, metallicity = self.populations(theta, redshift)
+        free_age = age[:, -2:]
+        met_row, met_fraction = _bracket(self._log_metallicity, torch.log(metallicity))
         age_row, age_fraction = _bracket(self._log_ages, torch.log(free_age))
 
         n_fixed = 1 + len(self._fixed_rows)
