@@ -6,7 +6,7 @@ Blanton et al. 2011, AJ, 142, 31; http://www.nsatlas.org.
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -43,12 +43,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Version:
-    """One release of the Atlas: where it is and which columns hold the photometry."""
+    """One release of the Atlas: where it is, and its columns of flux and inverse variance."""
 
     name: str
     url: str
-    flux: str
-    ivar: str
+    columns: tuple[str, ...]
 
 
 VERSIONS = {
@@ -57,14 +56,12 @@ VERSIONS = {
         Version(
             "v0_1_2",
             "http://sdss.physics.nyu.edu/mblanton/v0/nsa_v0_1_2.fits",
-            "NMGY",
-            "NMGY_IVAR",
+            ("NMGY", "NMGY_IVAR"),
         ),
         Version(
             "v1_0_1",
             "https://data.sdss.org/sas/dr14/sdss/atlas/v1/nsa_v1_0_1.fits",
-            "ELPETRO_FLUX",
-            "ELPETRO_FLUX_IVAR",
+            ("ELPETRO_FLUX", "ELPETRO_FLUX_IVAR", "EXTINCTION"),
         ),
     )
 }
@@ -159,13 +156,11 @@ def read_nsa(
                 f"The rows asked for do not fit the {len(data)} rows of {path}: count from 0, or "
                 "give a boolean array of that length."
             ) from error
-        flux = data[release.flux][rows][..., index].astype(float)
-        ivar = data[release.ivar][rows][..., index].astype(float)
-        if release.name == "v1_0_1":
-            extinction = data["EXTINCTION"][rows][..., index].astype(float)
-    measured, sigma = flux_from(flux, None, release.flux), sigma_from_ivar(ivar)
+        columns = [data[name][rows][..., index].astype(float) for name in release.columns]
+    flux, ivar = columns[:2]
+    measured, sigma = flux_from(flux, None, "flux"), sigma_from_ivar(ivar)
     if release.name == "v1_0_1":
-        scale = 10 ** (0.4 * (extinction - offset))
+        scale = 10 ** (0.4 * (columns[2] - offset))
         total = np.hypot(sigma.values, MAG_TO_FLUX * floor * flux) * scale
         measured = Measured(flux * scale, flux, measured.what, measured.unit)
         sigma = Measured(total, ivar, sigma.what, sigma.unit)
@@ -181,23 +176,24 @@ def _open(path: Path) -> Iterator[FITS_rec]:
         raise InputError(
             f"The file {path} does not exist: fetch it with sedflow_lab.nsa.download_nsa()."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the file is cut short is said below
-        try:
-            hdus = fits.open(path, memmap=True)
-            table = next(hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
-        except (OSError, StopIteration) as error:
+    wrong = f"The file {path} is not a FITS file with a table: download the Atlas again."
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the file is cut short is said below
+            try:
+                hdus = stack.enter_context(fits.open(path, memmap=True))
+                table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+            except OSError as error:
+                raise InputError(wrong) from error
+        if table is None:
+            raise InputError(wrong)
+        info = table.fileinfo()
+        end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
+        if size < end:
             raise InputError(
-                f"The file {path} is not a FITS file with a table: download the Atlas again."
-            ) from error
-        with hdus:
-            info = table.fileinfo()
-            end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
-            if size < end:
-                raise InputError(
-                    f"The file {path} is cut short, {size} of {end} bytes: download it again."
-                )
-            yield table.data
+                f"The file {path} is cut short, {size} of {end} bytes: download it again."
+            )
+        yield table.data
 
 
 def _release(names: list[str], version: str | None, path: str | Path) -> Version:
@@ -205,8 +201,7 @@ def _release(names: list[str], version: str | None, path: str | Path) -> Version
     if version is not None and version not in VERSIONS:
         raise InputError(f"There is no version {version!r}: choose {' or '.join(VERSIONS)}.")
     for release in VERSIONS.values():
-        needed = {"NSAID", "ZDIST", "EXTINCTION", release.flux, release.ivar}
-        if needed <= set(names):
+        if {"NSAID", "ZDIST", *release.columns} <= set(names):
             if version not in (None, release.name):
                 raise InputError(
                     f"The file {path} is {release.name}, not {version}: leave version out, or "
@@ -214,8 +209,8 @@ def _release(names: list[str], version: str | None, path: str | Path) -> Version
                 )
             return release
     raise InputError(
-        f"The file {path} is not the Atlas, as it has neither NMGY nor ELPETRO_FLUX with NSAID, "
-        "ZDIST and EXTINCTION: fetch it with sedflow_lab.nsa.download_nsa()."
+        f"The file {path} is not the Atlas, as it lacks NSAID, ZDIST, or both of NMGY and "
+        "ELPETRO_FLUX with what goes with them: fetch it with sedflow_lab.nsa.download_nsa()."
     )
 
 

@@ -43,16 +43,14 @@ def quality_flags(flags: Any) -> dict[str, np.ndarray]:
     Raises
     ------
     InputError
-        If the flags are not whole numbers: as floats they have lost their lower bits.
+        If the flags are not 64-bit integers: floats have lost the lower bits.
     """
     flags = np.ma.filled(np.ma.asarray(flags), 0)
-    if flags.dtype.kind not in "iu" and flags.size:
+    if flags.size and not (flags.dtype.kind in "iu" and flags.dtype.itemsize == 8):
         raise InputError(
-            f"The flags are of type {flags.dtype}: give 64-bit integers, as floats lose bits."
+            f"The flags are of type {flags.dtype}: give 64-bit integers, anything else loses bits."
         )
-    if flags.dtype.kind == "i":
-        flags = flags.astype(np.int64).view(np.uint64)  # bit 63 makes a signed number negative
-    flags = flags.astype(np.uint64)
+    flags = flags.astype(np.uint64)  # bit 63 makes a signed number negative; this keeps all bits
     return {
         name: (flags >> np.uint64(bit)) & np.uint64(1) == 1 for name, bit in PHOTO_FLAGS.items()
     }

@@ -90,7 +90,8 @@ def read_table(path: str | Path) -> Table:
             warnings.simplefilter("ignore")  # units unknown to astropy are dealt with in units.py
             table = _read(path)
     except Exception as error:  # astropy's readers raise whatever their parsers raise
-        reason = " ".join(str(error).split()).rstrip(".")[:120] or type(error).__name__
+        lines = re.split(r"\.\s|\n", str(error).strip())  # some of them say a lot
+        reason = lines[0].rstrip(".")[:120] or type(error).__name__
         raise InputError(
             f"The file {path} cannot be read as a table ({reason}): "
             "give a CSV, ECSV or FITS table with a header."
@@ -174,7 +175,7 @@ def measurements(
         sigmas.append(sigma)
         observed = finder.find([f"observed_{key}"])
         if observed is not None:
-            mask[:, band] = np.asarray(finder.table[observed], dtype=bool)
+            mask[:, band] = _truths(finder.table[observed])
     return Measurements(
         Measured.stack(fluxes), Measured.stack(sigmas), finder.redshift(), finder.ids(), mask
     )
@@ -236,23 +237,18 @@ class _Finder:
     def _value_column(self, key: str) -> tuple[str, str, str | None]:
         """Column of the flux, 'flux' or 'mag', and the style of its name ('nmgy')."""
         for kind in ("flux", "mag"):
-            if name := self.columns.get(f"{kind}_{key}"):
-                return name, kind, None
+            if explicit := self.columns.get(f"{kind}_{key}"):
+                return explicit, kind, None
         found: list[tuple[str, str, str | None]] = []
         for style, kind in _VALUES.items():
-            name = self.find(_spellings(style, key))
-            if name is not None:
+            if name := self.find(_spellings(style, key)):
                 found.append((name, kind, style))
-        bare = self.find([key])
-        if bare is not None and getattr(self.table[bare], "unit", None) not in (None, ""):
-            found.append((bare, "mag" if "mag" in str(self.table[bare].unit) else "flux", None))
-        for (
-            name,
-            kind,
-            style,
-        ) in found:  # a flux without an uncertainty may stand beside a magnitude
-            if self._error_column(key, kind, style)[0] is not None:
-                return name, kind, style
+        if (bare := self.find([key])) and (unit := _unit(self.table[bare])):
+            found.append((bare, "mag" if re.search("mag(?!g)", unit) else "flux", None))
+        # A flux that has no uncertainty may stand beside a magnitude that has one.
+        for column in found:
+            if self._error_column(key, *column[1:])[0]:
+                return column
         if found:
             return found[0]
         looked = [f"{style}_{key}" for style in _VALUES]
@@ -281,8 +277,9 @@ class _Finder:
         name = self.find(["z"])
         if name is None or "z" not in self.keys:
             return False
-        has_unit = getattr(self.table[name], "unit", None) not in (None, "")
-        return has_unit or any(self.find([key]) for key in self.keys if key != "z")
+        return _unit(self.table[name]) != "" or any(
+            self.find([key]) for key in self.keys if key != "z"
+        )
 
     def ids(self) -> np.ndarray | None:
         name = self.columns.get("id") or self.find(_IDS)
@@ -309,6 +306,18 @@ class _Finder:
         names = self.table.colnames
         more = f" and {len(names) - 24} more" if len(names) > 24 else ""
         return ", ".join(names[:24]) + more
+
+
+def _unit(column: Any) -> str:
+    return str(getattr(column, "unit", None) or "")
+
+
+def _truths(column: Any) -> np.ndarray:
+    """Read booleans; text files hold them as words."""
+    values = np.asarray(column)
+    if values.dtype.kind in "OSU":
+        return np.isin(np.char.lower(values.astype(str)), ["true", "t", "yes", "1"])
+    return values.astype(bool)
 
 
 def _plain(name: str) -> str:
