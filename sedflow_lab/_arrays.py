@@ -25,7 +25,8 @@ def to_tensor(
 ) -> torch.Tensor:
     """View or copy an array as a tensor; NumPy and Python numbers become float64 by default."""
     if not isinstance(array, torch.Tensor):
-        array = torch.as_tensor(np.asarray(array, dtype=np.float64))
+        # Torch has no read-only tensors and warns: arrays such as Photometry.flux are copied.
+        array = torch.as_tensor(np.require(np.asarray(array, dtype=np.float64), requirements="W"))
     return array.to(dtype=dtype, device=device)
 
 
