@@ -1,4 +1,5 @@
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -146,6 +147,11 @@ def test_arrays_cannot_be_changed_and_are_copies():
         phot.flux[0, 0] = 2
     with pytest.raises(ValueError, match="read-only"):
         phot[:1].sigma[0, 0] = 2
+
+
+def test_goes_to_other_processes():
+    phot = make(3).drop_bands("u")
+    assert_same(pickle.loads(pickle.dumps(phot)), phot)
 
 
 def test_concatenate():
