@@ -277,8 +277,9 @@ class Photometry:
         For a band u: fluxes are ``flux_u`` (or ``nmgy_u``, ``nanomaggies_u``) with ``sigma_u``,
         ``flux_err_u``, ``fluxerr_u``, ``ivar_u`` or ``nmgy_ivar_u``; magnitudes ``mag_u`` with
         ``mag_err_u``, ``magerr_u`` or ``sigma_mag_u``; ``u_flux`` and the like work too, and so
-        do the Atlas's vector columns ``NMGY`` and ``NMGY_IVAR``. Units of columns are honoured;
-        without one, fluxes are nanomaggies and magnitudes AB. Ids are ``id``, ``name``,
+        do the Atlas's vector columns ``NMGY`` and ``NMGY_IVAR``. A bare ``u`` with ``u_err`` or
+        ``err_u`` counts where the column has a unit. Units of columns are honoured; without one,
+        fluxes are nanomaggies and magnitudes AB. Ids are ``id``, ``name``,
         ``nsaid``, ``iauname`` or ``objid``, else row numbers.
 
         The redshift is ``redshift``, ``zdist``, ``z_redshift``, ``zspec``, ``z_spec``, ``specz``,
