@@ -125,7 +125,7 @@ def _pieces(band: Band) -> list[tuple[float, float, int]]:
     for edge in [*(float(band.wavelength[i]) for i in flips), last]:
         if np.log(edge / cuts[-1]) > 0.05:
             cuts.append(edge)
-    cuts[-1] = last
+    cuts[max(len(cuts) - 1, 1) :] = [last]
     pieces = []
     for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
         # Attenuation curves are steeper in the blue: more nodes there.
