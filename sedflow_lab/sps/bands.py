@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +19,38 @@ __all__ = ["BAND_SETS", "Band", "BandSet", "get_bands", "read_band"]
 SPEED_OF_LIGHT = 2.99792458e18  # Angstrom / s
 AB_NANOMAGGY = 3.631e-29  # erg / s / cm^2 / Hz
 
+_SHORTEST, _LONGEST = 900.0, 1e8  # Angstrom: from the Lyman limit to a centimetre
+_SAME = 1e-4  # relative change of an effective wavelength that makes a filter another one
+
+
+def _group(name: str, bands: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{name}-{band}" for band in bands)
+
+
+_SDSS = _group("sdss2010", "ugriz")
+_WISE = _group("wise2010", ("W1", "W2"))
+_DECAM = _group("decam2014", "grz")
+
 BAND_SETS: dict[str, tuple[str, ...]] = {
-    "sdss-ugriz": tuple(f"sdss2010-{b}" for b in "ugriz"),
-    "galex-sdss": ("galex-fuv", "galex-nuv", *(f"sdss2010-{b}" for b in "ugriz")),
-    "decam-grz": tuple(f"decam2014-{b}" for b in "grz"),
-    "lsst-ugrizy": tuple(f"lsst2016-{b}" for b in "ugrizy"),
-    "wise": ("wise2010-W1", "wise2010-W2"),
-    "decam-wise": (*(f"decam2014-{b}" for b in "grz"), "wise2010-W1", "wise2010-W2"),
+    "sdss-ugriz": _SDSS,
+    "sdss-2mass": (*_SDSS, *_group("twomass", ("J", "H", "Ks"))),
+    "sdss-wise": (*_SDSS, *_WISE),
+    "galex-sdss": (*_group("galex", ("fuv", "nuv")), *_SDSS),
+    "decam-grz": _DECAM,
+    "legacy-south": (*_DECAM, *_WISE),
+    "legacy-north": (*_group("BASS", "gr"), "MzLS-z", *_WISE),
+    "des-grizy": _group("decam2014", "grizY"),
+    "panstarrs-grizy": _group("panstarrs", "grizy"),
+    "hsc-grizy": _group("hsc2017", "grizy"),
+    "lsst-ugrizy": _group("lsst2023", "ugrizy"),
+    "euclid": _group("Euclid", ("VIS", "Y", "J", "H")),
 }
-"""Named band sets, each a list of filter names."""
+"""Named band sets, each a list of filters of speclite. DESI targets come from the Legacy Surveys,
+south (DECam) and north (BASS and MzLS); only "galex-sdss" needs a wider grid than the shipped
+one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Band:
     """One filter: a name, a short label, and its response per photon.
 
@@ -37,17 +60,61 @@ class Band:
         Observed-frame wavelengths [Angstrom], rising.
     response : ndarray, shape (K,)
         Response per photon, in any unit; linear between the wavelengths, zero outside.
+
+    Raises
+    ------
+    InputError
+        If this is not a response curve, or one whose wavelengths cannot be in Angstrom.
     """
 
     name: str
     label: str
-    wavelength: np.ndarray
-    response: np.ndarray
+    wavelength: np.ndarray = field(repr=False)
+    response: np.ndarray = field(repr=False)
 
-    @property
+    def __post_init__(self) -> None:
+        wavelength, response = (
+            np.asarray(a, dtype=np.float64) for a in (self.wavelength, self.response)
+        )
+        if wavelength.ndim != 1 or wavelength.shape != response.shape or len(wavelength) < 3:
+            raise InputError(
+                f"The filter {self.name} needs three or more wavelengths and as many responses, "
+                f"its columns have the shapes {wavelength.shape} and {response.shape}."
+            )
+        finite = np.isfinite(wavelength).all() and np.isfinite(response).all()
+        if not finite or (np.diff(wavelength) <= 0).any() or wavelength[0] <= 0:
+            raise InputError(
+                f"The filter {self.name} needs finite values and positive, rising wavelengths."
+            )
+        if (response < 0).any() or not (response > 0).any():
+            raise InputError(
+                f"The filter {self.name} needs responses that are 0 or more, some of them above "
+                f"0, but they run from {response.min():g} to {response.max():g}."
+            )
+        object.__setattr__(self, "wavelength", wavelength)
+        object.__setattr__(self, "response", response)
+        if wavelength[-1] > _LONGEST or self.effective_wavelength < _SHORTEST:
+            raise InputError(
+                f"The filter {self.name} has wavelengths of {wavelength[0]:.4g} to "
+                f"{wavelength[-1]:.4g}, but Angstrom are expected: multiply nanometres by 10 and "
+                "micrometres by 10000."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Band)
+            and self.name == other.name
+            and np.array_equal(self.wavelength, other.wavelength)
+            and np.array_equal(self.response, other.response)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.effective_wavelength))
+
+    @cached_property
     def effective_wavelength(self) -> float:
         """Photon-weighted mean wavelength for a source with constant F_lambda [Angstrom]."""
-        weight = self.response * self.wavelength
+        weight = self.response / self.response.max() * self.wavelength
         top = np.trapezoid(weight * self.wavelength, self.wavelength)
         return float(top / np.trapezoid(weight, self.wavelength))
 
@@ -74,10 +141,25 @@ class BandSet:
     name : str
         Name of the set, or its filter names joined by commas.
     bands : tuple of Band
+
+    Raises
+    ------
+    InputError
+        If there is no band, or one twice.
     """
 
     name: str
     bands: tuple[Band, ...]
+
+    def __post_init__(self) -> None:
+        if not self.bands:
+            raise InputError("A band set needs at least one band.")
+        name, count = Counter(self.names).most_common(1)[0]
+        if count > 1:
+            raise InputError(
+                f"The band set holds {count} filters called {name!r}: leave one out, or give "
+                "filters of your own different labels (read_band)."
+            )
 
     def __len__(self) -> int:
         return len(self.bands)
@@ -89,8 +171,9 @@ class BandSet:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Short labels, such as ``u``."""
-        return tuple(band.label for band in self.bands)
+        """Short labels, such as ``u``; bands that would share one are called by their names."""
+        count = Counter(band.label for band in self.bands)
+        return tuple(b.label if count[b.label] == 1 else b.name for b in self.bands)
 
     @property
     def effective_wavelength(self) -> np.ndarray:
@@ -98,46 +181,72 @@ class BandSet:
         return np.array([band.effective_wavelength for band in self.bands])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BandSet) and self.names == other.names
+        return isinstance(other, BandSet) and self.bands == other.bands
 
     def __hash__(self) -> int:
-        return hash(self.names)
+        return hash(self.bands)
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the set for a JSON file: speclite's filters by name, others by their curves."""
+        return {"name": self.name, "bands": [_band_to_json(band) for band in self.bands]}
+
+    @classmethod
+    def from_json(cls, description: Mapping[str, Any]) -> BandSet:
+        """Rebuild the set that `to_json` described.
+
+        Raises
+        ------
+        InputError
+            If it is no such description, or speclite now has another curve for a filter.
+        """
+        try:
+            bands = tuple(_band_from_json(band) for band in description["bands"])
+            return cls(str(description["name"]), bands)
+        except InputError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"This is not the description of a band set: {error!r}.") from error
 
 
-def get_bands(bands: str | BandSet | Sequence[str | Band]) -> BandSet:
+def get_bands(bands: str | BandSet | Band | Sequence[str | Path | Band]) -> BandSet:
     """Return a band set by name, or made of filters.
 
     Parameters
     ----------
-    bands : str, BandSet or sequence
-        A name in `BAND_SETS`, one filter name of `speclite`, or a sequence of filter names
-        and of bands read by `read_band`.
+    bands : str, Band, BandSet or sequence
+        A name in `BAND_SETS`; or filters, each a name that speclite knows, the path of a file for
+        `read_band` (with an extension, such as ``mine.txt``), or a `Band`. Filters come as a
+        sequence, or in one string with commas.
 
     Raises
     ------
     InputError
-        If a name is unknown.
+        If a name is unknown, or a file is not a filter.
+
+    Examples
+    --------
+    >>> get_bands("decam-grz").labels
+    ('g', 'r', 'z')
+    >>> get_bands("sdss2010-g,decam2014-g,decam2014-r").labels
+    ('sdss2010-g', 'decam2014-g', 'r')
     """
     if isinstance(bands, BandSet):
         return bands
     if isinstance(bands, str):
-        if bands in BAND_SETS:
-            return BandSet(bands, tuple(_speclite_band(n) for n in BAND_SETS[bands]))
-        bands = bands.split(",")
-    members = tuple(b if isinstance(b, Band) else _speclite_band(b.strip()) for b in bands)
-    if not members:
-        raise InputError("A band set needs at least one band.")
-    names = [band.name for band in members]
-    for name, known in BAND_SETS.items():
-        if tuple(names) == known:
-            return BandSet(name, members)
-    return BandSet(",".join(names), members)
+        bands = BAND_SETS.get(bands, bands.split(","))
+    elif isinstance(bands, Band | Path):
+        bands = (bands,)
+    members = tuple(_band(b) for b in bands)
+    names = tuple(band.name for band in members)
+    known = (name for name, filters in BAND_SETS.items() if filters == names)
+    return BandSet(next(known, ",".join(names)), members)
 
 
 def read_band(path: str | Path, label: str | None = None) -> Band:
     """Read a filter from a text file of two columns: wavelength [Angstrom], photon response.
 
-    Lines that begin with ``#`` are comments. The label defaults to the file's stem.
+    Columns are divided by spaces, in ``.csv`` files by commas. Lines that begin with ``#`` are
+    comments. The label, also the filter's name, defaults to the file's name without extension.
 
     Raises
     ------
@@ -145,26 +254,54 @@ def read_band(path: str | Path, label: str | None = None) -> Band:
         If the file cannot be read or is not a response curve.
     """
     path = Path(path)
+    delimiter = "," if path.suffix.lower() == ".csv" else None
     try:
-        table = np.loadtxt(path, comments="#", ndmin=2, delimiter="," if _is_csv(path) else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty file: what follows says so
+            table = np.loadtxt(path, ndmin=2, delimiter=delimiter)
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read the filter {path}: {error}") from error
-    if table.shape[1] != 2 or len(table) < 3:
         raise InputError(
-            f"The filter {path} needs two columns and three rows, it has {table.shape}."
-        )
-    wavelength, response = table.T
-    if not np.isfinite(table).all() or (np.diff(wavelength) <= 0).any() or wavelength[0] <= 0:
-        raise InputError(
-            f"The filter {path} needs finite values and rising wavelengths [Angstrom]."
-        )
-    if (response < 0).any() or not (response > 0).any():
-        raise InputError(f"The filter {path} needs a response that is not negative nor all zero.")
-    return Band(path.stem, label or path.stem, wavelength, response)
+            f"Cannot read the filter {path}: {error} (two columns of numbers are needed, with "
+            "# before comments)."
+        ) from error
+    if table.shape[1] != 2:
+        raise InputError(f"The filter {path} needs two columns, it has {table.shape[1]}.")
+    if table[0, 0] > table[-1, 0]:  # some curves are listed from red to blue
+        table = table[::-1]
+    return Band(label or path.stem, label or path.stem, *np.ascontiguousarray(table.T))
 
 
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
+def _band(item: str | Path | Band) -> Band:
+    if isinstance(item, Band):
+        return item
+    if isinstance(item, str | Path):
+        name = str(item).strip()
+        return read_band(name) if Path(name).suffix else _speclite_band(name)
+    raise InputError(f"A band is a filter's name, a file or a Band, not {item!r}.")
+
+
+def _band_to_json(band: Band) -> dict[str, Any]:
+    try:
+        if band == _speclite_band(band.name):
+            return {"filter": band.name, "effective_wavelength_aa": band.effective_wavelength}
+    except InputError:
+        pass  # not a filter of speclite
+    curve = {"wavelength_aa": band.wavelength.tolist(), "response": band.response.tolist()}
+    return {"name": band.name, "label": band.label, **curve}
+
+
+def _band_from_json(entry: Mapping[str, Any]) -> Band:
+    if "filter" not in entry:
+        curve = (entry["wavelength_aa"], entry["response"])
+        return Band(str(entry["name"]), str(entry["label"]), *curve)
+    band, wavelength = _speclite_band(str(entry["filter"])), entry["effective_wavelength_aa"]
+    if not abs(band.effective_wavelength / wavelength - 1) < _SAME:
+        raise InputError(
+            f"The filter {band.name} had an effective wavelength of {wavelength:.2f} Angstrom "
+            f"when this was saved, but speclite now puts it at {band.effective_wavelength:.2f}: "
+            "install the version of speclite that was used then."
+        )
+    return band
 
 
 @cache
@@ -174,14 +311,9 @@ def _speclite_band(name: str) -> Band:
     try:
         response = filters.load_filter(name)
     except (ValueError, RuntimeError) as error:
-        known = ", ".join(BAND_SETS)
         raise InputError(
-            f"There is no filter or band set {name!r}: use a speclite filter such as "
-            f"'sdss2010-r', a file read by read_band, or one of the sets {known}."
+            f"There is no filter or band set {name!r}: use one of speclite's filters, such as "
+            "'sdss2010-r', a file of two columns (wavelength in Angstrom, response), such as "
+            f"'mine.txt', or one of the band sets {', '.join(BAND_SETS)}."
         ) from error
-    return Band(
-        name,
-        name.rsplit("-", 1)[-1],
-        np.asarray(response.wavelength, dtype=float),
-        np.asarray(response.response, dtype=float),
-    )
+    return Band(name, name.rsplit("-", 1)[-1], response.wavelength, response.response)
