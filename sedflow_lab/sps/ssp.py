@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,18 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid"]
+__all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid", "write_npz"]
 
 SHIPPED_GRID = "ssp_mist_miles_chabrier.npz"
 """File name of the grid in the package's data."""
+
+_SHIPPED_PROVENANCE = {
+    "code": "FSPS, recovered from the PROVABGS emulator of its spectra (Hahn et al. 2022)",
+    "isochrones": "mist",
+    "spectra": "miles",
+    "imf": "Chabrier (2003)",
+    "solar_metallicity": 0.0142,
+}
 
 _ARRAYS = (
     "age_gyr",
@@ -32,7 +39,7 @@ _ARRAYS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SSPGrid:
     """Spectra of simple stellar populations, dust-free, per solar mass formed.
 
@@ -55,6 +62,11 @@ class SSPGrid:
         Fraction of the mass formed that still is in stars and remnants.
     provenance : dict
         How the grid was computed: isochrones, library, IMF, code and options.
+
+    Raises
+    ------
+    InputError
+        If shapes do not match, axes do not rise, or values are negative or not finite.
     """
 
     age_gyr: np.ndarray
@@ -69,6 +81,9 @@ class SSPGrid:
     def __post_init__(self) -> None:
         n_age, n_met, n_wave = len(self.age_gyr), len(self.metallicity), len(self.wavelength_aa)
         shapes = {
+            "age_gyr": (n_age,),
+            "metallicity": (n_met,),
+            "wavelength_aa": (n_wave,),
             "ssp_lsun_per_aa": (n_age, n_met, n_wave),
             "young_lsun_per_aa": (n_met, n_wave),
             "surviving_mass": (n_age, n_met),
@@ -84,7 +99,15 @@ class SSPGrid:
             if len(axis) < 2 or (np.diff(axis) <= 0).any() or axis[0] <= 0:
                 raise InputError(f"SSP grid: {name} must be positive and strictly rising.")
 
-    @property
+    def __repr__(self) -> str:
+        age, metallicity, wavelength = self.age_gyr, self.metallicity, self.wavelength_aa
+        return (
+            f"SSPGrid({len(age)} ages of {age[0]:.3g}-{age[-1]:.3g} Gyr, {len(metallicity)} "
+            f"metallicities of {metallicity[0]:.2g}-{metallicity[-1]:.2g}, {len(wavelength)} "
+            f"wavelengths of {wavelength[0]:.0f}-{wavelength[-1]:.0f} Angstrom, hash {self.hash})"
+        )
+
+    @cached_property
     def hash(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the arrays: the grid's identity."""
         digest = hashlib.sha256()
@@ -94,13 +117,9 @@ class SSPGrid:
 
     def save(self, path: str | Path) -> None:
         """Write the grid to an ``.npz`` file, atomically and without pickles."""
-        path = Path(path)
         arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         provenance = np.frombuffer(json.dumps(self.provenance).encode(), dtype=np.uint8)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as stream:
-            np.savez_compressed(stream, provenance_json=provenance, **arrays)
-        os.replace(partial, path)
+        write_npz(path, provenance_json=provenance, **arrays)
 
 
 def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
@@ -120,15 +139,28 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
                 raise InputError(f"{path} is not an SSP grid: it lacks {', '.join(missing)}.")
             arrays = {name: archive[name] for name in _ARRAYS}
             text = archive["provenance_json"].tobytes() if "provenance_json" in archive else b"{}"
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+        arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
+        return SSPGrid(**arrays, provenance=json.loads(text))
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can fail in any layer, from zlib to JSON
         raise InputError(f"Cannot read the SSP grid {path}: {error}") from error
-    arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
-    return SSPGrid(**arrays, provenance=json.loads(text))
+
+
+def write_npz(path: str | Path, **arrays: Any) -> None:
+    """Write arrays to an ``.npz`` file that appears only when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @cache
 def _shipped_grid() -> SSPGrid:
     with as_file(files("sedflow_lab.data") / SHIPPED_GRID) as path:
-        return load_ssp_grid(path)
+        return replace(load_ssp_grid(path), provenance=_SHIPPED_PROVENANCE)
