@@ -1,0 +1,1 @@
+"""Amortized neural posterior estimation."""

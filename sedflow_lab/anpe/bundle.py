@@ -1,0 +1,168 @@
+"""A trained posterior on disk: weights (safetensors), everything else (JSON), no pickles.
+
+A bundle is a folder with ``bundle.json``, ``weights.safetensors`` and, once it has been judged,
+a calibration card ``card.json``. It records what it was trained on and refuses to load against
+anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import InputError
+from ..noise import NoiseModel
+from ..sps import BandSet, SSPGrid, load_ssp_grid
+from .flow import FlowConfig, PosteriorFlow
+
+__all__ = ["SCHEMA", "SHIPPED_BUNDLES", "Bundle", "load_bundle"]
+
+SCHEMA = 1
+"""Version of the bundle's format."""
+
+SHIPPED_BUNDLES = ("nsa-ugriz",)
+"""Names of the bundles in the package's data."""
+
+_DESCRIPTION, _WEIGHTS, _CARD = "bundle.json", "weights.safetensors", "card.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained flow with all that is needed to use it.
+
+    Attributes
+    ----------
+    flow : PosteriorFlow
+    bands : BandSet
+    prior : str
+        Name of the prior.
+    birth_cloud_age : float
+        Setting of the SED model [Gyr].
+    redshift_max : float
+        Highest redshift of the training set.
+    ssp_hash : str
+        Identity of the SSP grid.
+    noise : NoiseModel
+    training : dict
+        Configuration, seeds, losses, time and hardware of the training.
+    card : dict
+        Calibration card; empty until one is made.
+    """
+
+    flow: PosteriorFlow
+    bands: BandSet
+    prior: str
+    birth_cloud_age: float
+    redshift_max: float
+    ssp_hash: str
+    noise: NoiseModel
+    training: dict[str, Any]
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the bundle; the folder appears complete or not at all.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and is not a bundle.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()) and not (folder / _DESCRIPTION).exists():
+            raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        description = {
+            "schema": SCHEMA,
+            "bands": self.bands.to_json(),
+            "prior": self.prior,
+            "birth_cloud_age": self.birth_cloud_age,
+            "redshift_max": self.redshift_max,
+            "ssp_hash": self.ssp_hash,
+            "flow": self.flow.config.to_dict(),
+            "noise": self.noise.to_dict(),
+            "training": self.training,
+        }
+        (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        weights = {k: v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
+        save_file(weights, partial / _WEIGHTS)
+        if self.card:
+            (partial / _CARD).write_text(json.dumps(self.card, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+
+
+def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, SSPGrid]:
+    """Read a bundle and the SSP grid that it belongs to.
+
+    Parameters
+    ----------
+    name : str or path
+        A shipped bundle by name, or a folder.
+    ssp : SSPGrid, optional
+        The grid the bundle was trained with; the shipped one when left out.
+
+    Raises
+    ------
+    InputError
+        If there is no such bundle, it is damaged, of another schema, or of another SSP grid.
+    """
+    if str(name) in SHIPPED_BUNDLES:
+        with as_file(files("sedflow_lab.data") / "bundles" / str(name)) as folder:
+            return _read(folder, ssp)
+    return _read(Path(name), ssp)
+
+
+def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
+    path = folder / _DESCRIPTION
+    if not path.exists():
+        known = ", ".join(SHIPPED_BUNDLES)
+        raise InputError(
+            f"There is no posterior bundle at {folder}: give a folder written by "
+            f"sedflow-lab train, or one of the shipped bundles ({known})."
+        )
+    try:
+        values = json.loads(path.read_text())
+        if values.get("schema") != SCHEMA:
+            raise InputError(
+                f"{folder} is a bundle of schema {values.get('schema')}, but this version of "
+                f"sedflow_lab reads schema {SCHEMA}: train it again."
+            )
+        bands = BandSet.from_json(values["bands"])
+        config = values["flow"]
+        flow = PosteriorFlow(
+            len(bands), FlowConfig(**{**config, "hidden": tuple(config["hidden"])})
+        )
+        flow.load_state_dict(load_file(folder / _WEIGHTS))
+        card_path = folder / _CARD
+        bundle = Bundle(
+            flow=flow.eval().requires_grad_(False),
+            bands=bands,
+            prior=values["prior"],
+            birth_cloud_age=values["birth_cloud_age"],
+            redshift_max=values["redshift_max"],
+            ssp_hash=values["ssp_hash"],
+            noise=NoiseModel.from_dict(values["noise"]),
+            training=values["training"],
+            card=json.loads(card_path.read_text()) if card_path.exists() else {},
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"The bundle {folder} is damaged: {error}") from error
+    grid = ssp if ssp is not None else load_ssp_grid()
+    if grid.hash != bundle.ssp_hash:
+        raise InputError(
+            f"The bundle {folder} was trained with the SSP grid {bundle.ssp_hash}, not with "
+            f"{grid.hash}: pass the grid it was trained with, or train it again."
+        )
+    return bundle, grid

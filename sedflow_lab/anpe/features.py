@@ -1,0 +1,147 @@
+r"""What the network sees of a galaxy: photometry as well-behaved numbers.
+
+Magnitudes break at zero and negative flux. Asinh magnitudes do not (Lupton, Gunn & Szalay 1999,
+AJ 118, 1406); softened by the measurement's own uncertainty,
+
+.. math:: \mu = 22.5 - \frac{2.5}{\ln 10} \left[ \sinh^{-1}\frac{f}{2\sigma} + \ln\sigma \right],
+
+they are the usual magnitude for a good measurement and linear in f/σ for a bad one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+__all__ = ["CLIP", "Features", "asinh_magnitude", "distance_modulus"]
+
+CLIP = 6.0
+"""Standardised features are clipped to ±CLIP: a wild input must not drive the network wild."""
+
+_MAG = 2.5 / math.log(10.0)
+_HOPELESS = 2.0
+"""A band is as good as missing if its σ exceeds this many times the brightest measured flux."""
+
+
+def asinh_magnitude(flux: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Asinh magnitudes softened by σ, and their uncertainties (at most 0.54 mag)."""
+    magnitude = 22.5 - _MAG * (torch.asinh(flux / (2 * sigma)) + torch.log(sigma))
+    error = _MAG * sigma / torch.sqrt(flux.square() + 4 * sigma.square())
+    return magnitude, error
+
+
+def distance_modulus(log_distance_mpc: torch.Tensor) -> torch.Tensor:
+    """Distance modulus [mag] from the natural log of the luminosity distance in Mpc."""
+    return 25.0 + 5.0 / math.log(10.0) * log_distance_mpc
+
+
+class Features(torch.nn.Module):
+    """Standardised features of photometry, and the magnitude that anchors the mass.
+
+    The features are, for B bands: colours against the anchor band (B), its absolute asinh
+    magnitude, log10 of the magnitude errors (B), which bands were observed (B), and redshift.
+    The anchor is the first observed band, from the middle of the set outwards. Features of
+    missing bands are zero.
+
+    Parameters
+    ----------
+    n_bands : int
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, n_bands: int) -> None:
+        super().__init__()
+        self.n_bands = n_bands
+        self.size = 3 * n_bands + 2
+        middle = n_bands // 2
+        order = sorted(range(n_bands), key=lambda k: (abs(k - middle), -k))
+        self.register_buffer("anchor_order", torch.tensor(order), persistent=False)
+        self.register_buffer("mean", torch.zeros(self.size))
+        self.register_buffer("scale", torch.ones(self.size))
+
+    def observed(
+        self, flux: torch.Tensor, sigma: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Bands that carry information: observed, and not hopelessly uncertain."""
+        measured = torch.where(mask & (flux > 3 * sigma), flux, torch.zeros_like(flux))
+        brightest = measured.amax(-1, keepdim=True)
+        return mask & ((sigma <= _HOPELESS * brightest) | (brightest <= 0))
+
+    def raw(
+        self,
+        flux: torch.Tensor,
+        sigma: torch.Tensor,
+        mask: torch.Tensor,
+        redshift: torch.Tensor,
+        modulus: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features before standardisation (N, F), which of them exist (N, F), anchor (N,).
+
+        The anchor is the absolute asinh magnitude of the anchor band.
+        """
+        mask = self.observed(flux, sigma, mask)
+        safe_flux = torch.where(mask, flux, torch.zeros_like(flux))
+        safe_sigma = torch.where(mask, sigma, torch.ones_like(sigma))
+        magnitude, error = asinh_magnitude(safe_flux, safe_sigma)
+        first = mask[..., self.anchor_order].to(torch.int8).argmax(-1)
+        anchor = magnitude.gather(-1, self.anchor_order[first][..., None])
+        absolute = anchor[..., 0] - modulus
+        exists = mask.to(flux.dtype)
+        features = torch.cat(
+            [
+                (magnitude - anchor) * exists,
+                absolute[..., None],
+                torch.log10(error) * exists,
+                exists,
+                redshift[..., None],
+            ],
+            dim=-1,
+        )
+        one = torch.ones_like(absolute[..., None])
+        present = torch.cat([exists, one, exists, torch.ones_like(exists), one], dim=-1)
+        return features, present, absolute
+
+    def forward(
+        self,
+        flux: torch.Tensor,
+        sigma: torch.Tensor,
+        mask: torch.Tensor,
+        redshift: torch.Tensor,
+        modulus: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standardised, clipped features (N, F) and the anchor's absolute magnitude (N,).
+
+        Parameters
+        ----------
+        flux, sigma : tensor, shape (N, B)
+            Nanomaggies.
+        mask : tensor of bool, shape (N, B)
+            True where the band was observed.
+        redshift, modulus : tensor, shape (N,)
+            Redshift and distance modulus.
+        """
+        features, present, absolute = self.raw(flux, sigma, mask, redshift, modulus)
+        standard = ((features - self.mean) / self.scale).clamp(-CLIP, CLIP)
+        return standard * present, absolute
+
+    def fit(
+        self,
+        flux: torch.Tensor,
+        sigma: torch.Tensor,
+        mask: torch.Tensor,
+        redshift: torch.Tensor,
+        modulus: torch.Tensor,
+    ) -> None:
+        """Set mean and scale from simulations, by quantiles that outliers do not move."""
+        features, present, _ = self.raw(flux, sigma, mask, redshift, modulus)
+        # Flags of observed bands stay as they are, but centred where most galaxies are: on one.
+        flags = slice(2 * self.n_bands + 1, 3 * self.n_bands + 1)
+        features = torch.where(present > 0, features, torch.nan)
+        levels = torch.tensor([0.1587, 0.5, 0.8413], dtype=features.dtype)
+        low, middle, high = torch.nanquantile(features, levels, dim=0)
+        self.mean.copy_(middle)
+        self.scale.copy_((0.5 * (high - low)).clamp_min(1e-3))
+        self.mean[flags], self.scale[flags] = 1.0, 1.0

@@ -1,0 +1,159 @@
+"""The normalizing flow q(φ | x): coupling splines in the free coordinates, conditional on photometry.
+
+The mass only scales the flux. So the flow works on log M* + 0.4 M_anchor, where M_anchor is the
+absolute magnitude of the anchor band: what is left to learn is the mass-to-light ratio. The other
+ten coordinates are probits, which are standard normal under the prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from zuko.flows import Flow, UnconditionalDistribution
+from zuko.flows.coupling import GeneralCouplingTransform
+from zuko.distributions import DiagNormal
+from zuko.transforms import MonotonicRQSTransform
+
+from ..parameters import N_FREE
+from .features import Features
+
+__all__ = ["FlowConfig", "PosteriorFlow"]
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Size of the flow.
+
+    Attributes
+    ----------
+    couplings : int
+        Number of spline couplings.
+    hidden : tuple of int
+        Hidden layers of each coupling's network.
+    bins : int
+        Bins of each spline.
+    mask_seed : int
+        Which coordinates transform which, coupling by coupling.
+    """
+
+    couplings: int = 8
+    hidden: tuple[int, ...] = (192, 192)
+    bins: int = 8
+    mask_seed: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+class PosteriorFlow(torch.nn.Module):
+    """Conditional density of the 11 free coordinates given photometry and redshift.
+
+    Parameters
+    ----------
+    n_bands : int
+    config : FlowConfig
+
+    References
+    ----------
+    Durkan et al. 2019, arXiv:1906.04032 (neural spline flows); Dinh et al. 2017,
+    arXiv:1605.08803 (couplings).
+    """
+
+    mass_mean: torch.Tensor
+    mass_scale: torch.Tensor
+
+    def __init__(self, n_bands: int, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.features = Features(n_bands)
+        self.register_buffer("mass_mean", torch.zeros(()))
+        self.register_buffer("mass_scale", torch.ones(()))
+        shared = {
+            "features": N_FREE,
+            "context": self.features.size,
+            "hidden_features": list(config.hidden),
+            "activation": torch.nn.SiLU,
+        }
+        # Given all else the mass is known to the photometric error, and its conditional is close
+        # to a normal: one affine coupling takes this thinnest direction out first.
+        transforms = [GeneralCouplingTransform(mask=torch.arange(N_FREE) != 0, **shared)]
+        for mask in _masks(config):
+            transforms.append(
+                GeneralCouplingTransform(
+                    mask=mask,
+                    univariate=MonotonicRQSTransform,
+                    shapes=[(config.bins,), (config.bins,), (config.bins - 1,)],
+                    **shared,
+                )
+            )
+        base = UnconditionalDistribution(
+            DiagNormal, torch.zeros(N_FREE), torch.ones(N_FREE), buffer=True
+        )
+        self.flow = Flow(transforms, base)
+
+    def context(
+        self,
+        flux: torch.Tensor,
+        sigma: torch.Tensor,
+        mask: torch.Tensor,
+        redshift: torch.Tensor,
+        modulus: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Network input (G, F) and mass offset (G,) of galaxies; see `Features`."""
+        features, absolute = self.features(flux, sigma, mask, redshift, modulus)
+        return features, 0.4 * absolute
+
+    def log_prob(
+        self, phi: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
+    ) -> torch.Tensor:
+        """Log density of free coordinates.
+
+        Parameters
+        ----------
+        phi : tensor, shape (..., 11)
+        context : tensor, shape (..., F)
+        offset : tensor, shape (...)
+
+        Returns
+        -------
+        tensor, shape (...)
+        """
+        mass = (phi[..., :1] + offset[..., None] - self.mass_mean) / self.mass_scale
+        psi = torch.cat([mass, phi[..., 1:]], dim=-1)
+        return self.flow(context).log_prob(psi) - torch.log(self.mass_scale)
+
+    def from_latent(
+        self, latent: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Free coordinates of latent points, and the log density there.
+
+        Parameters
+        ----------
+        latent : tensor, shape (..., 11)
+            Standard normal under q.
+        context : tensor, shape (..., F)
+        offset : tensor, shape (...)
+
+        Returns
+        -------
+        phi : tensor, shape (..., 11)
+        log_q : tensor, shape (...)
+        """
+        distribution = self.flow(context)
+        psi, ladj = distribution.transform.inv.call_and_ladj(latent)
+        log_q = distribution.base.log_prob(latent) - ladj - torch.log(self.mass_scale)
+        mass = psi[..., :1] * self.mass_scale + self.mass_mean - offset[..., None]
+        return torch.cat([mass, psi[..., 1:]], dim=-1), log_q
+
+
+def _masks(config: FlowConfig) -> list[torch.Tensor]:
+    """Balanced random halves, each followed by its complement."""
+    generator = torch.Generator().manual_seed(config.mask_seed)
+    masks: list[torch.Tensor] = []
+    while len(masks) < config.couplings:
+        mask = torch.zeros(N_FREE, dtype=torch.bool)
+        mask[torch.randperm(N_FREE, generator=generator)[: (N_FREE + 1) // 2]] = True
+        masks += [mask, ~mask]
+    return masks[: config.couplings]

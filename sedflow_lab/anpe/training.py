@@ -1,0 +1,378 @@
+"""Training a posterior flow: fresh noise at every step, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from ..errors import InputError
+from ..noise import NoiseModel
+from ..simulate import SimulationSet
+from ..sps.histories import Cosmology
+from .features import distance_modulus
+from .flow import FlowConfig, PosteriorFlow
+
+__all__ = ["PRESETS", "Batch", "TrainingConfig", "TrainingRecord", "observe_batch", "train"]
+
+_CHECKPOINT = "checkpoint.safetensors"
+_VALIDATION = 10_000
+_FIT_FEATURES = 50_000
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a flow is trained.
+
+    Attributes
+    ----------
+    flow : FlowConfig
+    simulations : int
+        Size of the stored noiseless set that the preset trains on.
+    batch, steps : int
+        Simulations per step, and optimiser steps.
+    learning_rate : float
+        After a linear warm-up, and until the decay.
+    warmup_steps, decay_steps : int
+        Length of the warm-up, and of the cosine decay to zero at the end.
+    clip_norm : float
+        Largest norm of the gradient.
+    weight_decay : float
+    complete_fraction : float
+        Fraction of galaxies shown with all bands; the others miss a random choice of bands,
+        but never so many that fewer than two are left.
+    seed : int
+    """
+
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    simulations: int = 1_000_000
+    batch: int = 1024
+    steps: int = 24_000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    decay_steps: int = 14_000
+    clip_norm: float = 5.0
+    weight_decay: float = 1e-4
+    complete_fraction: float = 0.75
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+PRESETS: dict[str, TrainingConfig] = {
+    "nsa-ugriz": TrainingConfig(flow=FlowConfig(couplings=8, hidden=(128, 128))),
+    "workshop": TrainingConfig(
+        flow=FlowConfig(couplings=4, hidden=(64, 64)),
+        simulations=100_000,
+        batch=512,
+        steps=2_500,
+        decay_steps=2_000,
+        warmup_steps=200,
+        learning_rate=2e-3,
+    ),
+}
+"""Named training recipes."""
+
+
+@dataclass
+class TrainingRecord:
+    """What happened in training.
+
+    Attributes
+    ----------
+    step : list of int
+    training_loss, validation_loss : list of float
+        Mean negative log density, at the steps in `step`; validation is on simulations that
+        training never sees, with all bands and fixed noise.
+    seconds : float
+        Time spent, interruptions left out.
+    """
+
+    step: list[int] = field(default_factory=list)
+    training_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Noisy simulations as the network takes them."""
+
+    phi: torch.Tensor
+    flux: torch.Tensor
+    sigma: torch.Tensor
+    mask: torch.Tensor
+    redshift: torch.Tensor
+    modulus: torch.Tensor
+
+    def loss(self, flow: PosteriorFlow) -> torch.Tensor:
+        """Mean negative log density of the true parameters."""
+        context, offset = flow.context(
+            self.flux, self.sigma, self.mask, self.redshift, self.modulus
+        )
+        return -flow.log_prob(self.phi, context, offset).mean()
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Copy to a device."""
+        return Batch(**{k: v.to(device) for k, v in vars(self).items()})
+
+
+def observe_batch(
+    simulations: SimulationSet,
+    rows: torch.Tensor,
+    noise: NoiseModel,
+    cosmology: Cosmology,
+    complete_fraction: float,
+    generator: torch.Generator,
+) -> Batch:
+    """Give simulations fresh noise, and hide some bands of some of them."""
+    redshift = simulations.redshift[rows]
+    flux, sigma = noise.observe(simulations.flux[rows], generator)
+    n, n_bands = flux.shape
+    keep = torch.randint(2, n_bands + 1, (n, 1), generator=generator)
+    keep[torch.rand(n, generator=generator) < complete_fraction] = n_bands
+    order = torch.rand(n, n_bands, generator=generator).argsort(1).argsort(1)
+    modulus = distance_modulus(cosmology.log_distance(redshift))
+    return Batch(simulations.phi[rows], flux, sigma, order < keep, redshift, modulus)
+
+
+def train(
+    simulations: SimulationSet,
+    noise: NoiseModel,
+    config: TrainingConfig,
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+    stop: threading.Event | None = None,
+    callback: Callable[[int, TrainingRecord], None] | None = None,
+    checkpoint_seconds: float = 120.0,
+    evaluate_every: int = 500,
+) -> tuple[PosteriorFlow, TrainingRecord]:
+    """Train a flow; an interrupted run goes on where it stopped, to the same result.
+
+    Every step draws its simulations, noise and masks from a seed made of `config.seed` and the
+    step's number. So the run does not depend on where it was interrupted.
+
+    Parameters
+    ----------
+    simulations : SimulationSet
+        Noiseless simulations; the last 10,000 (at most a tenth) are kept for validation.
+    noise : NoiseModel
+    config : TrainingConfig
+    folder : path
+        Where the checkpoint is kept.
+    device : str or torch.device
+    progress : bool
+        Show rate, loss and time left.
+    stop : threading.Event, optional
+        Set it to stop after the current step; the checkpoint is written.
+    callback : callable, optional
+        Called as ``callback(step, record)`` at each evaluation.
+    checkpoint_seconds : float
+        Time between checkpoints.
+    evaluate_every : int
+        Steps between evaluations of the validation loss.
+
+    Returns
+    -------
+    flow : PosteriorFlow
+    record : TrainingRecord
+
+    Raises
+    ------
+    InputError
+        If the folder holds a checkpoint of another configuration or set of simulations.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    n_bands = simulations.flux.shape[1]
+    cosmology = Cosmology(simulations.settings["redshift_max"], torch.float32)
+    n_validation = min(_VALIDATION, len(simulations) // 10)
+    n_training = len(simulations) - n_validation
+    validation = observe_batch(
+        simulations,
+        torch.arange(n_training, len(simulations)),
+        noise,
+        cosmology,
+        1.0,
+        _generator(config.seed, -1),
+    ).to(device)
+
+    torch.manual_seed(config.seed)
+    flow = PosteriorFlow(n_bands, config.flow)
+    fit_scaling(flow, simulations, n_training, noise, cosmology, config)
+    flow.to(device)
+    optimiser = torch.optim.AdamW(
+        flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    record = TrainingRecord()
+    identity = _identity(config, simulations, noise)
+    first = _resume(folder / _CHECKPOINT, flow, optimiser, record, identity)
+    started = time.monotonic() - record.seconds
+    last_checkpoint = time.monotonic()
+    running = math.nan
+    bar = tqdm(
+        total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress
+    )
+    step = first
+    with bar:
+        while step < config.steps and not (stop is not None and stop.is_set()):
+            generator = _generator(config.seed, step)
+            rows = torch.randint(n_training, (config.batch,), generator=generator)
+            batch = observe_batch(
+                simulations, rows, noise, cosmology, config.complete_fraction, generator
+            ).to(device)
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * _schedule(step, config)
+            optimiser.zero_grad(set_to_none=True)
+            loss = batch.loss(flow)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
+            # A step with a gradient that is not finite would ruin the weights for good.
+            if torch.isfinite(norm):
+                optimiser.step()
+                value = float(loss.detach())
+                running = value if math.isnan(running) else 0.98 * running + 0.02 * value
+            step += 1
+            bar.update(1)
+            if step % evaluate_every == 0 or step == config.steps:
+                record.step.append(step)
+                record.training_loss.append(running)
+                record.validation_loss.append(_evaluate(flow, validation))
+                record.seconds = time.monotonic() - started
+                bar.set_postfix(loss=f"{running:.3f}", valid=f"{record.validation_loss[-1]:.3f}")
+                if callback is not None:
+                    callback(step, record)
+            if time.monotonic() - last_checkpoint > checkpoint_seconds:
+                record.seconds = time.monotonic() - started
+                _save(folder / _CHECKPOINT, flow, optimiser, step, record, identity)
+                last_checkpoint = time.monotonic()
+    record.seconds = time.monotonic() - started
+    _save(folder / _CHECKPOINT, flow, optimiser, step, record, identity)
+    return flow, record
+
+
+def fit_scaling(
+    flow: PosteriorFlow,
+    simulations: SimulationSet,
+    n_training: int,
+    noise: NoiseModel,
+    cosmology: Cosmology,
+    config: TrainingConfig,
+) -> None:
+    """Set the flow's standardisation from simulations."""
+    rows = torch.arange(min(_FIT_FEATURES, n_training))
+    batch = observe_batch(
+        simulations, rows, noise, cosmology, config.complete_fraction, _generator(config.seed, -2)
+    )
+    photometry = (batch.flux, batch.sigma, batch.mask, batch.redshift, batch.modulus)
+    flow.features.fit(*photometry)
+    _, offset = flow.context(*photometry)
+    mass = batch.phi[:, 0] + offset
+    low, middle, high = torch.quantile(mass, torch.tensor([0.1587, 0.5, 0.8413]))
+    flow.mass_mean.copy_(middle)
+    flow.mass_scale.copy_(0.5 * (high - low))
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed + 1) * 1_000_000_007 + step)
+
+
+def _schedule(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then constant, then half a cosine down to zero."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    decayed = (step - (config.steps - config.decay_steps)) / max(1, config.decay_steps)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, decayed))))
+
+
+@torch.no_grad()
+def _evaluate(flow: PosteriorFlow, validation: Batch) -> float:
+    return float(validation.loss(flow))
+
+
+def _identity(
+    config: TrainingConfig, simulations: SimulationSet, noise: NoiseModel
+) -> dict[str, Any]:
+    """What must agree for a checkpoint to be continued.
+
+    The length of the run may be changed in between: it only sets when the decay begins.
+    """
+    training = config.to_dict()
+    for name in ("steps", "decay_steps"):
+        training.pop(name)
+    return json.loads(
+        json.dumps(
+            {
+                "training": training,
+                "simulations": {**simulations.settings, "n": len(simulations)},
+                "noise": noise.to_dict(),
+            }
+        )
+    )
+
+
+def _save(
+    path: Path,
+    flow: PosteriorFlow,
+    optimiser: torch.optim.AdamW,
+    step: int,
+    record: TrainingRecord,
+    identity: dict[str, Any],
+) -> None:
+    tensors = {f"flow.{k}": v.detach().cpu().contiguous() for k, v in flow.state_dict().items()}
+    for name, parameter in flow.named_parameters():
+        for key, value in optimiser.state[parameter].items():
+            tensors[f"optimiser.{key}.{name}"] = value.detach().cpu().contiguous()
+    state = {"step": step, "record": asdict(record), "identity": identity}
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    os.replace(partial, path)
+
+
+def _resume(
+    path: Path,
+    flow: PosteriorFlow,
+    optimiser: torch.optim.AdamW,
+    record: TrainingRecord,
+    identity: dict[str, Any],
+) -> int:
+    """Load a checkpoint, if there is one, and return the number of steps done."""
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as archive:
+            state = json.loads(archive.metadata()["state"])
+            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"Cannot read the checkpoint {path}: {error}. Delete it to start anew.") from error
+    if state["identity"] != identity:
+        raise InputError(
+            f"{path} is the checkpoint of another training (other settings, simulations or "
+            "noise): choose an empty folder or delete it."
+        )
+    flow.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("flow.")})
+    for name, parameter in flow.named_parameters():
+        prefix = "optimiser."
+        optimiser.state[parameter] = {
+            key[len(prefix) :].split(".", 1)[0]: value
+            if key.startswith(prefix + "step")
+            else value.to(parameter.device)
+            for key, value in tensors.items()
+            if key.startswith(prefix) and key[len(prefix) :].split(".", 1)[1] == name
+        }
+    record.__dict__.update(TrainingRecord(**state["record"]).__dict__)
+    return int(state["step"])
