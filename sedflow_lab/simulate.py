@@ -18,12 +18,20 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from .errors import InputError
+from .noise import NoiseModel
 from .parameters import Prior, get_prior
 from .photometry import Photometry
-from .noise import NoiseModel
 from .sps import SEDModel
 
-__all__ = ["REDSHIFT_MIN", "SimulationSet", "draw_simulations", "mock_photometry", "simulate", "stream"]
+__all__ = [
+    "REDSHIFT_MIN",
+    "SimulationSet",
+    "draw_simulations",
+    "mock_photometry",
+    "read_settings",
+    "simulate",
+    "stream",
+]
 
 REDSHIFT_MIN = 1e-3
 """Lowest redshift that is simulated; the NSA reaches below 0.004."""
@@ -66,7 +74,7 @@ class SimulationSet:
             If the folder holds no complete set.
         """
         folder = Path(folder)
-        settings = _read_manifest(folder)
+        settings = read_settings(folder)
         if settings is None:
             raise InputError(f"{folder} holds no simulations: make some with sedflow-lab simulate.")
         paths = [_chunk_path(folder, i) for i in range(_n_chunks(settings["n"]))]
@@ -152,7 +160,7 @@ def simulate(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {**simulation_settings(model, prior), "n": n, "seed": seed}
-    found = _read_manifest(folder)
+    found = read_settings(folder)
     if found is not None and found != settings:
         differing = [k for k in settings if found.get(k) != settings[k]]
         raise InputError(
@@ -206,14 +214,23 @@ def _write_chunk(
     os.replace(partial, path)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / _MANIFEST
+def read_settings(folder: str | Path) -> dict[str, Any] | None:
+    """Settings of the set in a folder, finished or not; None where there is no set.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    path = Path(folder) / _MANIFEST
     if not path.exists():
         return None
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read {path}: {error}. Delete the folder and simulate again.") from error
+        raise InputError(
+            f"Cannot read {path}: {error}. Delete the folder and simulate again."
+        ) from error
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
