@@ -132,7 +132,7 @@ def plot_comparison(comparison: GridComparison) -> Figure:
 
     bands, metals = comparison.bands, comparison.metallicity
     n_rows, n_columns = -(-len(bands) // 3), min(len(bands), 3)
-    figure = Figure(figsize=(1.6 + 3.0 * n_columns, 0.9 + 2.3 * n_rows), layout="constrained")
+    figure = Figure(figsize=(2.0 + 2.9 * n_columns, 1.2 + 2.3 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     colours = colormaps["viridis"](np.linspace(0.0, 0.95, len(metals)))
     for i, axis in enumerate(axes.flat):
@@ -153,9 +153,9 @@ def plot_comparison(comparison: GridComparison) -> Figure:
         if i % n_columns == 0:
             axis.set_ylabel(r"$m_\mathrm{B} - m_\mathrm{A}$ [mag]")
     figure.legend(
-        loc="outside right upper", title="Metallicity\n(solar is 0.019)", fontsize=8, frameon=False
+        loc="outside right center", title="Metallicity\n(0.019: solar)", fontsize=8, frameon=False
     )
-    figure.suptitle(f"A: {comparison.a}\nB: {comparison.b}", fontsize=10)
+    figure.suptitle(f"A: {comparison.a}\nB: {comparison.b}", x=0.02, ha="left", fontsize=10)
     return figure
 
 

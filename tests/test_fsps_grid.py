@@ -1,0 +1,239 @@
+"""Grids built with FSPS: against a stand-in of known spectra, and for real where FSPS is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference_sed
+
+from sedflow_lab.errors import InputError
+from sedflow_lab.parameters import get_prior
+from sedflow_lab.sps import SEDModel, load_ssp_grid
+from sedflow_lab.sps.compare import compare_ssp_grids
+from sedflow_lab.sps.fsps_grid import build_ssp_grid
+
+STANDIN = Path(__file__).with_name("standin_fsps.py")
+
+
+@pytest.fixture
+def fsps_home(tmp_path, monkeypatch):
+    """Folder of a stand-in FSPS that is installed and has its data files."""
+    site, home = tmp_path / "site", tmp_path / "home"
+    metadata = site / "fsps-0.4.7.dist-info"
+    for folder in (metadata, home / "data", home / "ISOCHRONES"):
+        folder.mkdir(parents=True)
+    (site / "fsps.py").write_text(STANDIN.read_text())
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fsps\nVersion: 0.4.7\n")
+    (home / "data" / "emlines_info.dat").touch()
+    monkeypatch.setenv("SPS_HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.delitem(sys.modules, "fsps", raising=False)
+    monkeypatch.syspath_prepend(site)
+    yield home
+    sys.modules.pop("fsps", None)
+
+
+@pytest.fixture
+def build(fsps_home, tmp_path):
+    """Build a small grid quietly; by default always into the same file."""
+
+    def run(name="grid.npz", wavelength_range=(3000.0, 6000.0), **options):
+        return build_ssp_grid(
+            tmp_path / "out" / name, wavelength_range=wavelength_range, progress=False, **options
+        )
+
+    return run
+
+
+def test_grid_holds_what_fsps_gives(build):
+    import fsps
+
+    grid = build()
+    assert grid.age_gyr[0] == pytest.approx(10**-2.05)  # FSPS's node at the young edge
+    assert grid.age_gyr[-2] < 13.8 < grid.age_gyr[-1]
+    np.testing.assert_allclose(grid.metallicity, 0.019 * 10**fsps.FEH, rtol=1e-12)
+    inside = (fsps.WAVELENGTH >= 3000) & (fsps.WAVELENGTH <= 6000)
+    np.testing.assert_array_equal(grid.wavelength_aa, fsps.WAVELENGTH[inside])
+    for i, j in [(0, 0), (10, 3), (-1, -1)]:
+        log_age = np.log10(grid.age_gyr[i]) + 9
+        per_hz = fsps.spectrum_at_node(log_age, fsps.FEH[j])[inside]
+        expected = per_hz * 3e18 / fsps.WAVELENGTH[inside] ** 2
+        np.testing.assert_allclose(grid.ssp_lsun_per_aa[i, j], expected, rtol=1e-6)
+        mass = fsps.mass_at_node(log_age, fsps.FEH[j])
+        assert grid.surviving_mass[i, j] == pytest.approx(mass, rel=1e-9)
+
+
+def test_young_spectrum_is_the_mean_of_the_ten_youngest_bins(build):
+    import fsps
+
+    grid = build()
+    edges = np.concatenate([[0.0], 10 ** (6.05 + 0.1 * np.arange(10))])
+    nodes = np.array([fsps.spectrum_at_node(t, 0.0) for t in fsps.LOG_AGE])
+    expected = 0.0
+    for low, high in pairwise(edges):
+        middle = np.log10(0.5 * (low + high))
+        spectrum = [np.interp(middle, fsps.LOG_AGE, column) for column in nodes.T]
+        expected = expected + (high - low) / edges[-1] * np.array(spectrum)
+    expected = expected * 3e18 / fsps.WAVELENGTH**2
+    inside = (fsps.WAVELENGTH >= 3000) & (fsps.WAVELENGTH <= 6000)
+    np.testing.assert_allclose(grid.young_lsun_per_aa[3], expected[inside], rtol=1e-6)
+    assert grid.young_age_max_gyr == pytest.approx(edges[-1] * 1e-9)
+
+
+def test_nodes_give_what_fsps_gives_at_any_age(build):
+    """Linear in log age between the grid's nodes is what FSPS does itself."""
+    import fsps
+
+    grid = build()
+    population = fsps.StellarPopulation(imf_type=1)
+    for age in (0.01007, 0.37, 12.51):
+        _, expected = population.get_spectrum(zmet=2, tage=age, peraa=True)
+        inside = (fsps.WAVELENGTH >= 3000) & (fsps.WAVELENGTH <= 6000)
+        found = [
+            np.interp(np.log(age), np.log(grid.age_gyr), c) for c in grid.ssp_lsun_per_aa[:, 1].T
+        ]
+        np.testing.assert_allclose(found, expected[inside], rtol=1e-6)
+
+
+def test_model_with_galex_on_the_full_range(build):
+    grid = build(wavelength_range=(1000.0, 60_000.0))
+    model = SEDModel(bands="galex-sdss", ssp=grid, redshift_max=0.03)
+    theta, redshift = get_prior("flat-dirichlet").sample(3, seed=1), np.array([0.004, 0.016, 0.03])
+    expected = [
+        reference_sed.photometry(grid, model.bands, t, z, 0.1)
+        for t, z in zip(theta, redshift, strict=True)
+    ]
+    # GALEX's curves have a sample every 40 Angstrom: so coarse is the yardstick.
+    np.testing.assert_allclose(model.photometry(theta, redshift), expected, rtol=5e-3)
+
+
+def test_file_holds_grid_and_provenance(build, tmp_path):
+    grid = build()
+    loaded = load_ssp_grid(tmp_path / "out" / "grid.npz")
+    assert loaded.hash == grid.hash
+    assert loaded.provenance == grid.provenance
+    assert grid.provenance["code"] == "FSPS through python-fsps 0.4.7"
+    assert (grid.provenance["isochrones"], grid.provenance["spectra"]) == ("mist", "miles")
+    assert grid.provenance["options"]["imf_type"] == 1
+    assert grid.provenance["date"].endswith("+00:00")
+    assert [f.name for f in (tmp_path / "out").iterdir()] == ["grid.npz"]
+
+
+def test_interrupted_build_goes_on_where_it_was(build, tmp_path, monkeypatch):
+    whole = build("whole.npz")
+    import fsps
+
+    real, asked = fsps.StellarPopulation.get_spectrum, []
+
+    def stop_in_the_third(self, zmet=None, tage=0.0, peraa=False):
+        asked.append(zmet)
+        if asked.count(3) == 20:
+            raise KeyboardInterrupt
+        return real(self, zmet, tage, peraa)
+
+    monkeypatch.setattr(fsps.StellarPopulation, "get_spectrum", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert not (tmp_path / "out" / "grid.npz").exists()
+    parts = tmp_path / "out" / "grid.npz.parts"
+    assert len(list(parts.glob("metallicity_*.npz"))) == 2
+
+    asked[:] = [3] * 20  # count() no longer meets 20 exactly
+    assert build().hash == whole.hash
+    assert set(asked[20:]) == {3, 4, 5}
+    assert not parts.exists()
+
+
+def test_parts_of_other_settings_are_not_used(build, tmp_path, monkeypatch):
+    import fsps
+
+    real = fsps.StellarPopulation.get_spectrum
+
+    def stop_in_the_second(self, zmet=None, tage=0.0, peraa=False):
+        if zmet == 2:
+            raise KeyboardInterrupt
+        return real(self, zmet, tage, peraa)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fsps.StellarPopulation, "get_spectrum", stop_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            build(wavelength_range=(3000.0, 6000.0))
+    grid = build(wavelength_range=(4000.0, 9000.0))
+    assert grid.wavelength_aa[0] >= 4000
+    assert grid.wavelength_aa[-1] > 8900
+
+
+def test_other_files_in_the_working_folder_survive(build, tmp_path):
+    note = tmp_path / "out" / "grid.npz.parts" / "mine.txt"
+    note.parent.mkdir(parents=True)
+    note.write_text("keep")
+    build()
+    assert note.read_text() == "keep"
+
+
+def replace_in_standin(old: str, new: str) -> None:
+    file = Path(os.environ["PYTHONPATH"]) / "fsps.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_other_libraries_are_refused_unless_asked_for(build, tmp_path):
+    replace_in_standin('b"miles"', 'b"c3k_lr"')
+    replace_in_standin("np.float32(0.0142)", "np.float32(0.0185)")
+    with pytest.raises(InputError, match=r"c3k_lr.*stands on mist.*0\.0142 and miles.*<0\.5"):
+        build()
+    grid = build(other_libraries=True)
+    assert grid.provenance["solar_metallicity"] == pytest.approx(0.0185)
+    assert grid.metallicity[3] == pytest.approx(0.019)  # solar keeps its label
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("package", "not installed.*Two steps.*pip install.*git clone.*SPS_HOME"),
+        ("variable", "SPS_HOME is not set.*Two steps"),
+        ("folder", "FSPS does not start.*right data files.*Two steps"),
+        ("isochrones", "FSPS does not start.*zlegend.dat cannot be opened.*Two steps"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(build, fsps_home, monkeypatch, what, message):
+    if what == "package":
+        monkeypatch.setattr("sedflow_lab.sps.fsps_grid.find_spec", lambda name: None)
+    elif what == "variable":
+        monkeypatch.delenv("SPS_HOME")
+    elif what == "folder":
+        (fsps_home / "data" / "emlines_info.dat").unlink()
+    else:  # Fortran ends the process, and claims success
+        (fsps_home / "ISOCHRONES").rmdir()
+    with pytest.raises(InputError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)
+
+
+def test_wavelength_range_must_rise(build):
+    with pytest.raises(InputError, match="must rise"):
+        build(wavelength_range=(6000.0, 3000.0))
+
+
+@pytest.mark.fsps
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(
+    find_spec("fsps") is None or not os.environ.get("SPS_HOME"),
+    reason="needs python-fsps and FSPS's data files (SPS_HOME)",
+)
+def test_fsps_itself_agrees_with_the_shipped_grid(tmp_path):
+    grid = build_ssp_grid(tmp_path / "grid.npz")
+    assert grid.wavelength_aa[0] < 1010 and grid.wavelength_aa[-1] > 59_000
+    comparison = compare_ssp_grids(None, grid, "sdss-ugriz")
+    assert len(comparison.age_gyr) == 64
+    table = comparison.summary()
+    assert (np.abs(table["median"]) < 0.01).all()
+    assert (table["scatter"] < 0.02).all()
+    assert np.abs(comparison.delta_surviving_mass).max() < 0.02
