@@ -1,0 +1,275 @@
+"""What commands share: parsers, options, catalogues, tables and progress."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import InputError, SedflowError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from ..photometry import Photometry
+
+__all__ = [
+    "Commands",
+    "Parser",
+    "add_catalog",
+    "add_command",
+    "add_model_options",
+    "check_table_path",
+    "is_interactive",
+    "new_parser",
+    "read_catalog",
+    "say",
+    "stop_on_interrupt",
+    "warn_of",
+    "write_table",
+]
+
+BANDS_HELP = """\
+band set: sdss-ugriz, sdss-2mass, sdss-wise, galex-sdss, decam-grz, legacy-south, legacy-north,
+des-grizy, panstarrs-grizy, hsc-grizy, lsst-ugrizy or euclid; or filters of speclite with commas
+between them"""
+
+_MOST_WARNINGS = 5
+_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are ours to print."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError."""
+        raise InputError(f"{message} (see {self.prog} --help).")
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]
+else:
+    Commands = Any
+
+
+def new_parser(prog: str, description: str, epilog: str) -> Parser:
+    """Make a parser that keeps the line breaks of its texts."""
+    return Parser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=98),
+        allow_abbrev=False,
+    )
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    description: str,
+    example: str,
+    run: Callable[[argparse.Namespace], None],
+    when_stopped: str,
+) -> Parser:
+    """Add a command.
+
+    Parameters
+    ----------
+    commands
+        What `add_subparsers` returned.
+    name, summary, description, example : str
+        For the help.
+    run : callable
+        Does the work, given the parsed arguments.
+    when_stopped : str
+        What Ctrl-C leaves behind, as the end of a sentence.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=98),
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, when_stopped=when_stopped)
+    return parser
+
+
+def add_model_options(parser: Parser) -> None:
+    """Add the settings of model and prior; one that is left out is None."""
+    group = parser.add_argument_group(
+        "model and prior", "What is left out is as in the simulations, if there are any."
+    )
+    group.add_argument("--bands", metavar="SET", help=f"{BANDS_HELP} (default: sdss-ugriz)")
+    group.add_argument(
+        "--prior",
+        metavar="NAME",
+        help="flat-dirichlet, or stick-breaking as in the published code (default: flat-dirichlet)",
+    )
+    group.add_argument(
+        "--birth-cloud-age",
+        metavar="GYR",
+        type=float,
+        help="age below which stars sit in birth clouds (default: 0.1 Gyr; PROVABGS: 0.01 Gyr)",
+    )
+    group.add_argument(
+        "--redshift-max", metavar="Z", type=float, help="highest redshift (default: 0.2)"
+    )
+    group.add_argument(
+        "--ssp",
+        metavar="FILE",
+        help="stellar populations made by 'sedflow-lab ssp build' (default: the shipped grid)",
+    )
+
+
+def add_catalog(parser: Parser) -> None:
+    """Add the catalogue and how to read it."""
+    parser.add_argument(
+        "catalog",
+        metavar="CATALOG",
+        help="CSV, ECSV or FITS table: id, redshift, and for each band X flux_X with sigma_X or "
+        "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag]; or the NASA-Sloan Atlas "
+        "under the file name that 'download' gave it",
+    )
+    parser.add_argument(
+        "--column",
+        metavar="ROLE=NAME",
+        action="append",
+        default=[],
+        help="a column that has another name, such as --column flux_u=FLUX_U; nothing after "
+        "the = says that the band was not observed; may be repeated",
+    )
+
+
+def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
+    """Read the catalogue that the arguments name."""
+    from ..nsa import VERSIONS, read_nsa
+    from ..photometry import read_photometry
+
+    path = Path(args.catalog).expanduser()
+    columns: dict[str, str | None] = {}
+    for text in args.column:
+        role, equals, name = text.partition("=")
+        if not equals:
+            raise InputError(f"--column {text} has no =: give it as --column flux_u=FLUX_U.")
+        columns[role.strip()] = name.strip() or None
+    for version in VERSIONS:
+        if path.name == f"nsa_{version}.fits" and not columns:
+            return read_nsa(path, version, bands, on_bad=on_bad)
+    return read_photometry(path, bands, columns or None, on_bad)
+
+
+def warn_of(problems: Iterable[str]) -> None:
+    """Name the first galaxies that cannot be used, and count the others."""
+    problems = [text for text in problems if text]
+    for text in problems[:_MOST_WARNINGS]:
+        say(f"warning: {text[:1].upper()}{text[1:].rstrip('.')}.")
+    if len(problems) > _MOST_WARNINGS:
+        say(
+            f"warning: {len(problems) - _MOST_WARNINGS} more galaxies cannot be used; the column "
+            "'problem' says why."
+        )
+
+
+def say(text: str) -> None:
+    """Print a message on the standard error stream, without disturbing a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(f"sedflow-lab: {text}", file=sys.stderr)
+
+
+def is_interactive() -> bool:
+    """Whether a person looks on, for whom progress bars are drawn."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, for work that ends in good order when it is set.
+
+    A second Ctrl-C interrupts at once.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # no signals come here
+        yield stop
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_table_path(path: str | Path) -> Path:
+    """Make sure that a table can be written under this name.
+
+    Raises
+    ------
+    InputError
+        If the ending is not that of a table, or the folder does not exist.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(
+            f"The table {path} cannot be written: give a name that ends in {', '.join(_FORMATS)}."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist: make it first.")
+    return path
+
+
+def write_table(table: Table, path: str | Path) -> None:
+    """Write a table in the format of its name's ending; the file appears complete or not at all.
+
+    Numbers in CSV files have seven digits, but for redshifts, which stay as they are.
+    """
+    path = check_table_path(path)
+    suffix = path.suffix.lower()
+    table = table.copy()
+    if suffix == ".fits":
+        _spell_in_ascii(table)
+    elif suffix == ".csv":
+        for name in table.colnames:
+            if table[name].dtype.kind == "f" and name != "redshift":
+                table[name].info.format = table[name].info.format or ".7g"
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of long keywords in FITS headers
+            table.write(partial, format=_FORMATS[suffix], overwrite=True)
+        os.replace(partial, path)
+    except OSError as error:
+        raise SedflowError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _spell_in_ascii(table: Table) -> None:
+    """Change what FITS cannot hold: letters beyond ASCII, and the units that it does not know."""
+    import numpy as np
+
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype.kind == "U":
+            plain = np.char.replace(np.char.replace(column, "χ²", "chi2"), "σ", "sigma")
+            table[name] = np.char.encode(plain, "ascii", "backslashreplace").astype(str)
+        try:
+            if column.unit is not None:
+                column.unit.to_string("fits")
+        except ValueError:
+            column.description = f"{column.description or name} [{column.unit}]"
+            column.unit = None

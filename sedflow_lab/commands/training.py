@@ -1,0 +1,245 @@
+"""The commands that make a posterior: simulate and train."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .shared import (
+    Commands,
+    add_command,
+    add_model_options,
+    is_interactive,
+    say,
+    stop_on_interrupt,
+)
+
+if TYPE_CHECKING:
+    from ..anpe.recipe import SimulationPlan
+    from ..anpe.training import TrainingConfig, TrainingRecord
+    from ..noise import NoiseModel
+    from ..sps import BandSet
+
+__all__ = ["add_commands"]
+
+_AGAIN = "run the same command again to go on."
+
+
+def add_commands(commands: Commands) -> None:
+    """Add simulate and train."""
+    parser = add_command(
+        commands,
+        "simulate",
+        "draw galaxies from the prior and compute their photometry",
+        "Draws galaxies from the prior and computes their noiseless photometry, for training.\n"
+        "Noise is added when they are used. A run that was stopped goes on when repeated.",
+        "sedflow-lab simulate simulations -n 1000000 --bands decam-grz",
+        _simulate,
+        f"files that are complete are kept: {_AGAIN}",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder for the simulations")
+    parser.add_argument(
+        "-n", "--number", metavar="N", type=int, help="galaxies to simulate (default: 100000)"
+    )
+    add_model_options(parser)
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="the same seed gives the same numbers (default: 0)"
+    )
+    _add_train(commands)
+
+
+def _add_train(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "train",
+        "train a network for a band set",
+        "Trains a normalizing flow on simulated galaxies and writes it as a folder that other\n"
+        "commands take as --posterior. Simulations are made if there are none. A run that was\n"
+        "stopped goes on when repeated; what it needs is kept beside OUT, in OUT.training.",
+        "sedflow-lab train my-posterior --preset workshop\n"
+        "  sedflow-lab train desi --bands decam-grz --depth 24.0 23.4 22.5 --floor 0.02",
+        _train,
+        f"simulations that are complete are kept: {_AGAIN}",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder for the trained posterior")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default="nsa-ugriz",
+        help="nsa-ugriz: what ships, hours on a laptop; workshop: a small network, a few minutes "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--simulations",
+        metavar="FOLDER",
+        help="simulations to train on, made if missing (default: OUT.training/simulations)",
+    )
+    parser.add_argument(
+        "-n",
+        "--number",
+        metavar="N",
+        type=int,
+        help="galaxies to simulate (default: the preset's, 1000000 or 100000)",
+    )
+    add_model_options(parser)
+    noise = parser.add_argument_group("noise", "One ships for sdss-ugriz; other bands need one.")
+    noise.add_argument(
+        "--noise", metavar="FILE", help="noise model made by 'sedflow-lab noise', or nsa-ugriz"
+    )
+    noise.add_argument(
+        "--depth",
+        metavar="MAG",
+        type=float,
+        nargs="+",
+        help="5-sigma depths of the survey [AB mag], one a band or one for all",
+    )
+    noise.add_argument(
+        "--floor",
+        metavar="MAG",
+        type=float,
+        default=0.02,
+        help="calibration error beside --depth (default: %(default)s mag)",
+    )
+    size = parser.add_argument_group("network and training", "Defaults are those of the preset.")
+    size.add_argument("--steps", metavar="N", type=int, help="steps of the optimiser")
+    size.add_argument("--batch", metavar="N", type=int, help="galaxies in a step")
+    size.add_argument("--learning-rate", metavar="RATE", type=float, help="its highest value")
+    size.add_argument("--couplings", metavar="N", type=int, help="spline couplings of the flow")
+    size.add_argument(
+        "--hidden", metavar="N", type=int, nargs="+", help="hidden layers of each coupling"
+    )
+    size.add_argument(
+        "--seed", metavar="N", type=int, help="of new simulations and of training (default: 0)"
+    )
+    size.add_argument(
+        "--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)"
+    )
+
+
+def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> SimulationPlan:
+    from ..anpe.recipe import plan_simulations
+
+    return plan_simulations(
+        folder,
+        n=args.number,
+        bands=args.bands,
+        prior=args.prior,
+        birth_cloud_age=args.birth_cloud_age,
+        redshift_max=args.redshift_max,
+        ssp=args.ssp,
+        seed=args.seed,
+        default_n=default_n,
+    )
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    plan = _plan(args, Path(args.out), 100_000)
+    made = plan.run(progress=is_interactive())
+    print(
+        f"{len(made):,} simulations in {', '.join(plan.model.bands.labels)} "
+        f"(prior {plan.prior}, birth clouds to {plan.model.birth_cloud_age:g} Gyr, redshifts to "
+        f"{plan.model.redshift_max:g}, seed {plan.seed}) are in {plan.folder}."
+    )
+
+
+def _train(args: argparse.Namespace) -> None:
+    from ..anpe import recipe
+
+    config = recipe.make_config(
+        args.preset,
+        steps=args.steps,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        couplings=args.couplings,
+        hidden=args.hidden,
+        seed=args.seed,
+    )
+    out = Path(args.out)
+    recipe.check_folder(out)
+    _check_device(args.device)
+    work = recipe.working_folder(out)
+    plan = _plan(args, Path(args.simulations or work / "simulations"), config.simulations)
+    bands = plan.model.bands
+    noise = _noise(args, bands)
+    say(f"simulations: {plan.n:,} in {', '.join(bands.labels)}, kept in {plan.folder}")
+    simulations = plan.run(progress=is_interactive())
+    say(f"training: {config.steps:,} steps of {config.batch:,} galaxies; Ctrl-C stops it safely")
+    with stop_on_interrupt() as stop:
+        bundle = recipe.train_bundle(
+            out,
+            simulations,
+            bands,
+            noise,
+            config,
+            device=args.device,
+            progress=is_interactive(),
+            stop=stop,
+            callback=None if is_interactive() else _Reporter(config),
+        )
+    if bundle is None:
+        raise KeyboardInterrupt(f"the checkpoint is in {work}: {_AGAIN}")
+    record = bundle.training["record"]
+    print(
+        f"The posterior for {bands.name} is in {out}: validation loss "
+        f"{record['validation_loss'][-1]:.3f} after {config.steps:,} steps and "
+        f"{_duration(record['seconds'])}. Use it with --posterior {out}. Nothing needs {work} any "
+        "more, unless you want to train longer."
+    )
+
+
+def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
+    from ..anpe.recipe import find_noise
+    from ..noise import NoiseModel
+
+    if args.depth is None:
+        return find_noise(bands, args.noise)
+    if args.noise is not None:
+        raise InputError("--noise and --depth were both given: give one of them.")
+    if len(args.depth) not in (1, len(bands)):
+        raise InputError(
+            f"--depth has {len(args.depth)} values, but the bands are "
+            f"{', '.join(bands.labels)}: give {len(bands)}, or one for all."
+        )
+    depth = args.depth if len(args.depth) > 1 else args.depth * len(bands)
+    if not all(0 < value < 50 for value in depth) or not 0 < args.floor < 1:
+        raise InputError(
+            f"--depth {' '.join(f'{d:g}' for d in args.depth)} and --floor {args.floor:g} are in "
+            "AB mag: depths lie between 0 and 50, the floor between 0 and 1."
+        )
+    return NoiseModel.from_depths(bands.names, depth, args.floor)
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error
+
+
+class _Reporter:
+    """Prints a line at each evaluation, for logs."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._steps = config.steps
+
+    def __call__(self, step: int, record: TrainingRecord) -> None:
+        rate = step / max(record.seconds, 1e-9)
+        say(
+            f"step {step:,} of {self._steps:,}: loss {record.training_loss[-1]:.3f}, validation "
+            f"{record.validation_loss[-1]:.3f}, {rate:.1f} steps/s, "
+            f"{_duration((self._steps - step) / rate)} left"
+        )
+
+
+def _duration(seconds: Any) -> str:
+    """Write seconds as people do."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
