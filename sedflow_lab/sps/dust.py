@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["CALZETTI_BREAK", "attenuation", "birth_cloud_depth", "diffuse_depth"]
+__all__ = ["CALZETTI_BREAK", "attenuation", "dust_curves"]
 
 CALZETTI_BREAK = 6300.0
 """Wavelength [Å] where the two polynomials of the Calzetti curve meet, with a small step."""
@@ -19,57 +19,60 @@ _PIVOT = 5500.0
 _R_V = 4.05
 
 
-def _calzetti(wavelength: torch.Tensor) -> torch.Tensor:
-    """k'(λ) of Calzetti et al. 2000 (equation 4), not below zero."""
-    x = 1e4 / wavelength
-    blue = 2.659 * (-2.156 + x * (1.509 + x * (-0.198 + x * 0.011))) + _R_V
-    red = 2.659 * (-1.857 + 1.040 * x) + _R_V
-    return torch.where(wavelength < CALZETTI_BREAK, blue, red).clamp_min(0.0)
-
-
-def _bump(wavelength: torch.Tensor) -> torch.Tensor:
-    """Drude profile of the 2175 Å feature, 350 Å wide, with unit peak."""
-    width = (wavelength * 350.0).square()
-    return width / ((wavelength.square() - 2175.0**2).square() + width)
-
-
-def diffuse_depth(wavelength: torch.Tensor, n_dust: torch.Tensor) -> torch.Tensor:
-    """Optical depth of the diffuse dust per unit of τ_ISM.
+def dust_curves(wavelength: torch.Tensor, blue: torch.Tensor | None = None) -> torch.Tensor:
+    """Everything that attenuation needs to know of the wavelengths.
 
     Parameters
     ----------
     wavelength : tensor, shape (..., L)
         Rest-frame wavelengths [Å].
-    n_dust : tensor, shape (..., 1) or broadcastable
-        Slope offset from the Calzetti curve; it also sets the strength of the 2175 Å bump,
-        E_b = 0.85 - 1.9 n (Kriek & Conroy 2013, equation 3).
+    blue : tensor of bool, shape (..., L), optional
+        Where to use the polynomial of Calzetti et al. that is meant for less than 6300 Å;
+        by default just there.
+
+    Returns
+    -------
+    tensor, shape (..., 4, L)
+        Optical depths at τ = 1 of the Calzetti curve (k'/R_V, their equation 4, not below
+        zero), of the 2175 Å bump (a Drude profile 350 Å wide) at unit strength, and of birth
+        clouds (a power law of slope -1); and the logarithm of the wavelength over 5500 Å.
     """
-    curve = _calzetti(wavelength) + (0.85 - 1.9 * n_dust) * _bump(wavelength)
-    return curve * torch.exp(n_dust * torch.log(wavelength / _PIVOT)) / _R_V
-
-
-def birth_cloud_depth(wavelength: torch.Tensor) -> torch.Tensor:
-    """Optical depth of birth clouds per unit of τ_BC: a power law of slope -1."""
-    return _PIVOT / wavelength
+    if blue is None:
+        blue = wavelength < CALZETTI_BREAK
+    x = 1e4 / wavelength
+    below = 2.659 * (-2.156 + x * (1.509 + x * (-0.198 + x * 0.011))) + _R_V
+    above = 2.659 * (-1.857 + 1.040 * x) + _R_V
+    calzetti = torch.where(blue, below, above).clamp_min(0.0)
+    width = (wavelength * 350.0).square()
+    bump = width / ((wavelength.square() - 2175.0**2).square() + width)
+    pivot = wavelength / _PIVOT
+    return torch.stack([calzetti / _R_V, bump / _R_V, 1.0 / pivot, torch.log(pivot)], dim=-2)
 
 
 def attenuation(
-    wavelength: torch.Tensor, tau_bc: torch.Tensor, tau_ism: torch.Tensor, n_dust: torch.Tensor
+    curves: torch.Tensor,
+    tau_bc: torch.Tensor,
+    tau_ism: torch.Tensor,
+    n_dust: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Transmitted fractions for all stars, and the additional one for young stars.
 
     Parameters
     ----------
-    wavelength : tensor, shape (..., L)
-        Rest-frame wavelengths [Å].
-    tau_bc, tau_ism, n_dust : tensor, shape (...)
-        Dust parameters.
+    curves : tensor, shape (..., 4, L)
+        What `dust_curves` returned.
+    tau_bc, tau_ism : tensor, shape (...)
+        Optical depths of birth clouds and of diffuse dust at 5500 Å.
+    n_dust : tensor, shape (...)
+        Slope offset from the Calzetti curve; it also sets the strength of the bump,
+        E_b = 0.85 - 1.9 n (Kriek & Conroy 2013, equation 3).
 
     Returns
     -------
     diffuse, birth_cloud : tensor, shape (..., L)
         Old populations are dimmed by `diffuse`, young ones by ``diffuse * birth_cloud``.
     """
-    diffuse = torch.exp(-tau_ism[..., None] * diffuse_depth(wavelength, n_dust[..., None]))
-    birth_cloud = torch.exp(-tau_bc[..., None] * birth_cloud_depth(wavelength))
-    return diffuse, birth_cloud
+    calzetti, bump, cloud, log_pivot = curves.unbind(-2)
+    n = n_dust[..., None]
+    depth = torch.addcmul(calzetti, 0.85 - 1.9 * n, bump) * torch.exp(n * log_pivot)
+    return torch.exp(-tau_ism[..., None] * depth), torch.exp(-tau_bc[..., None] * cloud)

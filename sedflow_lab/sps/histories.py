@@ -156,7 +156,7 @@ class StarFormation(torch.nn.Module):
         self.to(dtype)
 
     def _segment(self, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        segment = torch.bucketize(time.detach(), self.nodes, right=True)
+        segment = torch.bucketize(time.detach().contiguous(), self.nodes, right=True)
         return segment, (time - self.left[segment])[..., None]
 
     def basis_integrals(self, time: torch.Tensor) -> torch.Tensor:

@@ -1,35 +1,41 @@
-"""Tables that turn stellar populations straight into band fluxes behind dust, at any redshift.
+r"""Tables that turn stellar populations straight into band fluxes behind dust, at any redshift.
 
 The flux of a population with spectrum L behind dust that transmits A is, in one band,
 
-.. math:: f \\propto (1 + z) \\int L(\\lambda) A(\\lambda) R(\\lambda (1 + z)) \\lambda \\, d\\lambda .
+.. math:: f \propto (1 + z) \int L(\lambda) A(\lambda) R(\lambda (1 + z)) \lambda d\lambda .
 
 L is rough but known beforehand; A depends on the parameters but is smooth. So A is replaced by
-the polynomial through a few nodes per band, :math:`A \\approx \\sum_k A(\\lambda_k) \\ell_k`,
-and the integrals of :math:`L \\ell_k R \\lambda` become a table: a photometric evaluation needs
-no spectrum, only a weighted sum of table rows and the dust at the nodes. This is product
-integration; its error is that of interpolating A, not that of sampling L.
+the polynomial through a few nodes, :math:`A \approx \sum_k A(\lambda_k) \ell_k(\lambda)`, and the
+integrals of :math:`L \ell_k R \lambda` become a table: photometry then needs no spectrum, only
+weighted sums of table rows and the dust at the nodes. This is product integration; its error is
+that of interpolating A, not that of sampling L. Nodes of Gauss's quadrature for the weight R
+make it small: most of what the polynomial misses is orthogonal to R.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from ..errors import InputError
 from .bands import Band, BandSet
-from .dust import CALZETTI_BREAK
+from .dust import CALZETTI_BREAK, attenuation, dust_curves
 from .ssp import SSPGrid
 
 __all__ = ["ProjectionTable", "check_coverage", "make_projection", "redshift_nodes"]
 
-REDSHIFT_STEP = 1e-3
+REDSHIFT_STEP = 4e-3
 """Step in ln(1 + z) between the tables; fluxes are interpolated linearly in between."""
 
+TOLERANCE = 4e-4
+"""Relative error of fluxes, behind the most extreme dust of the prior, that sets the nodes."""
+
 _SUBSAMPLES = 4
-_NODES_PER_LOG_WIDTH = 26.0
-_FAINT = 2e-3  # response, relative to the peak, below which a wing counts as a leak
+_MESH = 400
+_MAX_NODES = 24
+_SCALE = 3.846e33 / (4 * np.pi * 3.0856775814913673e24**2)  # L_sun at 1 Mpc, in erg / s / cm^2
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,12 @@ class ProjectionTable:
 
     Attributes
     ----------
+    redshift : ndarray, shape (Z,)
+        Redshifts of the tables, in even steps of ln(1 + z).
     wavelength : ndarray, shape (Z, C)
-        Rest-frame wavelengths [Angstrom] of the C dust nodes, at Z redshifts.
+        Rest-frame wavelengths [Angstrom] of the C dust nodes.
+    blue : ndarray of bool, shape (C,)
+        Whether a node speaks for wavelengths below the break of the Calzetti curve.
     band : ndarray of int, shape (C,)
         Band to which a node belongs.
     ssp : ndarray, shape (Z, A, M, C)
@@ -48,10 +58,28 @@ class ProjectionTable:
         The same for the mean young spectrum.
     """
 
+    redshift: np.ndarray
     wavelength: np.ndarray
+    blue: np.ndarray
     band: np.ndarray
     ssp: np.ndarray
     young: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a band on one side of the Calzetti break."""
+
+    band: Band
+    index: int
+    blue: bool
+    count: int = 0
+
+    def span(self, redshift: float) -> tuple[float, float]:
+        """Observed wavelengths [Angstrom] from which to which it reaches; may be empty."""
+        first, last = self.band.support
+        edge = float(np.clip(CALZETTI_BREAK * (1 + redshift), first, last))
+        return (first, edge) if self.blue else (edge, last)
 
 
 def redshift_nodes(redshift_max: float) -> np.ndarray:
@@ -77,134 +105,165 @@ def check_coverage(bands: BandSet, grid: SSPGrid, redshift_max: float) -> None:
         )
 
 
-def make_projection(grid: SSPGrid, bands: BandSet, redshift_max: float) -> ProjectionTable:
-    """Compute the table for a grid, a band set and a range of redshifts."""
+def make_projection(
+    grid: SSPGrid, bands: BandSet, redshift_max: float, dtype: type = np.float32
+) -> ProjectionTable:
+    """Compute the table for a grid, a band set and a range of redshifts.
+
+    Raises
+    ------
+    InputError
+        If the grid does not cover a band.
+    """
     check_coverage(bands, grid, redshift_max)
-    pieces = [_pieces(band) for band in bands.bands]
-    owner = np.concatenate(
-        [np.full(sum(n for _, _, n in p), i) for i, p in enumerate(pieces)]
-    ).astype(np.int64)
     redshifts = redshift_nodes(redshift_max)
     n_age, n_met = grid.surviving_mass.shape
-    shape = (len(redshifts), len(owner))
-    wavelength = np.empty(shape)
-    ssp = np.empty((len(redshifts), n_age * n_met, len(owner)), dtype=np.float32)
-    young = np.empty((len(redshifts), n_met, len(owner)), dtype=np.float32)
-    rows = np.concatenate(
-        [grid.ssp_lsun_per_aa.reshape(n_age * n_met, -1), grid.young_lsun_per_aa]
-    ).astype(np.float32)
-    for i, z in enumerate(redshifts):
-        column = 0
-        for band, band_pieces in zip(bands.bands, pieces, strict=True):
-            for start, stop, count in band_pieces:
-                # Grid wavelengths from just below to just above the piece.
-                low = np.searchsorted(grid.wavelength_aa, start / (1 + z), side="right") - 1
-                high = np.searchsorted(grid.wavelength_aa, stop / (1 + z)) + 1
-                part = slice(max(low, 0), high)
-                nodes, kernel = _piece_kernel(band, grid.wavelength_aa[part], z, start, stop, count)
-                where = slice(column, column + count)
-                wavelength[i, where] = nodes
-                flux = rows[:, part] @ kernel.astype(np.float32)
-                ssp[i, :, where] = flux[: n_age * n_met]
-                young[i, :, where] = flux[n_age * n_met :]
-                column += count
-    return ProjectionTable(wavelength, owner, ssp.reshape(-1, n_age, n_met, len(owner)), young)
+    rows = [grid.young_lsun_per_aa, grid.ssp_lsun_per_aa.reshape(n_age * n_met, -1)]
+    by_wavelength = np.ascontiguousarray(np.concatenate(rows).T, dtype=dtype)
+    pieces = _pieces(bands, grid, redshift_max)
+    wavelength, flux = [], []
+    for piece in pieces:
+        nodes = [_gauss_nodes(piece, z, piece.count) for z in redshifts]
+        kernels = np.zeros((len(grid.wavelength_aa), len(redshifts), piece.count), dtype=dtype)
+        for i, z in enumerate(redshifts):
+            part, kernel = _kernel(piece, grid.wavelength_aa, z, nodes[i])
+            kernels[part, i] = kernel
+        used = np.flatnonzero(kernels.any(axis=(1, 2)))
+        used = slice(used[0], used[-1] + 1)
+        table = kernels[used].reshape(-1, len(redshifts) * piece.count).T @ by_wavelength[used]
+        flux.append(table.reshape(len(redshifts), piece.count, -1).swapaxes(1, 2))
+        wavelength.append(np.exp(nodes))
+    counts = [piece.count for piece in pieces]
+    tables = np.concatenate(flux, axis=-1)
+    return ProjectionTable(
+        redshifts,
+        np.concatenate(wavelength, axis=-1),
+        np.repeat([piece.blue for piece in pieces], counts),
+        np.repeat([piece.index for piece in pieces], counts),
+        tables[:, n_met:].reshape(len(redshifts), n_age, n_met, -1),
+        tables[:, :n_met],
+    )
 
 
-def _pieces(band: Band) -> list[tuple[float, float, int]]:
-    """Intervals of the observed wavelength, with a number of nodes, that make up a band.
-
-    A band is one piece, but leaks beyond a faint gap are pieces of their own: behind much dust
-    a red leak can outshine the band.
-    """
-    first, last = band.support
-    bright = band.response > _FAINT * band.response.max()
-    # A run of bright samples starts and stops where the flag flips; thin faint wings join it.
-    flips = np.flatnonzero(np.diff(bright.astype(int)))
-    cuts = [first]
-    for edge in [*(float(band.wavelength[i]) for i in flips), last]:
-        if np.log(edge / cuts[-1]) > 0.05:
-            cuts.append(edge)
-    cuts[max(len(cuts) - 1, 1) :] = [last]
+def _pieces(bands: BandSet, grid: SSPGrid, redshift_max: float) -> list[_Piece]:
+    """Pieces of all bands, with as many nodes each as `TOLERANCE` asks for."""
+    tests = np.expm1(np.log1p(redshift_max) * np.linspace(0.0, 1.0, 5))
     pieces = []
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
-        # Attenuation curves are steeper in the blue: more nodes there.
-        density = _NODES_PER_LOG_WIDTH * max(0.5, min(1.5, (4500.0 / start) ** 0.7))
-        inside = (band.wavelength >= start) & (band.wavelength <= stop) & bright
-        if not inside.any():
-            density /= 3
-        pieces.append((start, stop, 4 + int(np.ceil(density * np.log(stop / start)))))
+    for index, band in enumerate(bands.bands):
+        sides = [_Piece(band, index, blue) for blue in (True, False)]
+        sides = [side for side in sides if any(np.ptp(side.span(z)) > 0 for z in tests)]
+        counts = np.ones(len(sides), dtype=int)
+        for z in tests:
+            counts = np.maximum(counts, _enough_nodes(sides, grid, z))
+        pieces += [replace(side, count=int(n)) for side, n in zip(sides, counts, strict=True)]
     return pieces
 
 
-def _refine(wavelength: np.ndarray) -> np.ndarray:
-    """Split each interval into `_SUBSAMPLES`."""
-    fraction = np.arange(_SUBSAMPLES) / _SUBSAMPLES
-    steps = wavelength[:-1, None] + np.diff(wavelength)[:, None] * fraction
-    return np.append(steps.reshape(-1), wavelength[-1])
+def _enough_nodes(sides: list[_Piece], grid: SSPGrid, redshift: float) -> list[int]:
+    """Numbers of nodes with which each side of a band adds less than `TOLERANCE` of error."""
+    spectra = grid.ssp_lsun_per_aa[:: max(1, len(grid.age_gyr) // 4), [0, -1]]
+    spectra = np.concatenate(
+        [grid.young_lsun_per_aa[[0, -1]], spectra.reshape(-1, spectra.shape[-1])]
+    )
+    light, exact = [], []
+    for side in sides:
+        x, weight = _mesh(side, redshift)
+        rows = np.array([np.interp(np.exp(x), grid.wavelength_aa, row) for row in spectra])
+        light.append((x, rows * weight))
+        exact.append(light[-1][1] @ _extreme_dust(x, side.blue).T)
+    total = sum(exact)
+    counts = []
+    for side, (x, rows), wanted in zip(sides, light, exact, strict=True):
+        for count in range(1, _MAX_NODES + 1):
+            nodes = _gauss_nodes(side, redshift, count)
+            table = rows @ _lagrange(x, nodes)
+            error = np.abs(table @ _extreme_dust(nodes, side.blue).T - wanted) / total
+            if error.max() < TOLERANCE:
+                break
+        counts.append(count)
+    return counts
 
 
-def _coarsen(fine: np.ndarray) -> np.ndarray:
-    """Weights on the grid's own wavelengths from weights on the refined ones."""
-    fraction = (np.arange(_SUBSAMPLES) / _SUBSAMPLES)[:, None]
-    steps = fine[:-1].reshape(-1, _SUBSAMPLES, fine.shape[1])
-    coarse = np.zeros((len(steps) + 1, fine.shape[1]))
-    coarse[:-1] += (steps * (1 - fraction)).sum(1)
-    coarse[1:] += (steps * fraction).sum(1)
-    coarse[-1] += fine[-1]
-    return coarse
+def _extreme_dust(log_wavelength: np.ndarray, blue: bool) -> np.ndarray:
+    """Transmissions, of the steepest and flattest curves that the prior allows, at wavelengths."""
+    axes = [
+        torch.tensor(a, dtype=torch.float64) for a in ([0.0, 3.0], [0.7, 3.0], [-2.0, -1.0, 1.0])
+    ]
+    dust = torch.cartesian_prod(*axes).unbind(-1)
+    wavelength = torch.as_tensor(np.exp(log_wavelength))
+    curves = dust_curves(wavelength, torch.full(wavelength.shape, blue))
+    diffuse, cloud = attenuation(curves, *dust)
+    return (diffuse * cloud).numpy()
 
 
-def _piece_kernel(
-    band: Band, grid: np.ndarray, z: float, start: float, stop: float, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rest-frame nodes (count,) of one piece, and weights (L, count) on the grid's wavelengths."""
-    fine = _refine(grid)
-    observed = fine * (1 + z)
-    response = np.interp(observed, band.wavelength, band.response, left=0.0, right=0.0)
-    edges = np.append(fine[0], 0.5 * (fine[1:] + fine[:-1]))
-    step = np.diff(np.append(edges, fine[-1]))
-    # Cells cut by the ends of the piece are shared with the next piece (or lost with the band).
-    lower, upper = edges * (1 + z), np.append(edges[1:], fine[-1]) * (1 + z)
-    share = (np.minimum(upper, stop) - np.maximum(lower, start)) / (upper - lower)
-    weight = response * fine * step * np.clip(share, 0.0, 1.0)
-    # nanomaggies at 1 Mpc per L_sun/Angstrom: L_sun (1 + z) / (4 pi Mpc^2).
-    scale = 3.846e33 * (1 + z) / (4 * np.pi * 3.0856775814913673e24**2)
-    weight *= scale / band.ab_flux
-    nodes, basis = _node_basis(fine, start / (1 + z), stop / (1 + z), count)
-    return nodes, _coarsen(weight[:, None] * basis)
+def _mesh(piece: _Piece, redshift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Log rest-frame wavelengths (M,) evenly under a piece, and the weight of light there."""
+    start, stop = np.log(piece.span(redshift))
+    x = start + (stop - start) * (np.arange(_MESH) + 0.5) / _MESH
+    wavelength = np.exp(x)
+    response = np.interp(wavelength, piece.band.wavelength, piece.band.response)
+    return x - np.log1p(redshift), response * wavelength**2 * (stop - start)
 
 
-def _node_basis(
-    wavelength: np.ndarray, start: float, stop: float, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes in ln λ, and their Lagrange polynomials at `wavelength`.
+def _gauss_nodes(piece: _Piece, redshift: float, count: int) -> np.ndarray:
+    """Nodes (count,) in ln λ of Gauss's quadrature for the light that a piece lets through.
 
-    The Calzetti curve has a step at 6300 Å; an interval that contains it is split there.
+    They are the eigenvalues of the Jacobi matrix, whose entries Stieltjes's procedure gives
+    (Gautschi 2004, Orthogonal Polynomials, section 2.2).
     """
-    if start < CALZETTI_BREAK < stop:
-        fraction = np.log(CALZETTI_BREAK / start) / np.log(stop / start)
-        n_blue = int(np.clip(round(fraction * count), 2, count - 2))
-        # The nodes nearest the step lie strictly on their own side of it.
-        blue, red = wavelength < CALZETTI_BREAK, wavelength >= CALZETTI_BREAK
-        nodes_b, basis_b = _lagrange(wavelength, start, CALZETTI_BREAK, n_blue)
-        nodes_r, basis_r = _lagrange(wavelength, CALZETTI_BREAK, stop, count - n_blue)
-        basis = np.hstack([basis_b * blue[:, None], basis_r * red[:, None]])
-        return np.append(nodes_b, nodes_r), basis
-    return _lagrange(wavelength, start, stop, count)
+    x, weight = _mesh(piece, redshift)
+    centre, half = 0.5 * (x[0] + x[-1]), 0.5 * (x[-1] - x[0])
+    if not weight.sum() > 0:
+        return np.full(count, centre)
+    u, weight = (x - centre) / half, weight / weight.sum()
+    diagonal, beside = np.zeros(count), np.zeros(count)
+    before, now = np.zeros_like(u), np.ones_like(u)
+    for k in range(count):
+        diagonal[k] = (weight * u * now**2).sum()
+        after = (u - diagonal[k]) * now - beside[k - 1] * before
+        beside[k] = np.sqrt((weight * after**2).sum())
+        before, now = now, after / beside[k]
+    jacobi = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
+    return centre + half * np.linalg.eigvalsh(jacobi)
 
 
-def _lagrange(
-    wavelength: np.ndarray, start: float, stop: float, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    angle = (2 * np.arange(count) + 1) * np.pi / (2 * count)
-    nodes = np.cos(angle)
-    centre, half = 0.5 * np.log(start * stop), 0.5 * np.log(stop / start)
-    x = (np.log(wavelength) - centre) / half
-    # Barycentric form (Berrut & Trefethen 2004); outside the interval the weights are zero anyway.
-    barycentric = (-1.0) ** np.arange(count) * np.sin(angle)
-    difference = np.clip(x, -1.0, 1.0)[:, None] - nodes
-    difference[np.abs(difference) < 1e-13] = 1e-13
-    basis = barycentric / difference
-    basis /= basis.sum(1, keepdims=True)
-    return np.exp(centre + half * nodes), basis
+def _lagrange(x: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Lagrange polynomials (X, K) of the nodes (K,) in barycentric form."""
+    apart = nodes[:, None] - nodes + np.eye(len(nodes))
+    difference = x[:, None] - nodes
+    difference[difference == 0] = 1e-15
+    basis = 1.0 / (apart.prod(1) * difference)
+    return basis / basis.sum(1, keepdims=True)
+
+
+def _kernel(
+    piece: _Piece, grid: np.ndarray, redshift: float, nodes: np.ndarray
+) -> tuple[slice, np.ndarray]:
+    """Which of the grid's wavelengths a piece covers, and their weights (L, count) per node.
+
+    Spectra are linear between the grid's wavelengths; responses and polynomials are sampled
+    finer than these.
+    """
+    start, stop = piece.span(redshift)
+    low = max(int(np.searchsorted(grid, start / (1 + redshift), side="right")) - 1, 0)
+    part = slice(low, int(np.searchsorted(grid, stop / (1 + redshift))) + 1)
+    if not stop > start:
+        return part, np.zeros((len(grid[part]), len(nodes)))
+    fraction = np.arange(_SUBSAMPLES) / _SUBSAMPLES
+    steps = grid[part][:-1, None] + np.diff(grid[part])[:, None] * fraction
+    fine = np.append(steps.reshape(-1), grid[part][-1])
+    observed = fine * (1 + redshift)
+    response = np.interp(observed, piece.band.wavelength, piece.band.response, left=0.0, right=0.0)
+    # Cells cut by the ends of the piece are shared with the next piece (or lost with the band).
+    middles = 0.5 * (observed[1:] + observed[:-1])
+    lower, upper = np.append(observed[0], middles), np.append(middles, observed[-1])
+    inside = np.clip(np.minimum(upper, stop) - np.maximum(lower, start), 0.0, None)
+    # Nanomaggies at 1 Mpc per L_sun/Angstrom; inside/(1+z) is the rest-frame width of the cell.
+    weight = _SCALE / piece.band.ab_flux * response * fine * inside
+    values = weight[:, None] * _lagrange(np.log(fine), nodes)
+    cells = values[:-1].reshape(-1, _SUBSAMPLES, len(nodes))
+    kernel = np.zeros((len(cells) + 1, len(nodes)))
+    kernel[:-1] += np.einsum("csk,s->ck", cells, 1 - fraction)
+    kernel[1:] += np.einsum("csk,s->ck", cells, fraction)
+    kernel[-1] += values[-1]
+    return part, kernel

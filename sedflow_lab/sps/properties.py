@@ -86,7 +86,7 @@ def derived(theta: Any, redshift: Any, model: SEDModel) -> dict[str, Any]:
     Rates are means over the last 1 Gyr or 100 Myr (or over the age of the universe where that
     is shorter) of the exact integral of the star-formation history plus the burst, if it falls
     in that time. Ages, metallicities and surviving masses are sums over the model's own
-    populations (`SEDModel.populations`), weighted by the mass that they formed. The specific
+    populations (`sedflow_lab.sps.populations`), weighted by the mass that they formed. The specific
     rate is per *surviving* mass, which is what catalogues call stellar mass; `log_mstar` among
     the parameters is mass formed, 0.2 to 0.25 dex more.
 
@@ -125,17 +125,23 @@ def derived(theta: Any, redshift: Any, model: SEDModel) -> dict[str, Any]:
 
 def _derived(theta: torch.Tensor, redshift: torch.Tensor, model: SEDModel) -> torch.Tensor:
     """Quantities (N, 7) in the order of `DERIVED`."""
-    universe = model.cosmology.age(redshift)
+    populations = model.populations
+    epoch = populations.epoch(redshift)
+    universe = epoch.age
     span = torch.minimum(universe[:, None], universe.new_tensor([1.0, 0.1]))
-    burst = torch.where(theta[:, 6] <= universe, theta[:, 5], 0.0)[:, None]
-    smooth = model.star_formation.cumulative(
+    burst = populations.burst_share(theta, universe)[:, None]
+    smooth = populations.star_formation.cumulative(
         theta[:, 1:5], universe, universe.new_tensor([1.0, 0.1])
     )
     recent = (1 - burst) * smooth + burst * (theta[:, 6:7] <= span)
     log_rate = torch.log10((recent / (span * 1e9)).clamp_min(SSFR_FLOOR))
     log_formed = theta[:, :1]
 
-    mass, age, metallicity = model.populations(theta, redshift)
+    mass = populations.masses(theta, epoch)
+    age, metallicity = (
+        populations.ages(theta, epoch),
+        populations.metallicities(theta, epoch),
+    )
     log_z = torch.log10((mass * metallicity).sum(-1))
     log_survived = torch.log10((mass * model.surviving_fraction(age, metallicity)).sum(-1))
     return torch.stack(

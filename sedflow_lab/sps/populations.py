@@ -1,0 +1,182 @@
+"""The stellar populations of a galaxy: their masses, ages and metallicities, and grid positions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .histories import (
+    METALLICITY_RANGE,
+    N_YOUNG_BINS,
+    TIME_EDGES,
+    Cosmology,
+    StarFormation,
+)
+
+__all__ = ["POPULATION_EDGES", "Epoch", "LogAxis", "Populations"]
+
+POPULATION_EDGES = np.append(0.0, TIME_EDGES[N_YOUNG_BINS:])
+"""Lookback-time edges [Gyr] of the smooth populations; the first one is the ten youngest bins."""
+
+
+class LogAxis(torch.nn.Module):
+    """Where values lie between the nodes of an axis, linearly in their logarithm.
+
+    The position, a whole number at each node, is a piecewise-linear function of the logarithm:
+    a straight line plus a hinge wherever the spacing changes. Grids are nearly evenly spaced,
+    so this is much faster than searching.
+
+    Parameters
+    ----------
+    nodes : ndarray, shape (K,)
+        Positive, rising.
+    """
+
+    def __init__(self, nodes: np.ndarray) -> None:
+        super().__init__()
+        x = np.log(nodes)
+        slope = 1.0 / np.diff(x)
+        change = np.diff(slope)
+        kept = np.flatnonzero(np.abs(change) > 1e-4 * slope[1:])
+        # Even spacing up to rounding: one slope from hinge to hinge.
+        stops = [0, *(kept + 1), len(nodes) - 1]
+        slopes = np.diff(stops) / np.diff(x[stops])
+        self.low, self.high, self.last = float(x[0]), float(x[-1]), len(nodes) - 2
+        self.slope = float(slopes[0])
+        self.hinges = tuple(zip(x[stops[1:-1]].tolist(), np.diff(slopes).tolist(), strict=True))
+
+    def forward(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Index (int32) of the node below each value and the fraction of the way to the next.
+
+        Values beyond the ends are taken to be there.
+        """
+        x = torch.log(value).clamp(self.low, self.high)
+        position = (x - self.low) * self.slope
+        for hinge, change in self.hinges:
+            position = position + (x - hinge).clamp_min(0.0) * change
+        below = position.detach().to(torch.int32).clamp_(0, self.last)
+        return below, position - below
+
+
+class Epoch(NamedTuple):
+    """What a redshift fixes, for N galaxies and L late populations.
+
+    Attributes
+    ----------
+    age : tensor, shape (N,)
+        Age of the universe [Gyr].
+    log_distance : tensor, shape (N,)
+        Natural log of the luminosity distance [Mpc].
+    total : tensor, shape (N, 4)
+        Integrals of the SFH bases over the age of the universe.
+    late_mass : tensor, shape (N, 4, L)
+        Integrals of the SFH bases over the late time bins, which end at the Big Bang.
+    late_metallicity : tensor, shape (N, 2, L)
+        Metallicity bases in the middle of these bins.
+    """
+
+    age: torch.Tensor
+    log_distance: torch.Tensor
+    total: torch.Tensor
+    late_mass: torch.Tensor
+    late_metallicity: torch.Tensor
+
+
+class Populations(torch.nn.Module):
+    """Masses, ages and metallicities of the populations that make up galaxies.
+
+    They are the mean young population, one population in the middle of each later time bin as
+    far as the universe is old, and the burst.
+
+    Parameters
+    ----------
+    redshift_max : float
+    dtype : torch.dtype
+    """
+
+    early_mass: torch.Tensor
+    early_metallicity: torch.Tensor
+    edges: torch.Tensor
+    epoch_table: torch.Tensor
+
+    def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.cosmology = Cosmology(redshift_max, dtype)
+        self.star_formation = StarFormation(dtype)
+        history, sky = (
+            StarFormation(torch.float64),
+            Cosmology(redshift_max, torch.float64),
+        )
+        age = sky.age_table
+        edges = torch.as_tensor(POPULATION_EDGES)
+        # Early populations are there at any redshift; late ones end at the Big Bang.
+        self.n_early = int((edges[1:] <= age.min()).sum())
+        early, late = edges[: self.n_early + 1], edges[self.n_early :]
+        clipped = torch.minimum(late, age[:, None])
+        late_mass = torch.diff(history.basis_integrals(clipped), dim=1)
+        late_zh = history.basis_metallicity(0.5 * (clipped[:, 1:] + clipped[:, :-1]))
+        columns = [
+            torch.stack([age, sky.distance_table], dim=1),
+            history.basis_integrals(age),
+            late_mass.swapaxes(1, 2).flatten(1),
+            late_zh.swapaxes(1, 2).flatten(1),
+        ]
+        early_mass = torch.diff(history.basis_integrals(early), dim=0)
+        early_zh = history.basis_metallicity(0.5 * (early[1:] + early[:-1]))
+        buffers = {
+            "early_mass": early_mass.T.contiguous(),
+            "early_metallicity": early_zh.T.contiguous(),
+            "edges": edges,
+            "epoch_table": torch.cat(columns, dim=1),
+        }
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor.to(dtype), persistent=False)
+
+    def epoch(self, redshift: torch.Tensor) -> Epoch:
+        """Look up what the redshifts (N,) fix."""
+        x = torch.log1p(redshift) / self.cosmology.step
+        low = x.floor().clamp_(0, self.epoch_table.shape[0] - 2)
+        index = low.to(torch.int32)
+        values = torch.lerp(
+            self.epoch_table.index_select(0, index),
+            self.epoch_table.index_select(0, index + 1),
+            (x - low)[:, None],
+        )
+        n_late = len(self.edges) - 1 - self.n_early
+        age, distance, total, mass, metallicity = values.split(
+            [1, 1, 4, 4 * n_late, 2 * n_late], dim=1
+        )
+        return Epoch(
+            age[:, 0],
+            distance[:, 0] + torch.log(redshift),
+            total,
+            mass.unflatten(1, (4, n_late)),
+            metallicity.unflatten(1, (2, n_late)),
+        )
+
+    def burst_share(self, theta: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
+        """Mass fraction (N,) of the burst: none if it would lie before the Big Bang."""
+        return torch.where(theta[:, 6] <= age, theta[:, 5], 0.0)
+
+    def masses(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+        """Fractions (N, P) of the mass formed, the burst last; they sum to one."""
+        burst = self.burst_share(theta, epoch.age)[:, None]
+        beta = theta[:, 1:5]
+        beta = beta * ((1 - burst) / (beta * epoch.total).sum(1, keepdim=True))
+        late = (beta[:, :, None] * epoch.late_mass).sum(1)
+        return torch.cat([beta @ self.early_mass, late, burst], dim=1)
+
+    def ages(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+        """Ages (N, P) [Gyr]: middles of the time bins, and the burst."""
+        edges = torch.minimum(self.edges, epoch.age[:, None])
+        return torch.cat([0.5 * (edges[:, 1:] + edges[:, :-1]), theta[:, 6:7]], dim=1)
+
+    def metallicities(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+        """Metallicities (N, P), as PROVABGS labels (solar is 0.019)."""
+        gamma = torch.exp(theta[:, 7:9] * float(np.log(10.0)))
+        late = (gamma[:, :, None] * epoch.late_metallicity).sum(1)
+        burst = (gamma * self.star_formation.basis_metallicity(theta[:, 6])).sum(1, keepdim=True)
+        z = torch.cat([gamma @ self.early_metallicity, late, burst], dim=1)
+        return z.clamp(*METALLICITY_RANGE)
