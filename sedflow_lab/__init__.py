@@ -11,31 +11,52 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "NAMES",
+    "PARAMETERS",
+    "AmortizedPosterior",
+    "InputError",
+    "LogPosterior",
+    "Photometry",
+    "PosteriorResult",
+    "SEDModel",
+    "__version__",
+    "best_fit",
+    "get_bands",
+    "get_prior",
+    "load_posterior",
+    "read_nsa",
+    "read_photometry",
+    "run_mcmc",
+    "showcase",
+]
+
 _HOME = {
+    "NAMES": ".parameters",
+    "PARAMETERS": ".parameters",
     "AmortizedPosterior": ".anpe",
     "InputError": ".errors",
     "LogPosterior": ".exact",
-    "NAMES": ".parameters",
-    "PARAMETERS": ".parameters",
     "Photometry": ".photometry",
     "PosteriorResult": ".posterior",
     "SEDModel": ".sps",
+    "best_fit": ".bestfit",
     "get_bands": ".sps",
     "get_prior": ".parameters",
     "load_posterior": ".anpe",
+    "read_nsa": ".nsa",
     "read_photometry": ".photometry",
     "run_mcmc": ".mcmc",
     "showcase": ".nsa",
 }
 
-__all__ = ["__version__", *_HOME]
-
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
+    from .bestfit import best_fit
     from .errors import InputError
     from .exact import LogPosterior
     from .mcmc import run_mcmc
-    from .nsa import showcase
+    from .nsa import read_nsa, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
     from .photometry import Photometry, read_photometry
     from .posterior import PosteriorResult

@@ -1,4 +1,4 @@
-"""NumPy in, NumPy out; torch in, torch out: the conversion that every numerical entry point shares."""
+"""NumPy in, NumPy out; torch in, torch out: the conversion all numerical entry points share."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class LogPosterior:
         self.model = model
         self.prior = get_prior(prior)
         self.n_galaxies = len(photometry)
-        device = model.node_wavelength.device
+        device = model.device
         mask = torch.as_tensor(photometry.mask.copy(), device=device)
         flux = to_tensor(photometry.flux, model.dtype, device)
         sigma = to_tensor(photometry.sigma, model.dtype, device)
@@ -67,6 +67,14 @@ class LogPosterior:
         normal = torch.log(safe) + 0.5 * math.log(2 * math.pi)
         self._constant = -(normal * mask).sum(-1)
         self.redshift = to_tensor(photometry.redshift, model.dtype, device)
+
+    def select(self, rows: torch.Tensor) -> LogPosterior:
+        """The same for some of the galaxies, by their indices."""
+        part = object.__new__(LogPosterior)
+        part.model, part.prior, part.n_galaxies = self.model, self.prior, len(rows)
+        for name in ("_flux", "_inverse", "_constant", "redshift"):
+            setattr(part, name, getattr(self, name)[rows])
+        return part
 
     def chi2(self, theta: Any) -> Any:
         """Chi-squared of parameters.
@@ -80,9 +88,7 @@ class LogPosterior:
         -------
         array, shape (G, D)
         """
-        flux = self.model.photometry(
-            to_tensor(theta, self.model.dtype), self.redshift[:, None]
-        )
+        flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
         residual = (flux - self._flux[:, None]) * self._inverse[:, None]
         return like_input(residual.square().sum(-1), theta)
 

@@ -13,6 +13,11 @@ how uncertainties are distributed; it needs to have seen enough of them. But it 
 the flux from the uncertainty: the Gaussian likelihood holds no such term. A floor that is an
 exact fraction of the noiseless flux would betray the flux better than the measurement does.
 Therefore κ scatters too (`floor_scatter`), by much more than the floor is worth.
+
+For the same reason sources need not be as faint as their mass and distance make them: a prior
+that is flat in log M* would waste most simulations on galaxies that no survey measures. Mass only
+scales the flux, so uncertainties are drawn as if the source had a magnitude between the limits
+`bright` and `faint`, and scaled back. Every simulation then has the signal-to-noise of the survey.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ SHIPPED_NOISE = {"nsa-ugriz": "noise_nsa_ugriz.json"}
 """Noise models in the package's data."""
 
 _MAG = 2.5 / np.log(10.0)
+_MARGIN = 2.0  # magnitudes beyond the faintest percent of the fitted sample
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class NoiseModel:
         c, in ln σ.
     band_scatter : tuple of float
         d, in ln σ: the scale of the Student-t scatter.
+    bright, faint : float
+        Limits [AB mag] in the middle band between which sources are drawn, uniformly.
     degrees_of_freedom : float
         Of the Student-t scatter.
     floor_scatter : float
@@ -69,6 +77,8 @@ class NoiseModel:
     softening: tuple[float, ...]
     common_scatter: float
     band_scatter: tuple[float, ...]
+    bright: float
+    faint: float
     degrees_of_freedom: float = 3.0
     floor_scatter: float = 0.35
 
@@ -84,7 +94,7 @@ class NoiseModel:
     def draw_sigma(
         self, flux: torch.Tensor, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Draw uncertainties given noiseless fluxes.
+        """Draw uncertainties given the noiseless fluxes of sources as they are.
 
         Parameters
         ----------
@@ -119,19 +129,38 @@ class NoiseModel:
     def observe(
         self, flux: torch.Tensor, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Noisy fluxes and their uncertainties, each of shape (N, B) [nanomaggies]."""
-        sigma = self.draw_sigma(flux, generator)
-        unit = torch.randn(
-            flux.shape, generator=generator, dtype=flux.dtype, device=flux.device
-        )
+        """Observe sources as a survey would that sees them between its limits.
+
+        Parameters
+        ----------
+        flux : tensor, shape (N, B)
+            Noiseless fluxes [nanomaggies].
+        generator : torch.Generator, optional
+
+        Returns
+        -------
+        observed, sigma : tensor, shape (N, B)
+            Noisy fluxes and their uncertainties [nanomaggies].
+        """
+        n, n_bands = flux.shape
+        uniform = torch.rand(n, 1, generator=generator, dtype=flux.dtype, device=flux.device)
+        magnitude = self.bright + (self.faint - self.bright) * uniform
+        middle = flux[:, n_bands // 2, None].clamp_min(torch.finfo(flux.dtype).tiny)
+        scale = 10 ** (0.4 * (22.5 - magnitude)) / middle
+        sigma = self.draw_sigma(flux * scale, generator) / scale
+        unit = torch.randn(flux.shape, generator=generator, dtype=flux.dtype, device=flux.device)
         return flux + sigma * unit, sigma
 
     @classmethod
     def from_depths(
         cls, bands: tuple[str, ...], depth: float | list[float], floor: float = 0.02
     ) -> NoiseModel:
-        """Noise of a survey known only by its 5σ depths [AB mag] and calibration floor [mag]."""
+        """Noise of a survey known only by its 5σ depths [AB mag] and calibration floor [mag].
+
+        Sources are drawn from the depth of the middle band up to 8 magnitudes brighter.
+        """
         depths = np.broadcast_to(np.asarray(depth, dtype=float), (len(bands),))
+        middle = float(depths[len(bands) // 2])
         sky = 10 ** (0.4 * (22.5 - depths)) / 5
         n = len(bands)
         return cls(
@@ -142,6 +171,8 @@ class NoiseModel:
             softening=(1.0,) * n,
             common_scatter=0.3,
             band_scatter=(0.3,) * n,
+            bright=middle - 8.0,
+            faint=middle,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -221,6 +252,8 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
         lines.append((intercept, slope))
         residuals[use, k] = y - intercept - slope * x
     common = _common_scatter(residuals)
+    magnitude = 22.5 - 2.5 * np.log10(flux[:, flux.shape[1] // 2])
+    bright, faint = np.percentile(magnitude, [10, 99])
     scale = [_own_scatter(residuals[:, k], common) for k in range(flux.shape[1])]
     return NoiseModel(
         bands=photometry.bands.names,
@@ -230,6 +263,8 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
         softening=_rounded(np.percentile(flux, 1, axis=0)),
         common_scatter=_rounded([common])[0],
         band_scatter=_rounded(scale),
+        bright=float(round(bright, 1)),
+        faint=float(round(faint + _MARGIN, 1)),
     )
 
 

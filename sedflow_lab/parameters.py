@@ -1,11 +1,11 @@
-"""The 12 parameters of the PROVABGS model, their priors, and the 11 free coordinates.
+r"""The 12 parameters of the PROVABGS model, their priors, and the 11 free coordinates.
 
 Twelve numbers are reported but only eleven are free, because the four weights of the
 star-formation-history bases sum to one. The free coordinates are
 
-.. math:: \\phi = (\\log M_*, \\Phi^{-1}(u_1), \\ldots, \\Phi^{-1}(u_{10})),
+.. math:: \phi = (\log M_*, \Phi^{-1}(u_1), \ldots, \Phi^{-1}(u_{10})),
 
-where each :math:`u_k \\sim U(0, 1)` under the prior and :math:`\\Phi` is the standard normal
+where each :math:`u_k \sim U(0, 1)` under the prior and :math:`\Phi` is the standard normal
 distribution function. In them the prior is uniform in the mass and a standard normal in all
 else: nothing can leak out of it, and samplers and flows meet an easy space.
 """

@@ -1,1 +1,21 @@
-"""Amortized neural posterior estimation."""
+"""Amortized neural posterior estimation: the flow, its training, and the posterior it gives."""
+
+from __future__ import annotations
+
+from .amortized import AmortizedPosterior, load_posterior
+from .bundle import Bundle, load_bundle
+from .flow import FlowConfig, PosteriorFlow
+from .training import PRESETS, TrainingConfig, TrainingRecord, train
+
+__all__ = [
+    "PRESETS",
+    "AmortizedPosterior",
+    "Bundle",
+    "FlowConfig",
+    "PosteriorFlow",
+    "TrainingConfig",
+    "TrainingRecord",
+    "load_bundle",
+    "load_posterior",
+    "train",
+]

@@ -20,6 +20,7 @@ CLIP = 6.0
 """Standardised features are clipped to ±CLIP: a wild input must not drive the network wild."""
 
 _MAG = 2.5 / math.log(10.0)
+_WELL_MEASURED = 0.1  # mag
 _HOPELESS = 2.0
 """A band is as good as missing if its σ exceeds this many times the brightest measured flux."""
 
@@ -62,9 +63,7 @@ class Features(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(self.size))
         self.register_buffer("scale", torch.ones(self.size))
 
-    def observed(
-        self, flux: torch.Tensor, sigma: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def observed(self, flux: torch.Tensor, sigma: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Bands that carry information: observed, and not hopelessly uncertain."""
         measured = torch.where(mask & (flux > 3 * sigma), flux, torch.zeros_like(flux))
         brightest = measured.amax(-1, keepdim=True)
@@ -135,13 +134,20 @@ class Features(torch.nn.Module):
         redshift: torch.Tensor,
         modulus: torch.Tensor,
     ) -> None:
-        """Set mean and scale from simulations, by quantiles that outliers do not move."""
+        """Set mean and scale from simulations, by quantiles that outliers do not move.
+
+        Colours count only where both bands are well measured: the noise of the others would
+        stretch the scale, and a network resolves best what is of order one.
+        """
         features, present, _ = self.raw(flux, sigma, mask, redshift, modulus)
-        # Flags of observed bands stay as they are, but centred where most galaxies are: on one.
-        flags = slice(2 * self.n_bands + 1, 3 * self.n_bands + 1)
+        n = self.n_bands
+        flags = slice(2 * n + 1, 3 * n + 1)
+        bad = features[..., n + 1 : 2 * n + 1] > math.log10(_WELL_MEASURED)
+        present[..., :n] *= ~bad
         features = torch.where(present > 0, features, torch.nan)
         levels = torch.tensor([0.1587, 0.5, 0.8413], dtype=features.dtype)
         low, middle, high = torch.nanquantile(features, levels, dim=0)
         self.mean.copy_(middle)
         self.scale.copy_((0.5 * (high - low)).clamp_min(1e-3))
+        # Flags of observed bands stay as they are, but centred where most galaxies are: on one.
         self.mean[flags], self.scale[flags] = 1.0, 1.0

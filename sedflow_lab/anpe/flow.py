@@ -1,4 +1,4 @@
-"""The normalizing flow q(φ | x): coupling splines in the free coordinates, conditional on photometry.
+"""The normalizing flow q(φ | x): coupling splines in the free coordinates, given photometry.
 
 The mass only scales the flux. So the flow works on log M* + 0.4 M_anchor, where M_anchor is the
 absolute magnitude of the anchor band: what is left to learn is the mass-to-light ratio. The other
@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
+from zuko.distributions import DiagNormal
 from zuko.flows import Flow, UnconditionalDistribution
 from zuko.flows.coupling import GeneralCouplingTransform
-from zuko.distributions import DiagNormal
+from zuko.nn import MLP
 from zuko.transforms import MonotonicRQSTransform
 
 from ..parameters import N_FREE
@@ -33,13 +34,16 @@ class FlowConfig:
         Hidden layers of each coupling's network.
     bins : int
         Bins of each spline.
+    embedding : tuple of int
+        Layers of the network that reads the photometry, once per galaxy; the last is its output.
     mask_seed : int
         Which coordinates transform which, coupling by coupling.
     """
 
     couplings: int = 8
-    hidden: tuple[int, ...] = (192, 192)
+    hidden: tuple[int, ...] = (128, 128)
     bins: int = 8
+    embedding: tuple[int, ...] = (256, 256, 64)
     mask_seed: int = 0
 
     def to_dict(self) -> dict[str, object]:
@@ -70,9 +74,15 @@ class PosteriorFlow(torch.nn.Module):
         self.features = Features(n_bands)
         self.register_buffer("mass_mean", torch.zeros(()))
         self.register_buffer("mass_scale", torch.ones(()))
+        self.embedding = MLP(
+            self.features.size,
+            config.embedding[-1],
+            config.embedding[:-1],
+            activation=torch.nn.SiLU,
+        )
         shared = {
             "features": N_FREE,
-            "context": self.features.size,
+            "context": config.embedding[-1],
             "hidden_features": list(config.hidden),
             "activation": torch.nn.SiLU,
         }
@@ -101,9 +111,9 @@ class PosteriorFlow(torch.nn.Module):
         redshift: torch.Tensor,
         modulus: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Network input (G, F) and mass offset (G,) of galaxies; see `Features`."""
+        """Embedded photometry (G, E) and mass offset (G,) of galaxies; see `Features`."""
         features, absolute = self.features(flux, sigma, mask, redshift, modulus)
-        return features, 0.4 * absolute
+        return self.embedding(features), 0.4 * absolute
 
     def log_prob(
         self, phi: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
@@ -113,7 +123,7 @@ class PosteriorFlow(torch.nn.Module):
         Parameters
         ----------
         phi : tensor, shape (..., 11)
-        context : tensor, shape (..., F)
+        context : tensor, shape (..., E)
         offset : tensor, shape (...)
 
         Returns
@@ -133,7 +143,7 @@ class PosteriorFlow(torch.nn.Module):
         ----------
         latent : tensor, shape (..., 11)
             Standard normal under q.
-        context : tensor, shape (..., F)
+        context : tensor, shape (..., E)
         offset : tensor, shape (...)
 
         Returns

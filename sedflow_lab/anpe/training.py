@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
@@ -99,12 +99,15 @@ class TrainingRecord:
         training never sees, with all bands and fixed noise.
     seconds : float
         Time spent, interruptions left out.
+    running_loss : float or None
+        Exponential mean of the training loss, over about 50 steps.
     """
 
     step: list[int] = field(default_factory=list)
     training_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    running_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,7 @@ def train(
     first = _resume(folder / _CHECKPOINT, flow, optimiser, record, identity)
     started = time.monotonic() - record.seconds
     last_checkpoint = time.monotonic()
-    running = math.nan
-    bar = tqdm(
-        total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress
-    )
+    bar = tqdm(total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress)
     step = first
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
@@ -246,15 +246,19 @@ def train(
             if torch.isfinite(norm):
                 optimiser.step()
                 value = float(loss.detach())
-                running = value if math.isnan(running) else 0.98 * running + 0.02 * value
+                last = value if record.running_loss is None else record.running_loss
+                record.running_loss = 0.98 * last + 0.02 * value
             step += 1
             bar.update(1)
             if step % evaluate_every == 0 or step == config.steps:
                 record.step.append(step)
-                record.training_loss.append(running)
+                record.training_loss.append(record.running_loss or math.nan)
                 record.validation_loss.append(_evaluate(flow, validation))
                 record.seconds = time.monotonic() - started
-                bar.set_postfix(loss=f"{running:.3f}", valid=f"{record.validation_loss[-1]:.3f}")
+                bar.set_postfix(
+                    loss=f"{record.training_loss[-1]:.3f}",
+                    valid=f"{record.validation_loss[-1]:.3f}",
+                )
                 if callback is not None:
                     callback(step, record)
             if time.monotonic() - last_checkpoint > checkpoint_seconds:
@@ -356,9 +360,11 @@ def _resume(
     try:
         with safe_open(path, framework="pt") as archive:
             state = json.loads(archive.metadata()["state"])
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"Cannot read the checkpoint {path}: {error}. Delete it to start anew.") from error
+            tensors = {key: archive.get_tensor(key) for key in archive.keys()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Cannot read the checkpoint {path}: {error}. Delete it to start anew."
+        ) from error
     if state["identity"] != identity:
         raise InputError(
             f"{path} is the checkpoint of another training (other settings, simulations or "

@@ -1,0 +1,442 @@
+"""The amortized posterior: from photometry to draws, weighted draws, or exact draws."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from .. import __version__
+from .._arrays import to_tensor
+from ..diagnostics.trust import badge, pareto_k
+from ..errors import InputError
+from ..exact import LogPosterior, effective_sample_size, importance_weights
+from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior, get_prior
+from ..photometry import Photometry
+from ..posterior import PosteriorResult
+from ..smc import tempered_smc
+from ..sps import BandSet, SEDModel, SSPGrid
+from .bundle import Bundle, load_bundle
+from .features import distance_modulus
+
+if TYPE_CHECKING:
+    from sbi.inference.posteriors import DirectPosterior
+
+__all__ = ["METHODS", "AmortizedPosterior", "load_posterior"]
+
+METHODS = ("fast", "weighted", "exact")
+"""Draws from the network, the same with importance weights, or exact draws."""
+
+_ROWS = 16_384  # draws that go through the network at once
+_ROUNDS = 60  # of redrawing what fell off the prior on the mass
+_MIN_PARTICLES = 500
+_TRIAL_DRAWS = 1000  # draws that judge the network's posterior when it is not weighted
+
+
+class AmortizedPosterior:
+    """Posterior of any galaxy at once, from a trained flow.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    ssp : SSPGrid
+        The grid that the bundle was trained with.
+    device : str or torch.device
+    """
+
+    def __init__(self, bundle: Bundle, ssp: SSPGrid, device: str | torch.device = "cpu") -> None:
+        self.bundle = bundle
+        self.device = torch.device(device)
+        self.flow = bundle.flow.to(self.device).eval()
+        self.prior: Prior = get_prior(bundle.prior)
+        self._ssp = ssp
+
+    def __repr__(self) -> str:
+        return (
+            f"<AmortizedPosterior for {self.bands.name}, redshift up to "
+            f"{self.bundle.redshift_max:g}, prior {self.prior.name}>"
+        )
+
+    @property
+    def bands(self) -> BandSet:
+        """Bands of the photometry it takes."""
+        return self.bundle.bands
+
+    @cached_property
+    def model(self) -> SEDModel:
+        """The SED model that the flow was trained on."""
+        return SEDModel(
+            self.bands,
+            birth_cloud_age=self.bundle.birth_cloud_age,
+            ssp=self._ssp,
+            redshift_max=self.bundle.redshift_max,
+            device=self.device,
+        )
+
+    def sample(self, photometry: Photometry, n: int = 1000, seed: int = 0) -> np.ndarray:
+        """Draw from the network's posterior.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N usable galaxies.
+        n : int
+            Draws per galaxy.
+        seed : int
+
+        Returns
+        -------
+        ndarray, shape (N, n, 12)
+            Reported parameters.
+        """
+        self._check(photometry, "raise")
+        context, offset = self._context(photometry)
+        generator = self._generator(seed)
+        return np.concatenate(
+            [
+                self._reported(self._draw(context[rows], offset[rows], n, generator)[0])
+                for rows in _blocks(len(photometry), n)
+            ]
+        )
+
+    def log_prob(self, photometry: Photometry, theta: Any) -> np.ndarray:
+        """Log density of the network's posterior in the reported coordinates.
+
+        The density is in the eleven free ones (β4 left out), as is `Prior.log_prob`. It is not
+        renormalised for what the network puts beyond the prior's limits on the mass.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N usable galaxies.
+        theta : array, shape (N, D, 12)
+
+        Returns
+        -------
+        ndarray, shape (N, D)
+        """
+        self._check(photometry, "raise")
+        phi = self.prior.to_free(np.asarray(theta, dtype=np.float64))
+        if phi.ndim != 3 or len(phi) != len(photometry):
+            raise InputError(
+                f"theta needs the shape ({len(photometry)}, draws, {N_THETA}), not "
+                f"{np.shape(theta)}."
+            )
+        context, offset = self._context(photometry)
+        x = to_tensor(phi, torch.float32, self.device)
+        parts = []
+        with torch.no_grad():
+            for rows in _blocks(len(photometry), phi.shape[1]):
+                shape = x[rows].shape[:2]
+                c = context[rows][:, None].expand(*shape, -1)
+                parts.append(self.flow.log_prob(x[rows], c, offset[rows][:, None].expand(shape)))
+        log_q = torch.cat(parts).double().cpu().numpy()
+        return log_q - self.prior.log_abs_det_jacobian(phi)
+
+    def infer(
+        self,
+        photometry: Photometry,
+        draws: int = 1000,
+        method: str = "fast",
+        seed: int = 0,
+        *,
+        on_bad: str = "raise",
+        progress: bool = False,
+        stop: threading.Event | None = None,
+    ) -> PosteriorResult:
+        """Infer the posterior of every galaxy.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N galaxies.
+        draws : int
+            Draws per galaxy.
+        method : str
+            ``"fast"`` draws from the network; ``"weighted"`` adds importance weights that
+            correct the draws towards the exact posterior; ``"exact"`` moves the draws there by
+            tempered sequential Monte Carlo.
+        seed : int
+            The same seed gives the same numbers.
+        on_bad : str
+            What to do about galaxies that cannot be inferred: ``"raise"`` an error, or
+            ``"flag"`` them (NaN draws, badge ``"bad photometry"``, the reason in `problems`).
+        progress : bool
+            Show a progress bar.
+        stop : threading.Event, optional
+            Set it to end early: galaxies that were not reached are flagged.
+
+        Returns
+        -------
+        PosteriorResult
+
+        Raises
+        ------
+        InputError
+            If the bands differ from the network's, or on bad galaxies as `on_bad` says.
+        """
+        if method not in METHODS:
+            raise InputError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
+        if draws < 1:
+            raise InputError(f"The number of draws must be positive, it is {draws}.")
+        problems = self._check(photometry, on_bad)
+        usable = np.flatnonzero(problems == "")
+        n = len(photometry)
+        out: dict[str, np.ndarray] = {
+            "samples": np.full((n, draws, N_THETA), np.nan),
+            "weights": np.zeros((n, draws)),
+            "ess": np.zeros(n),
+            "chi2_min": np.full(n, np.nan),
+            "log_evidence": np.full(n, np.nan),
+            "efficiency": np.full(n, np.nan),
+            "pareto_k": np.full(n, np.nan),
+        }
+        words = np.full(n, "bad photometry", dtype="<U16")
+        generator = self._generator(seed)
+        started = time.perf_counter()
+        extra: dict[str, np.ndarray] = {}
+        particles = max(draws, _MIN_PARTICLES) if method == "exact" else draws
+        with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
+            for rows in _blocks(len(usable), particles):
+                where = usable[rows]
+                if stop is not None and stop.is_set():
+                    problems[where] = "Stopped before this galaxy was inferred."
+                    words[where] = "unfinished"
+                    continue
+                part = self._infer_block(photometry[where], draws, method, generator, stop)
+                words[where] = part.pop("badge")
+                for name, values in part.items():
+                    store = out if name in out else extra
+                    if name not in store:
+                        store[name] = np.full((n, *values.shape[1:]), np.nan)
+                    store[name][where] = values
+                bar.update(len(where))
+        fields = ("samples", "weights", "ess", "chi2_min", "log_evidence")
+        return PosteriorResult(
+            redshift=photometry.redshift,
+            ids=photometry.ids,
+            bands=photometry.bands,
+            method=method,
+            badge=words,
+            problems=problems,
+            diagnostics={k: out[k] for k in ("efficiency", "pareto_k")} | extra,
+            provenance={
+                "method": method,
+                "draws": draws,
+                "seed": seed,
+                "seconds": time.perf_counter() - started,
+                "prior": self.prior.name,
+                "birth_cloud_age": self.bundle.birth_cloud_age,
+                "ssp_hash": self.bundle.ssp_hash,
+                "sedflow_lab": __version__,
+            },
+            **{name: out[name] for name in fields},
+        )
+
+    def to_sbi(self, photometry: Photometry) -> DirectPosterior:
+        """The posterior of one galaxy as an object of the `sbi` package, in free coordinates.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            One galaxy; it becomes the default observation.
+
+        Returns
+        -------
+        sbi.inference.posteriors.DirectPosterior
+        """
+        from .sbi_bridge import to_direct_posterior
+
+        self._check(photometry, "raise")
+        return to_direct_posterior(self, photometry)
+
+    def _infer_block(
+        self,
+        photometry: Photometry,
+        draws: int,
+        method: str,
+        generator: torch.Generator,
+        stop: threading.Event | None,
+    ) -> dict[str, np.ndarray]:
+        """Results of usable galaxies that fit into memory together."""
+        target = LogPosterior(photometry, self.model, self.prior)
+        context, offset = self._context(photometry)
+        n_draws = max(draws, _MIN_PARTICLES) if method == "exact" else draws
+        phi, log_q, latent = self._draw(context, offset, n_draws, generator)
+        with torch.no_grad():
+            n_judged = n_draws if method == "weighted" else min(n_draws, _TRIAL_DRAWS)
+            log_target = target(phi[:, :n_judged])
+            log_weights = log_target - log_q[:, :n_judged]
+            weights, log_evidence = importance_weights(log_weights)
+            efficiency = effective_sample_size(weights) / n_judged
+            k = pareto_k(log_weights)
+        result = {
+            "efficiency": efficiency,
+            "pareto_k": k,
+            "log_evidence": log_evidence,
+            "weights": torch.full(phi.shape[:2], 1.0 / n_draws),
+            "ess": torch.full((len(photometry),), float(n_draws)),
+        }
+        finished = None
+        if method == "weighted":
+            result |= {"weights": weights, "ess": efficiency * n_draws}
+        elif method == "exact":
+            refined = tempered_smc(
+                lambda x, rows: self._ratio(x, context[rows], offset[rows], target.select(rows)),
+                latent,
+                generator,
+                stop=stop,
+            )
+            phi = refined.points[:, :draws]
+            finished = refined.finished.cpu().numpy()
+            result |= {
+                "weights": torch.full(phi.shape[:2], 1.0 / draws),
+                "ess": refined.ess * (draws / n_draws),
+                "log_evidence": refined.log_evidence,
+                "log_evidence_error": refined.log_evidence_error,
+                "temperatures": refined.temperatures,
+                "evaluations": refined.evaluations,
+                "acceptance": refined.acceptance,
+            }
+        judged = phi[:, :_TRIAL_DRAWS] if method != "weighted" else phi
+        with torch.no_grad():
+            chi2 = target.chi2(self.prior.from_free(judged)).amin(-1)
+        arrays = {name: value.double().cpu().numpy() for name, value in result.items()}
+        arrays["samples"] = self._reported(phi)
+        arrays["chi2_min"] = chi2.double().cpu().numpy()
+        arrays["badge"] = badge(
+            method,
+            arrays["efficiency"],
+            arrays["pareto_k"],
+            arrays["chi2_min"],
+            photometry.mask.sum(1),
+            finished,
+        )
+        return arrays
+
+    @torch.no_grad()
+    def _ratio(
+        self,
+        latent: torch.Tensor,
+        context: torch.Tensor,
+        offset: torch.Tensor,
+        target: LogPosterior,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Free coordinates of latents (G, P, 11), and log of target over network (G, P)."""
+        phi, log_q = self._push(latent, context, offset)
+        return phi, target(phi) - log_q
+
+    @torch.no_grad()
+    def _push(
+        self, latent: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = latent.shape[:-1]
+        return self.flow.from_latent(
+            latent, context[:, None].expand(*shape, -1), offset[:, None].expand(shape)
+        )
+
+    def _draw(
+        self, context: torch.Tensor, offset: torch.Tensor, n: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Draws (G, n, 11) inside the prior, their normalised log density, and their latents.
+
+        What falls off the prior on the mass is drawn again. A network that puts almost nothing
+        inside is a network that knows nothing of this galaxy; after many rounds what is left is
+        put on the edge.
+        """
+        mass = PARAMETERS[0]
+        shape = (len(context), n)
+        latent = torch.empty(*shape, N_FREE, device=self.device)
+        phi, log_q = torch.empty_like(latent), torch.empty(shape, device=self.device)
+        todo = torch.ones(shape, dtype=torch.bool, device=self.device)
+        drawn = kept = torch.zeros(shape[0], device=self.device)
+        with torch.no_grad():
+            for _ in range(_ROUNDS):
+                rows = torch.nonzero(todo)[:, 0]
+                if len(rows) == 0:
+                    break
+                new = torch.randn(len(rows), N_FREE, generator=generator, device=self.device)
+                points, density = self.flow.from_latent(new, context[rows], offset[rows])
+                latent[todo], phi[todo], log_q[todo] = new, points, density
+                inside = (points[:, 0] >= mass.low) & (points[:, 0] <= mass.high)
+                drawn = drawn + torch.bincount(rows, minlength=shape[0])
+                kept = kept + torch.bincount(rows[inside], minlength=shape[0])
+                todo[todo.clone()] = ~inside
+        phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
+        accepted = (kept / drawn).clamp_min(1.0 / (n * _ROUNDS))
+        return phi, log_q - torch.log(accepted)[:, None], latent
+
+    def _context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedded photometry (N, E) and mass offset (N,) of usable galaxies."""
+        mask = torch.as_tensor(photometry.mask.copy(), device=self.device)
+        flux, sigma, redshift = (
+            to_tensor(x, torch.float32, self.device)
+            for x in (photometry.flux, photometry.sigma, photometry.redshift)
+        )
+        modulus = distance_modulus(self.model.cosmology.log_distance(redshift))
+        with torch.no_grad():
+            return self.flow.context(flux, sigma, mask, redshift, modulus)
+
+    def _check(self, photometry: Photometry, on_bad: str) -> np.ndarray:
+        """Reasons (N,) why galaxies cannot be inferred, empty where they can."""
+        if on_bad not in ("raise", "flag"):
+            raise InputError(f"on_bad must be 'raise' or 'flag', not {on_bad!r}.")
+        if photometry.bands != self.bands:
+            raise InputError(
+                f"This posterior is for the bands {', '.join(self.bands.names)}, but the "
+                f"photometry has {', '.join(photometry.bands.names)}."
+            )
+        problems = photometry.problems.astype(object)
+        for row in np.flatnonzero(photometry.redshift > self.bundle.redshift_max):
+            if not problems[row]:
+                problems[row] = (
+                    f"Galaxy {photometry.ids[row]} (row {row}): redshift "
+                    f"{photometry.redshift[row]:g} is above the trained range "
+                    f"(0, {self.bundle.redshift_max:g}]: leave it out or use another posterior."
+                )
+        bad = np.flatnonzero(problems != "")
+        if len(bad) and on_bad == "raise":
+            raise InputError(str(problems[bad[0]]))
+        return problems.astype(np.str_) if len(bad) else np.full(len(problems), "", dtype="<U80")
+
+    def _reported(self, phi: torch.Tensor) -> np.ndarray:
+        return self.prior.from_free(phi.double().cpu().numpy())
+
+    def _generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(device=self.device).manual_seed(seed)
+
+
+def load_posterior(
+    name: str | Path = "nsa-ugriz",
+    *,
+    ssp: SSPGrid | None = None,
+    device: str | torch.device = "cpu",
+) -> AmortizedPosterior:
+    """Load a trained posterior: a shipped bundle by name, or a folder.
+
+    Parameters
+    ----------
+    name : str or path
+    ssp : SSPGrid, optional
+        The SSP grid that the bundle was trained with; the shipped one when left out.
+    device : str or torch.device
+
+    Raises
+    ------
+    InputError
+        If there is no such bundle, or it is damaged or belongs to another SSP grid.
+    """
+    bundle, grid = load_bundle(name, ssp)
+    return AmortizedPosterior(bundle, grid, device)
+
+
+def _blocks(n: int, draws: int) -> list[slice]:
+    """Slices of the galaxies whose draws go through the network together."""
+    size = max(1, _ROWS // max(1, draws))
+    return [slice(i, i + size) for i in range(0, n, size)]

@@ -1,0 +1,111 @@
+"""The amortized posterior as an object of the `sbi` package, for users of its tools.
+
+sbi sees the free coordinates as parameters and, as the observation, one vector of fluxes, their
+uncertainties and the redshift: 2 B + 1 numbers. A band that was not observed has an infinite
+uncertainty (and any flux).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sbi.inference.posteriors import DirectPosterior
+from sbi.neural_nets.estimators import ConditionalDensityEstimator
+from torch.distributions import Distribution, Independent, Normal, Uniform
+
+from ..parameters import N_FREE, PARAMETERS
+from ..photometry import Photometry
+from .features import distance_modulus
+
+if TYPE_CHECKING:
+    from .amortized import AmortizedPosterior
+
+__all__ = ["FlowEstimator", "FreePrior", "observation_vector", "to_direct_posterior"]
+
+
+class FreePrior(Distribution):
+    """The prior in the free coordinates: uniform in log M*, standard normal in the probits."""
+
+    arg_constraints: dict = {}  # noqa: RUF012  (the base class declares it so)
+
+    def __init__(self) -> None:
+        super().__init__(event_shape=torch.Size([N_FREE]), validate_args=False)
+        self._mass = Uniform(PARAMETERS[0].low, PARAMETERS[0].high, validate_args=False)
+        self._rest = Independent(Normal(torch.zeros(N_FREE - 1), torch.ones(N_FREE - 1)), 1)
+
+    @property
+    def support(self) -> torch.distributions.constraints.Constraint:
+        """Interval in log M*, the real line in the rest."""
+        low = torch.full((N_FREE,), -torch.inf)
+        high = torch.full((N_FREE,), torch.inf)
+        low[0], high[0] = PARAMETERS[0].low, PARAMETERS[0].high
+        return torch.distributions.constraints.independent(
+            torch.distributions.constraints.interval(low, high), 1
+        )
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> torch.Tensor:  # noqa: B008
+        """Draw free coordinates, shape (*sample_shape, 11)."""
+        mass = self._mass.sample(sample_shape)[..., None]
+        return torch.cat([mass, self._rest.sample(sample_shape)], dim=-1)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Log density of free coordinates (..., 11)."""
+        return self._mass.log_prob(value[..., 0]) + self._rest.log_prob(value[..., 1:])
+
+
+class FlowEstimator(ConditionalDensityEstimator):
+    """The trained flow behind sbi's interface for conditional densities."""
+
+    def __init__(self, posterior: AmortizedPosterior) -> None:
+        n_bands = len(posterior.bands)
+        super().__init__(posterior.flow, torch.Size([N_FREE]), torch.Size([2 * n_bands + 1]))
+        self._cosmology = posterior.model.cosmology
+        self._n_bands = n_bands
+
+    def _context(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        n = self._n_bands
+        flux, sigma, redshift = condition[..., :n], condition[..., n : 2 * n], condition[..., -1]
+        modulus = distance_modulus(self._cosmology.log_distance(redshift))
+        return self.net.context(flux, sigma, torch.isfinite(sigma), redshift, modulus)
+
+    def log_prob(self, input: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Log density of inputs (S, N, 11) under conditions (N, 2 B + 1), shape (S, N)."""
+        context, offset = self._context(condition)
+        shape = input.shape[:-1]
+        return self.net.log_prob(input, context.expand(*shape, -1), offset.expand(shape))
+
+    def loss(self, input: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Negative log density of inputs (N, 11) under conditions (N, 2 B + 1), shape (N,)."""
+        return -self.log_prob(input[None], condition)[0]
+
+    def sample(self, sample_shape: torch.Size, condition: torch.Tensor) -> torch.Tensor:
+        """Draws of shape (*sample_shape, N, 11)."""
+        return self.sample_and_log_prob(sample_shape, condition)[0]
+
+    def sample_and_log_prob(
+        self, sample_shape: torch.Size, condition: torch.Tensor, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draws (*sample_shape, N, 11) and their log density."""
+        context, offset = self._context(condition)
+        shape = (*sample_shape, *offset.shape)
+        latent = torch.randn(*shape, N_FREE)
+        with torch.no_grad():
+            return self.net.from_latent(latent, context.expand(*shape, -1), offset.expand(shape))
+
+
+def observation_vector(photometry: Photometry) -> torch.Tensor:
+    """Observations (N, 2 B + 1) as sbi gets them: fluxes, uncertainties, redshift."""
+    mask = photometry.mask
+    flux = np.where(mask, photometry.flux, 0.0)
+    sigma = np.where(mask, photometry.sigma, np.inf)
+    table = np.concatenate([flux, sigma, photometry.redshift[:, None]], axis=1)
+    return torch.as_tensor(table, dtype=torch.float32)
+
+
+def to_direct_posterior(posterior: AmortizedPosterior, photometry: Photometry) -> DirectPosterior:
+    """An sbi posterior whose default observation is the first galaxy of `photometry`."""
+    direct = DirectPosterior(FlowEstimator(posterior), FreePrior())
+    direct.set_default_x(observation_vector(photometry)[:1])
+    return direct
