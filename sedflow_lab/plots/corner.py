@@ -1,0 +1,336 @@
+"""Corner plots: all pairs of parameters, several methods over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import corner
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from scipy.ndimage import gaussian_filter1d
+
+from .._weighting import weighted_quantile
+from ..errors import InputError
+from ..parameters import NAMES, PARAMETERS, Prior, get_prior
+from ..sps.properties import DERIVED, derived
+from .layers import Layer, Results, as_layers, as_truth
+from .style import COLORS, LABELS, LINESTYLES, LabFigure, Look, dress, new_figure, use_style
+
+if TYPE_CHECKING:
+    from ..sps import SEDModel
+
+__all__ = ["LEVELS", "plot_corner"]
+
+LEVELS = (0.68, 0.95)
+"""Probability inside the contours."""
+
+_SMOOTH = 1.0  # bins, for many draws
+_PRIOR_DRAWS = 200_000
+_METALLICITY_NOTE = (
+    "Metallicities are PROVABGS labels:\n"
+    "Z = 0.019 is the MIST solar\n"
+    "model, whose true Z is 0.0142."
+)
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """One row and column of the plot."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    bins: int
+
+
+@use_style()
+def plot_corner(
+    results: Results,
+    galaxy: int | str = 0,
+    parameters: Sequence[str] | None = None,
+    truth: Any = None,
+    title: str | None = None,
+    *,
+    prior: str | Prior | None = None,
+    model: SEDModel | None = None,
+    zoom: bool = False,
+) -> LabFigure:
+    """Draw the posterior of one galaxy by one or more methods as a corner plot.
+
+    Contours hold 68 and 95 % of the probability; those of the first result are filled.
+    Histograms are densities, so methods with different numbers of draws compare; vertical lines
+    mark the weighted medians. Axes of parameters run over the whole prior.
+
+    Parameters
+    ----------
+    results : PosteriorResult, or a sequence or mapping (label to result) of them
+    galaxy : int or str, default 0
+        Row in the first result, or id; the others are searched for its id.
+    parameters : sequence of str, optional
+        Names of parameters (default all 12) and, where `model` is given, of derived quantities
+        (`sedflow_lab.sps.properties.DERIVED`).
+    truth : array, shape (12,), optional
+        True parameters, drawn as lines.
+    title : str, optional
+        Default: the galaxy's id and redshift.
+    prior : str or Prior, optional
+        Prior whose marginals are drawn behind the histograms.
+    model : SEDModel, optional
+        Computes derived quantities.
+    zoom : bool, default False
+        Let axes of parameters, too, span the posteriors only.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If a parameter is unknown or the results do not hold the same galaxy.
+    """
+    layers, theta_true = as_layers(results, galaxy), as_truth(truth)
+    names = tuple(NAMES if parameters is None else parameters)
+    _check_names(names, model)
+    columns = [_columns(layer.theta, layer.redshift, names, model) for layer in layers]
+    quantities = [_quantity(name, k, columns, layers, zoom) for k, name in enumerate(names)]
+    true = None
+    if theta_true is not None:
+        true = _columns(theta_true[None], layers[0].redshift, names, model)[0]
+    background = None
+    if prior is not None:
+        theta = get_prior(prior).sample(_PRIOR_DRAWS)
+        background = _columns(theta, layers[0].redshift, names, model)
+
+    figure, axes = _grid(len(quantities))
+    for i, row in enumerate(quantities):
+        _draw_marginal(axes[i, i], row, i, layers, columns, background)
+        for j, column in enumerate(quantities[:i]):
+            for k, (layer, values) in enumerate(zip(layers, columns, strict=True)):
+                _draw_pair(axes[i, j], column, row, values[:, [j, i]], layer, fill=k == 0)
+    if true is not None:
+        _draw_truth(axes, true)
+    _label(axes, quantities)
+    _annotate(figure, layers, names, title, true is not None, prior is not None)
+    return figure
+
+
+def _check_names(names: tuple[str, ...], model: SEDModel | None) -> None:
+    of_model = tuple(q.name for q in DERIVED)
+    if not names or len(set(names)) < len(names):
+        raise InputError("parameters needs one or more names, each of them once.")
+    for name in names:
+        if name in of_model and model is None:
+            raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
+        if name not in NAMES and name not in of_model:
+            raise InputError(
+                f"There is no parameter {name!r}: use {', '.join(NAMES)}, or with a model "
+                f"{', '.join(of_model)}."
+            )
+
+
+def _columns(
+    theta: np.ndarray, redshift: float, names: tuple[str, ...], model: SEDModel | None
+) -> np.ndarray:
+    """Values of the quantities to plot, shape (D, K)."""
+    extra: dict[str, np.ndarray] = {}
+    if model is not None and not set(names) <= set(NAMES):
+        extra = derived(theta, redshift, model)
+    return np.stack([theta[:, NAMES.index(n)] if n in NAMES else extra[n] for n in names], axis=1)
+
+
+def _quantity(
+    name: str, k: int, columns: list[np.ndarray], layers: list[Layer], zoom: bool
+) -> _Quantity:
+    """Label, limits, and as many bins as resolve the narrowest posterior."""
+    tails = [
+        weighted_quantile(values[None, :, [k]], layer.weights[None], (0.001, 0.025, 0.975, 0.999))
+        for values, layer in zip(columns, layers, strict=True)
+    ]
+    edges = np.concatenate(tails, axis=1)[..., 0]
+    what: Any = next(q for q in (*PARAMETERS, *DERIVED) if q.name == name)
+    margin = 0.15 * float(edges[3].max() - edges[0].min()) or 0.5
+    low, high = float(edges[0].min()) - margin, float(edges[3].max()) + margin
+    if name in NAMES:
+        low, high = (max(low, what.low), min(high, what.high)) if zoom else (what.low, what.high)
+    width = max(float(np.min(edges[2] - edges[1])), 1e-3 * (high - low))
+    bins = int(np.clip(np.ceil(16 * (high - low) / width), 30, 250))
+    label = f"{what.label} [{what.unit}]" if what.unit else what.label
+    return _Quantity(name, label, low, high, bins)
+
+
+def _grid(n: int) -> tuple[LabFigure, np.ndarray]:
+    """Make the lower triangle of axes."""
+    panel = 1.35 if n > 6 else 1.9 if n > 3 else 2.4
+    margin, gap = 0.85, 0.2  # inch, for the labels and at the other edges
+    height = n * panel + margin + gap
+    width = height + (2.4 if n == 1 else 0.0)  # one panel leaves no corner for the legend
+    figure = new_figure((width, height), layout=None)
+    spec = figure.add_gridspec(
+        n, n,
+        left=margin / width, right=(height - gap) / width,
+        bottom=margin / height, top=1 - gap / height, wspace=0.07, hspace=0.07,
+    )  # fmt: skip
+    axes = np.empty((n, n), dtype=object)
+    for i in range(n):
+        for j in range(i + 1):
+            axes[i, j] = figure.add_subplot(spec[i, j])
+    return figure, axes
+
+
+def _label(axes: np.ndarray, quantities: list[_Quantity]) -> None:
+    """Set limits, ticks and labels; last, because drawing contours resets them."""
+    n = len(quantities)
+    for i, y in enumerate(quantities):
+        for j, x in enumerate(quantities[: i + 1]):
+            ax = axes[i, j]
+            dress(ax, 10.0)
+            ax.tick_params(labelbottom=i == n - 1, labelleft=j == 0)
+            ax.set_xlim(x.low, x.high)
+            ax.set_xticks(_ticks(x))
+            if i == j:
+                ax.set_yticks([])  # a density: only its shape matters
+            else:
+                ax.set_ylim(y.low, y.high)
+                ax.set_yticks(_ticks(y))
+    height = axes[0, 0].get_window_extent().height / axes[0, 0].figure.dpi
+    for k, quantity in enumerate(quantities):
+        axes[-1, k].set_xlabel(quantity.label, fontsize=13)
+        axes[-1, k].xaxis.set_label_coords(0.5, -0.38 / height)
+        if k:
+            axes[k, 0].set_ylabel(quantity.label, fontsize=13)
+            axes[k, 0].yaxis.set_label_coords(-0.5 / height, 0.5)
+
+
+def _ticks(quantity: _Quantity) -> np.ndarray:
+    """Two or three round values, none so close to a corner that it runs into the next panel's."""
+    low, high = quantity.low, quantity.high
+    inside = 0.09 * (high - low)
+    for wanted in (6, 5, 4, 3, 2):
+        ticks = MaxNLocator(wanted, steps=[1, 2, 4, 5, 10]).tick_values(low, high)
+        ticks = ticks[(ticks > low + inside) & (ticks < high - inside)]
+        if len(ticks) <= 3:
+            break
+    return ticks
+
+
+def _draw_marginal(
+    ax: Axes,
+    quantity: _Quantity,
+    k: int,
+    layers: list[Layer],
+    columns: list[np.ndarray],
+    background: np.ndarray | None,
+) -> None:
+    edges = np.linspace(quantity.low, quantity.high, quantity.bins + 1)
+    if background is not None:
+        coarse = np.linspace(quantity.low, quantity.high, 41)
+        density = np.histogram(background[:, k], coarse)[0] / np.diff(coarse) / len(background)
+        ax.stairs(
+            gaussian_filter1d(density, 1.5),
+            coarse,
+            color=COLORS["prior"],
+            linestyle=LINESTYLES["prior"],
+        )
+    top = 0.0
+    for layer, values in zip(layers, columns, strict=True):
+        density = np.histogram(values[:, k], edges, weights=layer.weights, density=True)[0]
+        density = gaussian_filter1d(
+            density, _smoothing(layer)
+        )  # reflects at the edges of the prior
+        look = layer.look
+        ax.stairs(density, edges, color=look.color, linestyle=look.linestyle, linewidth=1.4)
+        median = weighted_quantile(values[None, :, [k]], layer.weights[None], 0.5)[0, 0]
+        ax.axvline(median, color=look.color, linestyle=look.linestyle, linewidth=0.9)
+        top = max(top, float(density.max()))
+    ax.set_ylim(0, 1.12 * top)
+
+
+def _draw_pair(
+    ax: Axes, x: _Quantity, y: _Quantity, values: np.ndarray, layer: Layer, fill: bool
+) -> None:
+    color = layer.look.color
+    corner.hist2d(
+        values[:, 0],
+        values[:, 1],
+        ax=ax,
+        bins=[x.bins, y.bins],
+        range=[(x.low, x.high), (y.low, y.high)],
+        weights=layer.weights,
+        levels=LEVELS,
+        smooth=_smoothing(layer),
+        color=color,
+        quiet=True,
+        plot_datapoints=False,
+        plot_density=False,
+        no_fill_contours=True,
+        fill_contours=fill,
+        force_range=True,
+        contour_kwargs={"linewidths": 1.2, "linestyles": layer.look.linestyle},
+        contourf_kwargs={
+            "colors": [to_rgba(color, alpha) for alpha in (0.0, 0.18, 0.42)],
+            "antialiased": True,
+        },
+    )
+
+
+def _smoothing(layer: Layer) -> float:
+    """Width of the smoothing kernel [bins]: Scott's scaling where effective draws are few."""
+    ess = max(float(layer.result.ess[0]), 1.0)
+    return _SMOOTH * float(np.clip((ess / 2000) ** (-1 / 6), 1.0, 2.0))
+
+
+def _draw_truth(axes: np.ndarray, true: np.ndarray) -> None:
+    line = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"], "linewidth": 1.1}
+    for i in range(len(true)):
+        for j in range(i + 1):
+            axes[i, j].axvline(true[j], **line)
+            if j < i:
+                axes[i, j].axhline(true[i], **line)
+                axes[i, j].plot(true[j], true[i], "s", color=COLORS["truth"], markersize=3.5)
+
+
+def _annotate(
+    figure: LabFigure,
+    layers: list[Layer],
+    names: tuple[str, ...],
+    title: str | None,
+    with_truth: bool,
+    with_prior: bool,
+) -> None:
+    """Put title, legend and notes into the empty upper triangle."""
+    looks = [layer.look for layer in layers]
+    for name, wanted in (("truth", with_truth), ("prior", with_prior)):
+        if wanted:
+            looks.append(Look(LABELS[name], COLORS[name], LINESTYLES[name]))
+    handles = [
+        Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=2.2, label=look.label)
+        for look in looks
+    ]
+    big = len(names) > 6
+    first = layers[0].result
+    if title is None:
+        title = f"Galaxy {first.ids[0]}, z = {first.redshift[0]:.4g}"
+    legend = figure.legend(
+        handles=handles,
+        loc="upper right",
+        borderaxespad=0.0,
+        bbox_to_anchor=(0.985, 0.985),
+        title=title,
+        fontsize=18 if big else 10.5,
+        title_fontsize=21 if big else 12,
+        alignment="left",
+        labelspacing=0.6,
+    )
+    if any(name.startswith(("log_gamma", "log_z")) for name in names):
+        anchor = legend.get_window_extent().transformed(figure.transFigure.inverted())
+        figure.text(
+            anchor.x0, anchor.y0 - 0.02, _METALLICITY_NOTE,
+            ha="left", va="top", fontsize=13 if big else 9, color="#555555", linespacing=1.4,
+        )  # fmt: skip

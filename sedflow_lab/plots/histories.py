@@ -1,0 +1,202 @@
+"""Star-formation and metallicity histories, alone and beside the SED."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ..sps.histories import METALLICITY_RANGE
+from ..sps.properties import TRUE_SOLAR_RATIO
+from .layers import Layer, Results, as_layers, as_truth
+from .sed import Unit, draw_sed
+from .style import COLORS, LABELS, LINESTYLES, LabFigure, Look, dress, new_figure, use_style
+
+if TYPE_CHECKING:
+    from ..photometry import Photometry
+    from ..sps import SEDModel
+
+__all__ = ["draw_histories", "plot_galaxy", "plot_histories"]
+
+N_DRAWS = 500
+"""Histories from which bands are made."""
+
+_SOLAR_LABEL = 0.019
+_YOUNGEST = 0.01  # Gyr: the bases are constant below, and no burst is younger
+
+
+@use_style()
+def plot_histories(
+    results: Results,
+    model: SEDModel,
+    galaxy: int | str = 0,
+    *,
+    truth: Any = None,
+    title: str | None = None,
+) -> LabFigure:
+    """Draw the star-formation and the metallicity history of one galaxy.
+
+    Lines are medians and bands 68 % ranges, time bin by time bin, of each posterior. The
+    star-formation rate includes the burst, which is one bin wide. Metallicities are PROVABGS
+    labels (solar is 0.019); the axis on the right has the true ones.
+
+    Parameters
+    ----------
+    results : PosteriorResult, or a sequence or mapping (label to result) of them
+    model : SEDModel
+        The model that the posteriors are of.
+    galaxy : int or str, default 0
+        Row in the first result, or id; the others are searched for its id.
+    truth : array, shape (12,), optional
+        True parameters; their histories are drawn dashed.
+    title : str, optional
+        Default: the galaxy's id and redshift.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the results do not hold the same galaxy.
+    """
+    figure = new_figure((7.0, 6.2))
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    draw_histories(top, bottom, as_layers(results, galaxy), model, truth=truth, title=title)
+    return figure
+
+
+@use_style()
+def plot_galaxy(
+    photometry: Photometry,
+    results: Results,
+    model: SEDModel,
+    *,
+    truth: Any = None,
+    unit: Unit = "nmgy",
+    title: str | None = None,
+) -> LabFigure:
+    """Draw the SED of one galaxy and its histories side by side.
+
+    Parameters
+    ----------
+    photometry, results, model, truth, unit, title
+        As for `plot_sed` and `plot_histories`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is not one usable galaxy, or photometry, results and model do not fit together.
+    """
+    figure = new_figure((14.0, 5.8))
+    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
+    axes = left.subplots(2, 1, sharex=True, height_ratios=(2.8, 1))
+    draw_sed(*axes, photometry, results, model, truth=truth, unit=unit, title=title)
+    layers = as_layers(results, str(photometry.ids[0]))
+    axes = right.subplots(2, 1, sharex=True)
+    draw_histories(*axes, layers, model, truth=truth, title="Histories")
+    return figure
+
+
+def draw_histories(
+    top: Axes,
+    bottom: Axes,
+    layers: list[Layer],
+    model: SEDModel,
+    *,
+    truth: Any = None,
+    title: str | None = None,
+) -> None:
+    """Draw what `plot_histories` does on axes of one's own, `bottom` for the metallicity."""
+    true, redshift = as_truth(truth), layers[0].redshift
+    rates = []
+    for layer in layers:
+        edges, sfr, metallicity = _histories(model, layer.draws(N_DRAWS), redshift)
+        rates.append(_draw_band(top, edges, sfr, layer.look))
+        _draw_band(bottom, edges, metallicity, layer.look)
+    if true is not None:
+        edges, sfr, metallicity = _histories(model, true[None], redshift)
+        line = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"], "zorder": 4}
+        top.stairs(sfr[0], edges, baseline=None, label=LABELS["truth"], **line)
+        bottom.stairs(metallicity[0], edges, baseline=None, **line)
+        rates.append(sfr)
+
+    _rate_axis(top, np.concatenate([np.ravel(rate) for rate in rates]))
+    _metallicity_axis(bottom)
+    for ax in (top, bottom):
+        dress(ax)
+        ax.set_xlim(0, edges[-1])
+    bottom.tick_params(which="both", right=False)
+    top.tick_params(labelbottom=False)
+    first = layers[0].result
+    top.set_title(
+        f"Galaxy {first.ids[0]}, z = {redshift:.4g}" if title is None else title, loc="left"
+    )
+    top.legend(loc="upper left", title="median and 68% range", alignment="left", ncols=2)
+    bottom.set_xlabel("Lookback time from the galaxy [Gyr]")
+
+
+def _histories(
+    model: SEDModel, theta: np.ndarray, redshift: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bin edges up to the Big Bang, and rates and metallicities in these bins."""
+    history = model.histories(theta, redshift)
+    age = float(model.cosmology.age(model.check_inputs(theta, redshift)[1])[0])
+    edges = history.edges_gyr
+    n = int(np.searchsorted(edges, age))
+    # The model means over whole bins; the oldest has stars in the part after the Big Bang only.
+    share = (age - edges[n - 1]) / (edges[n] - edges[n - 1])
+    sfr = np.array(history.sfr[:, :n])
+    sfr[:, -1] /= share
+    return np.append(edges[:n], age), sfr, history.metallicity[:, :n]
+
+
+def _draw_band(ax: Axes, edges: np.ndarray, values: np.ndarray, look: Look) -> np.ndarray:
+    """Draw the median and the 68 % range of values (D, T); returns the three, (3, T)."""
+    low, median, high = quantiles = np.quantile(values, (0.16, 0.5, 0.84), axis=0)
+    ax.stairs(high, edges, baseline=low, fill=True, color=look.color, alpha=0.16, linewidth=0)
+    for edge in (low, high):
+        ax.stairs(edge, edges, baseline=None, color=look.color, linewidth=0.6, alpha=0.7)
+    ax.stairs(
+        median, edges, baseline=None, color=look.color, linestyle=look.linestyle,
+        linewidth=1.8, label=look.label,
+    )  # fmt: skip
+    return quantiles
+
+
+def _rate_axis(ax: Axes, rates: np.ndarray) -> None:
+    ax.set_yscale("log")
+    top = float(rates.max())
+    # Rates that are as good as nothing must not squeeze the ones that matter.
+    bottom = max(float(rates[rates > 0].min()), 1e-4 * top)
+    ax.set_ylim(0.7 * bottom, top * (top / bottom) ** 0.25 * 2.0)  # room for the legend
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylabel(r"SFR [$M_\odot\,{\rm yr}^{-1}$]")
+
+
+def _metallicity_axis(ax: Axes) -> None:
+    ax.set_yscale("log")
+    ax.set_ylim(0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1])
+    ax.axhline(_SOLAR_LABEL, color=COLORS["prior"], linestyle=":", linewidth=1.0, zorder=1)
+    ax.text(
+        0.98, _SOLAR_LABEL * 1.06, "solar", transform=ax.get_yaxis_transform(), ha="right",
+        va="bottom", color="#666666", fontsize=9,
+    )  # fmt: skip
+    ax.set_ylabel("Z, PROVABGS label\n(solar = 0.019)")
+    true = ax.secondary_yaxis(
+        "right", functions=(lambda z: z * TRUE_SOLAR_RATIO, lambda z: z / TRUE_SOLAR_RATIO)
+    )
+    true.set_ylabel("true Z (solar = 0.0142)")
+    for axis in (ax.yaxis, true.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    true.tick_params(which="both", direction="in", labelsize=9.5, color="#444444")

@@ -1,0 +1,363 @@
+"""Spectral energy distributions: data, posterior predictions, residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+
+from .._weighting import weighted_quantile
+from ..errors import InputError
+from .layers import Layer, Results, as_layers, as_truth
+from .style import COLORS, LABELS, LINESTYLES, LabFigure, dress, new_figure, use_style
+
+if TYPE_CHECKING:
+    from ..photometry import Photometry
+    from ..sps import SEDModel
+    from ..sps.bands import BandSet
+
+__all__ = ["Prediction", "Unit", "draw_sed", "plot_sed", "predict"]
+
+Unit = Literal["nmgy", "mag"]
+
+N_DRAWS = 300
+"""Spectra from which bands are made: their quantiles then are good to 3 % in probability."""
+
+_AB_ZERO_POINT = 22.5
+_MICRON = 1e-4  # micron per Angstrom
+_BANDS = ((0.16, 0.84, 0.34), (0.025, 0.975, 0.16))
+_FILTER_HEIGHT = 0.16  # of the axes
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Photometry that one posterior predicts, to be held against the data.
+
+    Attributes
+    ----------
+    flux : ndarray, shape (3, B)
+        Quantiles 0.16, 0.5 and 0.84 [nanomaggies].
+    chi2_best : float
+        Smallest χ² among the draws, over the observed bands.
+    """
+
+    layer: Layer
+    flux: np.ndarray
+    chi2_best: float
+
+
+def predict(photometry: Photometry, layer: Layer, model: SEDModel) -> Prediction:
+    """Compute the posterior predictive photometry of one galaxy."""
+    flux = model.photometry(layer.theta, layer.redshift)
+    quantiles = weighted_quantile(flux[None], layer.weights[None], (0.16, 0.5, 0.84))[:, 0]
+    mask = photometry.mask[0]
+    residual = (flux - photometry.flux[0])[:, mask] / photometry.sigma[0, mask]
+    return Prediction(layer, quantiles, float(np.square(residual).sum(-1).min()))
+
+
+@use_style()
+def plot_sed(
+    photometry: Photometry,
+    results: Results,
+    model: SEDModel,
+    *,
+    truth: Any = None,
+    unit: Unit = "nmgy",
+    title: str | None = None,
+) -> LabFigure:
+    """Draw the photometry of one galaxy, what its posteriors predict, and the residuals.
+
+    The bands around the spectrum hold 68 and 95 % of the first result's posterior, wavelength by
+    wavelength. Predicted fluxes are medians with 68 % ranges, moved aside a little from the data,
+    one step a method. Bands that were not observed have a prediction only, drawn open. Filter
+    curves lie along the bottom.
+
+    Parameters
+    ----------
+    photometry : Photometry
+        One galaxy; the results are searched for its id.
+    results : PosteriorResult, or a sequence or mapping (label to result) of them
+    model : SEDModel
+        In the bands of the photometry.
+    truth : array, shape (12,), optional
+        True parameters; their spectrum is drawn dashed.
+    unit : {'nmgy', 'mag'}
+        Nanomaggies or AB magnitudes.
+    title : str, optional
+        Default: the galaxy's id and redshift.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is not one usable galaxy, or photometry, results and model do not fit together.
+    """
+    figure = new_figure((8.0, 5.6))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.8, 1))
+    draw_sed(top, bottom, photometry, results, model, truth=truth, unit=unit, title=title)
+    return figure
+
+
+def draw_sed(
+    top: Axes,
+    bottom: Axes,
+    photometry: Photometry,
+    results: Results,
+    model: SEDModel,
+    *,
+    truth: Any = None,
+    unit: Unit = "nmgy",
+    title: str | None = None,
+) -> None:
+    """Draw what `plot_sed` does on axes of one's own, `bottom` for the residuals."""
+    if unit not in ("nmgy", "mag"):
+        raise InputError(f"unit is {unit!r}: use 'nmgy' or 'mag'.")
+    layers = _layers_of(photometry, results, model)
+    scale = _Scale(unit, photometry)
+    span = _span(model.bands)
+    predictions = [predict(photometry, layer, model) for layer in layers]
+    for ax in (top, bottom):
+        dress(ax)
+        _wavelength_axis(ax, span)
+
+    levels = _draw_spectrum(top, layers[0], model, span, scale)
+    true = as_truth(truth)
+    if true is not None:
+        wavelength, flux = _spectrum(model, true, layers[0].redshift, span)
+        top.plot(
+            wavelength, scale(flux), color=COLORS["truth"], linestyle=LINESTYLES["truth"],
+            linewidth=1.0, label=LABELS["truth"], zorder=2.5,
+        )  # fmt: skip
+    levels += _draw_data(top, photometry, model.bands, scale)
+    for k, prediction in enumerate(predictions):
+        x = _aside(model.bands, span, k + 1)
+        levels.append(_draw_prediction(top, prediction, x, photometry.mask[0], scale))
+    if not photometry.mask.all():
+        top.plot(
+            [], [], "s", color=COLORS["prior"], markerfacecolor="white", markersize=5.5,
+            label="Band not observed",
+        )  # fmt: skip
+    _flux_axis(top, np.concatenate([np.ravel(a) for a in levels]), scale)
+    _draw_filters(top, model.bands)
+    _draw_residuals(bottom, photometry, predictions, span)
+
+    top.tick_params(labelbottom=False)
+    top.set_title(_title(photometry) if title is None else title, loc="left")
+    handles, labels = top.get_legend_handles_labels()
+    first = labels.index(LABELS["data"])  # data first, then the methods in their order
+    order = [first, *(k for k in range(len(labels)) if k != first)]
+    top.legend([handles[k] for k in order], [labels[k] for k in order], loc="best")
+    bottom.set_xlabel("Observed wavelength [µm]")
+
+
+class _Scale:
+    """Converts nanomaggies to what the flux axis shows."""
+
+    def __init__(self, unit: Unit, photometry: Photometry) -> None:
+        self.magnitudes = unit == "mag"
+        mask = photometry.mask[0]
+        flux, sigma = photometry.flux[0, mask], photometry.sigma[0, mask]
+        # A logarithmic axis cannot show a flux that is compatible with nothing at all.
+        self.linear = not self.magnitudes and bool((flux <= sigma).any())
+
+    def __call__(self, flux: np.ndarray) -> np.ndarray:
+        if not self.magnitudes:
+            return flux
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return _AB_ZERO_POINT - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+
+
+def _layers_of(photometry: Photometry, results: Results, model: SEDModel) -> list[Layer]:
+    if len(photometry) != 1:
+        raise InputError(
+            f"An SED plot shows one galaxy, the photometry holds {len(photometry)}: give "
+            "photometry[i]."
+        )
+    if not photometry.usable[0]:
+        raise InputError(str(photometry.problems[0]))
+    if photometry.bands != model.bands:
+        raise InputError(
+            f"The photometry is in {', '.join(photometry.bands.names)}, but the model in "
+            f"{', '.join(model.bands.names)}."
+        )
+    layers = as_layers(results, str(photometry.ids[0]))
+    if not np.isclose(layers[0].redshift, photometry.redshift[0], rtol=1e-5, atol=0):
+        raise InputError(
+            f"Galaxy {str(photometry.ids[0])!r} is at redshift {photometry.redshift[0]:g} in the "
+            f"photometry, but at {layers[0].redshift:g} in the results: plot results of the same "
+            "photometry."
+        )
+    return layers
+
+
+def _span(bands: BandSet) -> tuple[float, float]:
+    """Wavelengths [micron] that the axes show: all filters and a little more."""
+    low = min(band.support[0] for band in bands.bands) * _MICRON
+    high = max(band.support[1] for band in bands.bands) * _MICRON
+    return 0.95 * low, 1.03 * high
+
+
+def _wavelength_axis(ax: Axes, span: tuple[float, float]) -> None:
+    ax.set_xlim(*span)
+    if span[1] < 6 * span[0]:
+        return
+    ax.set_xscale("log")
+    marks = np.array([0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20])
+    inside = marks[(marks > span[0]) & (marks < span[1])]
+    ax.xaxis.set_major_locator(FixedLocator(inside))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _aside(bands: BandSet, span: tuple[float, float], step: float) -> np.ndarray:
+    """Effective wavelengths [micron] moved to the right by so many steps of the axis."""
+    wavelength = bands.effective_wavelength * _MICRON
+    if span[1] < 6 * span[0]:
+        return wavelength + 0.012 * step * (span[1] - span[0])
+    return wavelength * (span[1] / span[0]) ** (0.012 * step)
+
+
+def _spectrum(
+    model: SEDModel, theta: np.ndarray, redshift: float, span: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Observed wavelengths [micron] and fluxes [nanomaggies] within the span."""
+    wavelength, flux = model.observed_spectrum(theta, redshift)
+    micron = wavelength.reshape(-1, wavelength.shape[-1])[0] * _MICRON
+    inside = (micron > span[0]) & (micron < span[1])
+    return micron[inside], flux[..., inside]
+
+
+def _draw_spectrum(
+    ax: Axes, layer: Layer, model: SEDModel, span: tuple[float, float], scale: _Scale
+) -> list[np.ndarray]:
+    wavelength, flux = _spectrum(model, layer.draws(N_DRAWS), layer.redshift, span)
+    edges = []
+    for low, high, alpha in _BANDS:
+        lower, upper = np.quantile(flux, (low, high), axis=0)
+        ax.fill_between(
+            wavelength, scale(lower), scale(upper), color=layer.look.color, alpha=alpha,
+            linewidth=0, label=f"{layer.look.label}, {high - low:.0%} of spectra", zorder=1.5,
+        )  # fmt: skip
+        edges += [lower, upper]
+    return edges
+
+
+def _draw_data(ax: Axes, photometry: Photometry, bands: BandSet, scale: _Scale) -> list[np.ndarray]:
+    mask = photometry.mask[0]
+    x = bands.effective_wavelength[mask] * _MICRON
+    flux, sigma = photometry.flux[0, mask], photometry.sigma[0, mask]
+    seen = flux > sigma if scale.magnitudes else np.ones_like(flux, dtype=bool)
+    ends = np.stack([flux - sigma, flux + sigma])
+    middle = scale(flux)
+    ax.errorbar(
+        x[seen],
+        middle[seen],
+        yerr=np.abs(np.sort(scale(ends), axis=0) - middle)[:, seen],
+        fmt="o",
+        color=COLORS["data"],
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        capsize=2.5,
+        elinewidth=1.3,
+        zorder=5,
+        label=LABELS["data"],
+    )
+    if not seen.all():
+        limit = np.maximum(flux, 0) + 2 * sigma
+        ax.plot(
+            x[~seen], scale(limit[~seen]), "v", color=COLORS["data"], markersize=7, zorder=5,
+            label="2σ upper limit",
+        )  # fmt: skip
+        return [ends[:, seen], limit[~seen]]
+    return [ends]
+
+
+def _draw_prediction(
+    ax: Axes, prediction: Prediction, x: np.ndarray, mask: np.ndarray, scale: _Scale
+) -> np.ndarray:
+    look, flux = prediction.layer.look, prediction.flux
+    low, middle, high = scale(flux)
+    kind = {"elinewidth": 1.3, "markersize": 5.5, "color": look.color, "fmt": "s", "zorder": 4}
+    label = f"{look.label}, best $\\chi^2$ = {prediction.chi2_best:.1f}"
+    for chosen, face, text in ((mask, look.color, label), (~mask, "white", None)):
+        if chosen.any():
+            ax.errorbar(
+                x[chosen],
+                middle[chosen],
+                yerr=np.abs(np.stack([low - middle, high - middle]))[:, chosen],
+                markerfacecolor=face,
+                label=text,
+                **kind,
+            )
+    return flux
+
+
+def _flux_axis(ax: Axes, flux: np.ndarray, scale: _Scale) -> None:
+    """Limits that leave room for the filter curves below, and the label."""
+    if scale.magnitudes:
+        values = scale(flux)
+        ax.set_ylabel("AB magnitude")
+        top, bottom = np.nanmin(values), np.nanmax(values)
+    else:
+        ax.set_ylabel(r"Flux density $f_\nu$ [nanomaggies]")
+        bottom, top = flux.min(), flux.max()
+    if not scale.magnitudes and not scale.linear:
+        ax.set_yscale("log")
+        bottom, top = np.log10(flux[flux > 0].min()), np.log10(top)
+    room = top - bottom
+    low, high = bottom - 0.3 * room, top + 0.08 * room
+    logarithmic = ax.get_yscale() == "log"
+    ax.set_ylim(*(10**low, 10**high) if logarithmic else (low, high))
+    if logarithmic:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    if scale.linear:
+        ax.axhline(0, color=COLORS["prior"], linewidth=0.7, zorder=1)
+
+
+def _draw_filters(ax: Axes, bands: BandSet) -> None:
+    below = ax.get_xaxis_transform()
+    for band, label in zip(bands.bands, bands.labels, strict=True):
+        height = _FILTER_HEIGHT * band.response / band.response.max()
+        ax.fill_between(
+            band.wavelength * _MICRON, 0, height, transform=below, color=COLORS["prior"],
+            alpha=0.22, linewidth=0, zorder=1,
+        )  # fmt: skip
+        ax.text(
+            band.effective_wavelength * _MICRON, 0.025, label, transform=below, ha="center",
+            color="#666666", fontsize=9.5,
+        )  # fmt: skip
+
+
+def _draw_residuals(
+    ax: Axes, photometry: Photometry, predictions: list[Prediction], span: tuple[float, float]
+) -> None:
+    mask = photometry.mask[0]
+    flux, sigma = photometry.flux[0, mask], photometry.sigma[0, mask]
+    ax.axhspan(-1, 1, color=COLORS["prior"], alpha=0.15, linewidth=0)
+    ax.axhline(0, color=COLORS["data"], linewidth=0.8)
+    extents = []
+    for k, prediction in enumerate(predictions):
+        low, middle, high = (flux - prediction.flux[::-1, mask]) / sigma
+        x = _aside(photometry.bands, span, k - 0.5 * (len(predictions) - 1))[mask]
+        ax.errorbar(
+            x, middle, yerr=np.stack([middle - low, high - middle]), fmt="s",
+            color=prediction.layer.look.color, markersize=5, elinewidth=1.3,
+        )  # fmt: skip
+        extents.append(1.2 * float(np.abs([low, high]).max()))
+    # One broad posterior must not flatten the others: its bars may run out of the panel.
+    extent = max(2.5, min(max(extents), max(8.0, min(extents))))
+    ax.set_ylim(-extent, extent)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], prune="both"))
+    ax.set_ylabel("data − model\n[σ]")
+
+
+def _title(photometry: Photometry) -> str:
+    return f"Galaxy {photometry.ids[0]}, z = {photometry.redshift[0]:.4g}"

@@ -1,0 +1,137 @@
+"""The look that all figures share: one palette, one font scale, one name a method."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = [
+    "COLORS",
+    "LABELS",
+    "LINESTYLES",
+    "SPARE_COLORS",
+    "LabFigure",
+    "Look",
+    "dress",
+    "method_look",
+    "new_figure",
+    "use_style",
+]
+
+COLORS: dict[str, str] = {
+    "fast": "#0072B2",
+    "weighted": "#009E73",
+    "exact": "#009E73",
+    "mcmc": "#D55E00",
+    "data": "#222222",
+    "prior": "#999999",
+    "truth": "#999999",
+}
+"""Colours of methods and of data, prior and truth, from Okabe & Ito's colour-blind safe set."""
+
+LABELS: dict[str, str] = {
+    "fast": "ANPE",
+    "weighted": "ANPE weighted",
+    "exact": "ANPE refined",
+    "mcmc": "MCMC (emcee)",
+    "prior": "Prior",
+    "truth": "Truth",
+    "data": "Data",
+}
+"""What legends call methods; others go by their own names."""
+
+LINESTYLES: dict[str, str] = {"weighted": "--", "truth": "--", "prior": ":"}
+"""Line styles that are not solid: weighted draws share the colour of refined ones."""
+
+SPARE_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""For methods without a colour of their own, and for methods that come twice."""
+
+_FONT = 11.0
+_RC: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#444444",
+    "axes.labelcolor": COLORS["data"],
+    "axes.labelsize": _FONT,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": _FONT + 1,
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "figure.titlesize": _FONT + 2,
+    "font.size": _FONT,
+    "legend.fontsize": _FONT - 1.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "mathtext.fontset": "dejavusans",
+    "savefig.dpi": 200,
+    "text.color": COLORS["data"],
+}
+
+
+def use_style() -> AbstractContextManager[None]:
+    """Context in which matplotlib draws in the style of this package.
+
+    All functions of `sedflow_lab.plots` use it themselves; it is here for figures of one's own.
+
+    Examples
+    --------
+    >>> with use_style():
+    ...     figure = new_figure((4, 3))
+    """
+    return mpl.rc_context(_RC)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn and what the legend calls it."""
+
+    label: str
+    color: str
+    linestyle: str = "-"
+
+
+def method_look(method: str) -> Look:
+    """Return the look of a method of inference, by its name in `PosteriorResult.method`."""
+    return Look(
+        LABELS.get(method, method),
+        COLORS.get(method, SPARE_COLORS[0]),
+        LINESTYLES.get(method, "-"),
+    )
+
+
+class LabFigure(Figure):
+    """A figure that lives without pyplot: nothing to close, and notebooks still show it."""
+
+    def _repr_png_(self) -> bytes:
+        stream = BytesIO()
+        self.savefig(stream, format="png", dpi=self.dpi, bbox_inches="tight")
+        return stream.getvalue()
+
+
+def new_figure(size: tuple[float, float], layout: str | None = "constrained") -> LabFigure:
+    """Make an empty figure of this size [inch], outside pyplot's list of figures."""
+    figure = LabFigure(figsize=size, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(ax: Axes, size: float = _FONT - 1.5) -> None:
+    """Give the ticks of an axes their look, now and for those that are made at drawing."""
+    ax.tick_params(
+        which="both",
+        direction="in",
+        top=True,
+        right=True,
+        labelsize=size,
+        color="#444444",
+        labelcolor=COLORS["data"],
+        width=0.7,
+    )
+    ax.tick_params(which="major", length=4.0)
+    ax.tick_params(which="minor", length=2.0)
