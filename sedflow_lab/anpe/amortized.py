@@ -95,7 +95,7 @@ class AmortizedPosterior:
         ndarray, shape (N, n, 12)
             Reported parameters.
         """
-        self._check(photometry, "raise")
+        self.check(photometry, "raise")
         context, offset = self._context(photometry)
         generator = self._generator(seed)
         return np.concatenate(
@@ -121,7 +121,7 @@ class AmortizedPosterior:
         -------
         ndarray, shape (N, D)
         """
-        self._check(photometry, "raise")
+        self.check(photometry, "raise")
         phi = self.prior.to_free(np.asarray(theta, dtype=np.float64))
         if phi.ndim != 3 or len(phi) != len(photometry):
             raise InputError(
@@ -185,7 +185,7 @@ class AmortizedPosterior:
             raise InputError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
         if draws < 1:
             raise InputError(f"The number of draws must be positive, it is {draws}.")
-        problems = self._check(photometry, on_bad)
+        problems = self.check(photometry, on_bad)
         usable = np.flatnonzero(problems == "")
         n = len(photometry)
         out: dict[str, np.ndarray] = {
@@ -253,7 +253,7 @@ class AmortizedPosterior:
         """
         from .sbi_bridge import to_direct_posterior
 
-        self._check(photometry, "raise")
+        self.check(photometry, "raise")
         return to_direct_posterior(self, photometry)
 
     def _infer_block(
@@ -383,8 +383,15 @@ class AmortizedPosterior:
         with torch.no_grad():
             return self.flow.context(flux, sigma, mask, redshift, modulus)
 
-    def _check(self, photometry: Photometry, on_bad: str) -> np.ndarray:
-        """Reasons (N,) why galaxies cannot be inferred, empty where they can."""
+    def check(self, photometry: Photometry, on_bad: str = "flag") -> np.ndarray:
+        """Reasons (N,) why galaxies cannot be inferred, empty where they can.
+
+        Raises
+        ------
+        InputError
+            If the bands differ from the network's, or for the first bad galaxy where `on_bad` is
+            ``"raise"``.
+        """
         if on_bad not in ("raise", "flag"):
             raise InputError(f"on_bad must be 'raise' or 'flag', not {on_bad!r}.")
         if photometry.bands != self.bands:
