@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str) -> int:
-    print(f"sedflow-lab: error: {' '.join(message.split())}", file=sys.stderr)
+    sentence = " ".join(message.split()).rstrip(".")
+    print(f"sedflow-lab: error: {sentence}.", file=sys.stderr)
     return 2
 
 

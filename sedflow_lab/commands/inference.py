@@ -117,7 +117,7 @@ def _infer(args: argparse.Namespace) -> None:
     samples = _check_samples_path(args.samples)
     posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
     photometry = read_catalog(args, posterior.bands, args.on_bad)
-    problems = posterior._check(photometry, "raise" if args.on_bad == "raise" else "flag")
+    problems = posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag")
     warn_of(problems)
     tables = []
     with stop_on_interrupt() as stop:

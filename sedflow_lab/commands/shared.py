@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +46,16 @@ _MOST_WARNINGS = 5
 _FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions, and names with hyphens in one piece."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=98)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are ours to print."""
 
@@ -65,7 +76,7 @@ def new_parser(prog: str, description: str, epilog: str) -> Parser:
         prog=prog,
         description=description,
         epilog=epilog,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=98),
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
 
@@ -97,7 +108,7 @@ def add_command(
         help=summary,
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=98),
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run, when_stopped=when_stopped)

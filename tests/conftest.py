@@ -1,0 +1,28 @@
+"""Fixtures that several test modules share: a tiny model, and a tiny posterior trained for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TINY = ("--couplings", "2", "--hidden", "16", "--steps", "80", "--batch", "64", "-n", "1000")
+"""Options of `sedflow-lab train` for a network that is trained in seconds, and is no good."""
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """The SED model in SDSS u g r i z."""
+    from sedflow_lab import SEDModel
+
+    return SEDModel()
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a posterior for sdss-ugriz; its training is beside it, in tiny.training."""
+    from sedflow_lab.cli import main
+
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    assert main(["train", str(folder), *TINY]) == 0
+    return folder

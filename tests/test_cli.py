@@ -1,0 +1,634 @@
+"""The command line: help, every command end to end on toy sizes, and what bad input brings."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+import sedflow_lab as sl
+from sedflow_lab.cli import build_parser, main
+from sedflow_lab.errors import InputError
+from tests.conftest import TINY
+
+COMMANDS = [
+    ["infer"],
+    ["simulate"],
+    ["train"],
+    ["noise"],
+    ["ssp", "build"],
+    ["ssp", "compare"],
+    ["download"],
+]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """Six showcase galaxies as CSV, ids first."""
+    path = tmp_path / "galaxies.csv"
+    sl.showcase()[:6].to_table().write(path)
+    return path
+
+
+def changed(catalog: Path, name: str = "changed.csv", **columns: object) -> Path:
+    """Copy of a catalogue; a column is replaced, changed in row 2 (a number), or removed (None)."""
+    table = Table.read(catalog)
+    for column, value in columns.items():
+        if value is None:
+            del table[column]
+        elif isinstance(value, (int, float)):
+            table[column][2] = value
+        else:
+            table[column] = value
+    path = catalog.with_name(name)
+    table.write(path, overwrite=True)
+    return path
+
+
+def filled(column: object) -> list[str]:
+    """Texts of a column; tables on disk do not tell an empty text from a missing one."""
+    return np.ma.filled(column, "").astype(str).tolist()
+
+
+def fails(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 2) -> str:
+    """Run a command that must end with one sentence and no traceback; return the sentence."""
+    capsys.readouterr()
+    assert main([str(a) for a in argv]) == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    (line,) = [e for e in error.splitlines() if e.startswith("sedflow-lab: error: ")]
+    sentence = line.removeprefix("sedflow-lab: error: ")
+    assert sentence.endswith(".")
+    return sentence
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_explains_a_command(command: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"sedflow-lab {' '.join(command)}" in text
+    example = text.partition("example:\n")[2]
+    assert example.startswith(f"  sedflow-lab {' '.join(command)}")
+    for line in example.strip().splitlines():  # examples are commands that the parser takes
+        build_parser().parse_args(line.split()[1:])
+    options = re.findall(r"^  (--?[a-z-]+)", text, re.MULTILINE)
+    for option in set(options) - {"-h"}:
+        explained = re.search(rf"^  {option}\b.*\n?.*[a-z]{{3}}", text, re.MULTILINE)
+        assert explained, option
+
+
+def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
+    from sedflow_lab.anpe import PRESETS
+    from sedflow_lab.anpe.amortized import METHODS
+    from sedflow_lab.anpe.bundle import SHIPPED_BUNDLES
+    from sedflow_lab.nsa import VERSIONS
+    from sedflow_lab.parameters import get_prior
+    from sedflow_lab.sps.bands import BAND_SETS
+
+    def text(*command: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        return capsys.readouterr().out
+
+    for name in (*PRESETS, *BAND_SETS, "flat-dirichlet", "stick-breaking"):
+        assert name in text("train"), name
+    assert get_prior("stick-breaking").name == "stick-breaking"
+    for name in (*METHODS, *SHIPPED_BUNDLES):
+        assert name in text("infer"), name
+    for name in VERSIONS:
+        assert name in text("download"), name
+
+
+def test_main_help_lists_every_command_and_loads_nothing_heavy():
+    code = (
+        "import sys; from sedflow_lab.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'astropy', 'scipy', 'matplotlib', 'tqdm'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in COMMANDS:
+        assert re.search(rf"^    {command[0]} ", done.stdout, re.MULTILINE)
+
+
+def test_version():
+    run = [sys.executable, "-m", "sedflow_lab.cli", "--version"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout == f"sedflow-lab {sl.__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().out
+
+
+# Infer
+
+
+def test_infer_flags_bad_rows_and_keeps_every_row(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    ids = Table.read(catalog)["id"].astype(str).tolist()
+    bad = changed(catalog, sigma_u=-1.0)
+    tables = {}
+    for suffix in (".csv", ".ecsv", ".fits"):
+        source = bad.with_name(f"in{suffix}")
+        Table.read(bad).write(source)
+        out = bad.with_name(f"out{suffix}")
+        argv = ["infer", source, "--posterior", tiny_bundle, "--draws", 100, "--out", out]
+        capsys.readouterr()
+        assert main([str(a) for a in argv]) == 0
+        captured = capsys.readouterr()
+        assert "5 of 6 galaxies were inferred" in captured.out
+        (warning,) = [e for e in captured.err.splitlines() if "warning" in e]
+        assert "row 2" in warning and "band u is -1" in warning
+        tables[suffix] = Table.read(out)
+    for table in tables.values():
+        assert table["id"].astype(str).tolist() == ids
+        problem = filled(table["problem"])
+        assert [bool(text) for text in problem] == [False, False, True, False, False, False]
+        assert "row 2" in problem[2]
+        assert table["badge"][2] == "bad photometry"
+        mass = np.ma.filled(table["log_mstar"], np.nan)
+        assert np.isfinite(mass).tolist() == [True, True, False, True, True, True]
+        np.testing.assert_allclose(mass, tables[".csv"]["log_mstar"], rtol=1e-6)
+    assert tables[".ecsv"]["log_mstar"].unit.to_string() == "dex(solMass)"
+    assert tables[".ecsv"].meta["draws"] == 100
+
+
+def test_infer_gives_what_the_package_gives(catalog: Path, tiny_bundle: Path):
+    out, draws = catalog.with_name("out.ecsv"), catalog.with_name("draws.h5")
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--method", "weighted", "--draws", 300]
+    argv += ["--seed", 5, "--out", out, "--samples", draws]
+    assert main([str(a) for a in argv]) == 0
+    expected = sl.load_posterior(tiny_bundle).infer(sl.showcase()[:6], 300, "weighted", seed=5)
+    saved = sl.PosteriorResult.load(draws)
+    np.testing.assert_array_equal(saved.samples, expected.samples)
+    np.testing.assert_array_equal(saved.weights, expected.weights)
+    np.testing.assert_allclose(Table.read(out)["tau_ism"], expected.summary()["tau_ism"])
+
+
+def test_infer_in_parts_counts_rows_in_the_catalogue(
+    catalog: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sedflow_lab.commands.inference._DRAWS_AT_ONCE", 200)
+    source = changed(catalog, redshift=[0.01, 0.02, 0.03, 0.04, 0.5, 0.06])
+    out = source.with_name("out.ecsv")
+    argv = ["infer", source, "--posterior", tiny_bundle, "--draws", "100", "--out", out]
+    assert main([str(a) for a in argv]) == 0
+    table = Table.read(out)
+    assert table["redshift"].tolist() == [0.01, 0.02, 0.03, 0.04, 0.5, 0.06]
+    assert "row 4" in table["problem"][4] and "0.5" in table["problem"][4]
+    assert [bool(text) for text in filled(table["problem"])] == [*[False] * 4, True, False]
+    values = table["log_mstar"][[0, 1, 2, 3, 5]]
+    assert len(set(values.tolist())) == 5 and np.isfinite(values).all()
+
+
+def test_infer_names_five_bad_galaxies_and_counts_the_others(
+    tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = sl.showcase()[:9].to_table()
+    table["sigma_r"][:8] = 0.0
+    table.write(tmp_path / "in.csv")
+    argv = ["infer", tmp_path / "in.csv", "--posterior", tiny_bundle, "--draws", 50]
+    capsys.readouterr()
+    assert main([str(a) for a in [*argv, "--out", tmp_path / "out.csv"]]) == 0
+    warnings = [e for e in capsys.readouterr().err.splitlines() if "warning" in e]
+    assert len(warnings) == 6
+    assert "3 more galaxies" in warnings[-1]
+
+
+def test_infer_masks_bad_bands(catalog: Path, tiny_bundle: Path):
+    source, out = changed(catalog, flux_g=float("nan")), catalog.with_name("out.ecsv")
+    argv = ["infer", source, "--posterior", tiny_bundle, "--draws", 50, "--on-bad", "mask"]
+    assert main([str(a) for a in [*argv, "--out", out]]) == 0
+    assert not any(filled(Table.read(out)["problem"]))
+
+
+def test_infer_takes_columns_of_other_names(catalog: Path, tiny_bundle: Path):
+    table = Table.read(catalog)
+    table.rename_columns(["flux_u", "sigma_u"], ["a", "b"])
+    table.write(catalog, overwrite=True)
+    out = catalog.with_name("out.csv")
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--draws", 50, "--out", out]
+    assert main([str(a) for a in [*argv, "--column", "flux_u=a", "--column", "sigma_u=b"]]) == 0
+    assert np.isfinite(Table.read(out)["log_mstar"]).all()
+
+
+def test_infer_without_a_usable_galaxy_fails_but_writes_why(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    source, out = changed(catalog, redshift=np.full(6, 3.0)), catalog.with_name("out.csv")
+    argv = ["infer", source, "--posterior", tiny_bundle, "--out", out, "--draws", 50]
+    assert "could be inferred" in fails(capsys, *argv)
+    assert all("trained range" in text for text in Table.read(out)["problem"])
+
+
+def test_ctrl_c_writes_what_was_inferred(
+    catalog: Path,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    from sedflow_lab.anpe import AmortizedPosterior
+
+    infer = AmortizedPosterior.infer
+
+    def interrupted(self, photometry, *args, **kwargs):
+        result = infer(self, photometry, *args, **kwargs)
+        if not kwargs["stop"].is_set():
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(AmortizedPosterior, "infer", interrupted)
+    monkeypatch.setattr("sedflow_lab.commands.inference._DRAWS_AT_ONCE", 150)
+    out = catalog.with_name("out.ecsv")
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--draws", "50", "--out", out]
+    assert main([str(a) for a in argv]) == 130
+    assert "not reached are flagged" in capsys.readouterr().err
+    assert Table.read(out)["badge"].tolist()[3:] == ["unfinished"] * 3
+    assert "unfinished" not in Table.read(out)["badge"].tolist()[:3]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"flux_i": None}, ["band i", "flux_i"]),
+        ({"sigma_z": None}, ["uncertainty", "band z"]),
+        ({"redshift": None}, ["redshift"]),
+        ({"flux_g": float("nan")}, ["row 2", "band g", "nan"]),
+        ({"sigma_r": -0.5}, ["row 2", "band r", "-0.5"]),
+        ({"sigma_r": 0.0}, ["row 2", "band r", "is 0"]),
+        ({"redshift": 0.0}, ["row 2", "redshift", "is 0"]),
+        ({"redshift": -0.1}, ["row 2", "redshift", "-0.1"]),
+        ({"redshift": 0.31}, ["row 2", "redshift", "0.31", "0.2"]),
+        ({"flux_u": ["x"] * 6}, ["flux_u", "'x'"]),
+    ],
+    ids=lambda value: (
+        "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else ""
+    ),
+)
+def test_bad_values_end_in_one_sentence(
+    changes: dict[str, object],
+    words: list[str],
+    catalog: Path,
+    tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    source = changed(catalog, **changes)
+    argv = ["infer", source, "--posterior", tiny_bundle, "--on-bad", "raise"]
+    sentence = fails(capsys, *argv, "--out", catalog.with_name("out.csv"))
+    assert all(word in sentence for word in words), sentence
+    assert not catalog.with_name("out.csv").exists()
+
+
+def test_zero_inverse_variance_ends_in_one_sentence(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = Table.read(catalog)
+    table["ivar_u"] = 1 / table["sigma_u"] ** 2
+    table["ivar_u"][2] = 0.0
+    del table["sigma_u"]
+    table.write(catalog, overwrite=True)
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--on-bad", "raise", "--out", "o.csv"]
+    sentence = fails(capsys, *argv)
+    assert "inverse variance" in sentence and "row 2" in sentence
+
+
+def test_unknown_unit_ends_in_one_sentence(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = Table.read(catalog)
+    table["flux_g"].unit = "furlong"
+    table.write(catalog.with_name("in.ecsv"))
+    argv = ["infer", catalog.with_name("in.ecsv"), "--posterior", tiny_bundle, "--out", "o.csv"]
+    assert "furlong" in fails(capsys, *argv)
+
+
+def test_messages_speak_of_options(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    argv = ["--posterior", tiny_bundle, "--on-bad", "raise", "--out", catalog.with_name("o.csv")]
+    value = fails(capsys, "infer", changed(catalog, sigma_u=-1.0), *argv)
+    assert "--on-bad mask" in value and "on_bad=" not in value
+    missing = fails(capsys, "infer", changed(catalog, flux_u=None), *argv)
+    assert "--column flux_u=" in missing and "columns=" not in missing
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\x00garbage", b"SIMPLE  = nonsense"])
+@pytest.mark.parametrize("suffix", ["csv", "ecsv", "fits"])
+def test_unreadable_catalogues(
+    content: bytes,
+    suffix: str,
+    tmp_path: Path,
+    tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    path = tmp_path / f"broken.{suffix}"
+    path.write_bytes(content)
+    argv = ["infer", path, "--posterior", tiny_bundle, "--out", tmp_path / "out.csv"]
+    assert "broken" in fails(capsys, *argv)
+
+
+def test_what_does_not_exist_is_named(
+    catalog: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out.csv"
+    infer = ["infer", catalog, "--posterior", tiny_bundle]
+    cases = {
+        "nowhere.csv": [
+            "infer",
+            tmp_path / "nowhere.csv",
+            "--posterior",
+            tiny_bundle,
+            "--out",
+            out,
+        ],
+        "there is no method 'best'": [*infer, "--method", "best", "--out", out],
+        "no posterior bundle at": ["infer", catalog, "--posterior", "nobody", "--out", out],
+        "ends in .ecsv": [*infer, "--out", tmp_path / "out.txt"],
+        "does not exist": [*infer, "--out", tmp_path / "no" / "out.csv"],
+        "ends in .h5": [*infer, "--out", out, "--samples", tmp_path / "draws.npy"],
+        "--column flux_u has no =": [*infer, "--out", out, "--column", "flux_u"],
+        "role 'flux_q'": [*infer, "--out", out, "--column", "flux_q=x"],
+        "number of draws": [*infer, "--out", out, "--draws", 0],
+        "there is no preset 'huge'": ["train", tmp_path / "new", "--preset", "huge"],
+        "steps is 0": ["train", tmp_path / "new", "--steps", 0],
+        "band set 'sdss-xyz'": ["train", tmp_path / "new", "--bands", "sdss-xyz"],
+        "no noise model ships": ["train", tmp_path / "new", "--bands", "decam-grz"],
+        "noise.json": ["train", tmp_path / "new", "--noise", tmp_path / "noise.json"],
+        "holds other files": ["train", tmp_path],
+        "device 'abacus'": ["train", tmp_path / "new", "--device", "abacus"],
+        "--depth has 2 values": ["train", tmp_path / "new", "--depth", 22, 23],
+        "give one of them": ["train", tmp_path / "new", "--depth", 22, "--noise", "nsa-ugriz"],
+        "prior": ["simulate", tmp_path / "new", "--prior", "flat"],
+        "birth_cloud_age": ["simulate", tmp_path / "new", "--birth-cloud-age", 0],
+        "redshift_max": ["simulate", tmp_path / "new", "--redshift-max", -1],
+        "must be positive": ["simulate", tmp_path / "new", "-n", 0],
+        "ssp grid": ["simulate", tmp_path / "new", "--ssp", tmp_path / "no.npz"],
+        "at least 100 galaxies": ["noise", catalog, "--out", tmp_path / "noise.json"],
+        "invalid choice": ["download", "sdss"],
+        "no version 'v9'": ["download", "nsa", "--release", "v9"],
+        "unrecognized arguments": [*infer, "--out", out, "--colour", "red"],
+    }
+    for words, argv in cases.items():
+        assert words in fails(capsys, *argv).lower().replace("--out out.csv", ""), words
+    assert not out.exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_corrupt_bundles(
+    catalog: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    description = (tiny_bundle / "bundle.json").read_text()
+    weights = (tiny_bundle / "weights.safetensors").read_bytes()
+    broken = {
+        "cut description": (description[:100], weights),
+        "cut weights": (description, weights[:200]),
+        "other schema": (description.replace('"schema": 1', '"schema": 99'), weights),
+        "other size": (description.replace('"bins": 8', '"bins": 9'), weights),
+        "other grid": (re.sub(r'"ssp_hash": "\w+"', '"ssp_hash": "0"', description), weights),
+    }
+    for name, (text, data) in broken.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "bundle.json").write_text(text)
+        (folder / "weights.safetensors").write_bytes(data)
+        argv = ["infer", catalog, "--posterior", folder, "--out", tmp_path / "out.csv"]
+        assert name in fails(capsys, *argv)
+
+
+def test_bands_that_the_catalogue_lacks(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = Table.read(catalog)
+    for kind in ("flux", "sigma"):
+        table.remove_column(f"{kind}_u")
+    table.write(catalog, overwrite=True)
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--out", catalog.with_name("o.csv")]
+    assert "band u" in fails(capsys, *argv)
+    # Saying that the band was not observed is the remedy.
+    assert main([str(a) for a in [*argv, "--draws", 50, "--column", "flux_u="]]) == 0
+
+
+def test_errors_of_the_file_system_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").write_text("")
+    assert "file" in fails(capsys, "simulate", tmp_path / "file" / "set", "-n", 10)
+
+
+def test_other_exceptions_keep_their_traceback(
+    catalog: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sedflow_lab.anpe.AmortizedPosterior.infer", lambda *a, **k: 1 / 0)
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--out", catalog.with_name("o.csv")]
+    with pytest.raises(ZeroDivisionError):
+        main([str(a) for a in argv])
+
+
+def test_a_real_process_says_one_sentence(tmp_path: Path):
+    run = [sys.executable, "-m", "sedflow_lab.cli", "infer", "no.csv", "--out", "out.csv"]
+    done = subprocess.run(
+        [*run, "--posterior", "nobody"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("sedflow-lab: error: ") and done.stderr.count("\n") == 1
+
+
+# Simulate and train
+
+
+def test_simulate_makes_a_set_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from sedflow_lab.simulate import SimulationSet
+
+    argv = ["simulate", tmp_path / "set", "-n", 300, "--bands", "decam-grz", "--seed", 3]
+    argv += ["--birth-cloud-age", 0.01, "--prior", "stick-breaking", "--redshift-max", 0.1]
+    assert main([str(a) for a in argv]) == 0
+    assert "300 simulations in g, r, z" in capsys.readouterr().out
+    made = SimulationSet.load(tmp_path / "set")
+    assert made.flux.shape == (300, 3)
+    assert made.redshift.max() <= 0.1
+    assert (made.settings["prior"], made.settings["birth_cloud_age"]) == ("stick-breaking", 0.01)
+    before = made.flux.clone()
+    # Repeated without settings, a folder is what it was; what is missing is made again.
+    next((tmp_path / "set").glob("*.safetensors")).unlink()
+    assert main(["simulate", str(tmp_path / "set")]) == 0
+    assert (SimulationSet.load(tmp_path / "set").flux == before).all()
+    assert "another seed" in fails(capsys, "simulate", tmp_path / "set", "--seed", 4)
+
+
+def test_training_record_tells_how_it_was_made(tiny_bundle: Path):
+    training = json.loads((tiny_bundle / "bundle.json").read_text())["training"]
+    assert training["config"]["steps"] == 80
+    assert training["config"]["flow"]["hidden"] == [16]
+    assert training["simulations"] == {"n": 1000, "seed": 0}
+    assert training["record"]["step"] == [20, 40, 60, 80]
+    losses = training["record"]["validation_loss"]
+    assert losses[-1] < losses[0]
+    assert training["record"]["seconds"] > 0
+    assert training["hardware"]["threads"] >= 1 and training["hardware"]["processor"]
+    assert training["versions"]["sedflow_lab"] == sl.__version__
+
+
+def test_train_does_not_touch_a_bundle_of_unknown_origin(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for file in tiny_bundle.iterdir():
+        (foreign / file.name).write_bytes(file.read_bytes())
+    assert "holds a bundle already" in fails(capsys, "train", foreign, *TINY)
+
+
+def test_repeating_a_finished_training_changes_nothing(tiny_bundle: Path):
+    weights = (tiny_bundle / "weights.safetensors").read_bytes()
+    started = time.perf_counter()
+    assert main(["train", str(tiny_bundle), *TINY]) == 0
+    assert time.perf_counter() - started < 20
+    assert (tiny_bundle / "weights.safetensors").read_bytes() == weights
+
+
+def test_other_settings_do_not_continue_a_training(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    sentence = fails(capsys, "train", tiny_bundle, *TINY, "--learning-rate", 0.5)
+    assert "another training" in sentence
+
+
+def test_interrupted_training_goes_on_to_the_same_result(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    from sedflow_lab.commands import training
+
+    class Interrupting(training._Reporter):
+        def __call__(self, step, record):
+            super().__call__(step, record)
+            if step == 40:
+                signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "again"
+    argv = ["train", str(out), *TINY, "--simulations", f"{tiny_bundle}.training/simulations"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_Reporter", Interrupting)
+        assert main(argv) == 130
+    error = capsys.readouterr().err
+    assert "run the same command again" in error and "again.training" in error
+    assert not out.exists()
+    assert (tmp_path / "again.training" / "checkpoint.safetensors").exists()
+    assert main(argv) == 0
+    steps = re.findall(r"step (\d+) of 80", capsys.readouterr().err)
+    assert steps == ["60", "80"]
+    expected = (tiny_bundle / "weights.safetensors").read_bytes()
+    assert (out / "weights.safetensors").read_bytes() == expected
+
+
+def test_another_band_set_end_to_end(tmp_path: Path):
+    """The commands that made the shipped posterior make one for any other bands."""
+    from sedflow_lab.simulate import mock_photometry
+
+    simulations, out = tmp_path / "simulations", tmp_path / "desi"
+    bands = ["--bands", "decam-grz"]
+    assert main(["simulate", str(simulations), *bands, "-n", "1000"]) == 0
+    argv = ["train", out, "--simulations", simulations, "--depth", 24.0, 23.4, 22.5]
+    assert main([str(a) for a in [*argv, *TINY[:-2], "--steps", 40]]) == 0
+    posterior = sl.load_posterior(out)
+    noise = posterior.bundle.noise
+    mocks, _ = mock_photometry(posterior.model, posterior.prior, noise, 2, seed=1)
+    mocks.to_table().write(tmp_path / "mocks.ecsv")
+    for method in ("fast", "exact"):
+        table = tmp_path / f"{method}.ecsv"
+        argv = ["infer", tmp_path / "mocks.ecsv", "--posterior", out, "--method", method]
+        assert main([str(a) for a in [*argv, "--draws", 100, "--out", table]]) == 0
+        result = Table.read(table)
+        assert result["id"].tolist() == mocks.ids.tolist()
+        assert np.isfinite(result["log_mstar"]).all()
+        assert result.meta["bands"] == "decam-grz"
+
+
+# Noise, SSP grids, the Atlas
+
+
+def test_noise_is_fitted_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from sedflow_lab.noise import fit_noise, load_noise
+
+    sl.showcase().to_table().write(tmp_path / "galaxies.ecsv")
+    argv = ["noise", str(tmp_path / "galaxies.ecsv"), "--out", str(tmp_path / "noise.json")]
+    assert main(argv) == 0
+    assert "192 galaxies" in capsys.readouterr().out
+    assert load_noise(tmp_path / "noise.json") == fit_noise(sl.showcase())
+    wrong = ["train", tmp_path / "new", "--bands", "decam-grz", "--noise", tmp_path / "noise.json"]
+    assert "decam2014-g" in fails(capsys, *wrong)
+
+
+def test_ssp_compare_of_a_grid_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out, table = tmp_path / "figure.png", tmp_path / "table.csv"
+    argv = ["ssp", "compare", "shipped", "shipped", "--bands", "sdss2010-g,sdss2010-r"]
+    assert main([*argv, "--out", str(out), "--table", str(table)]) == 0
+    assert "shipped grid" in capsys.readouterr().out
+    assert out.read_bytes().startswith(b"\x89PNG")
+    np.testing.assert_allclose(Table.read(table)["worst"], 0.0, atol=1e-9)
+    assert "figure" in fails(capsys, *argv, "--out", tmp_path / "figure.doc").lower()
+
+
+def test_ssp_build_without_fsps_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("SPS_HOME", raising=False)
+    assert "SPS_HOME" in fails(capsys, "ssp", "build", tmp_path / "grid.npz")
+    argv = ["ssp", "build", tmp_path / "grid.npz", "--wavelength-range", 5000, 1000]
+    assert "wavelength_range" in fails(capsys, *argv)
+
+
+def test_download_finds_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SEDFLOW_CACHE", str(tmp_path))
+    (tmp_path / "nsa").mkdir()
+    (tmp_path / "nsa" / "nsa_v0_1_2.fits").write_text("here")
+    assert main(["download", "nsa"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "nsa" / "nsa_v0_1_2.fits")
+
+
+def test_the_atlas_is_read_as_the_atlas(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+
+    def read_nsa(path, version, bands, on_bad):
+        seen.append((Path(path).name, version, on_bad))
+        return sl.showcase()[:2]
+
+    monkeypatch.setattr("sedflow_lab.nsa.read_nsa", read_nsa)
+    argv = ["infer", tmp_path / "nsa_v1_0_1.fits", "--posterior", tiny_bundle, "--draws", 20]
+    assert main([str(a) for a in [*argv, "--out", tmp_path / "out.csv"]]) == 0
+    assert seen == [("nsa_v1_0_1.fits", "v1_0_1", "flag")]
+
+
+def test_parser_errors_are_our_own():
+    with pytest.raises(InputError, match=r"sedflow-lab infer --help"):
+        build_parser().parse_args(["infer"])
