@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline
 
 __all__ = [
     "METALLICITY_RANGE",
@@ -80,17 +80,9 @@ class Cosmology(torch.nn.Module):
 
     def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
         super().__init__()
-        from astropy.cosmology import Planck13
-
-        n = max(65, int(np.ceil(np.log1p(redshift_max) / 5e-4)) + 2)
-        self.step = float(np.log1p(redshift_max) / (n - 2))
-        x = self.step * np.arange(n)
-        z = np.expm1(x)
-        distance = np.empty(n)
-        distance[1:] = np.log(Planck13.luminosity_distance(z[1:]).value / z[1:])
-        # The limit for z -> 0 is c/H0; the curve is smooth enough to continue from its samples.
-        distance[0] = PchipInterpolator(x[1:12], distance[1:12])(0.0)
-        self.register_buffer("age_table", torch.as_tensor(Planck13.age(z).value, dtype=dtype))
+        step, age, distance = _planck13(float(redshift_max))
+        self.step = step
+        self.register_buffer("age_table", torch.as_tensor(age, dtype=dtype))
         self.register_buffer("distance_table", torch.as_tensor(distance, dtype=dtype))
 
     def _interpolate(self, table: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
@@ -105,6 +97,27 @@ class Cosmology(torch.nn.Module):
     def log_distance(self, redshift: torch.Tensor) -> torch.Tensor:
         """Natural log of the luminosity distance [Mpc]."""
         return self._interpolate(self.distance_table, redshift) + torch.log(redshift)
+
+
+@cache
+def _planck13(redshift_max: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """Step in ln(1 + z), and tables from z = 0 of the age [Gyr] and of ln(D_L [Mpc] / z).
+
+    astropy integrates slowly, so splines fill in between a few exact values.
+    """
+    from astropy.cosmology import Planck13
+
+    top = float(np.log1p(redshift_max))
+    n = max(64, int(np.ceil(top / 5e-4)))
+    fine = top / n * np.arange(n + 2)
+    x = np.linspace(0.0, fine[-1], max(17, int(np.ceil(top / 1e-2)) + 1))
+    z = np.expm1(x)
+    # For z -> 0 the distance is c z / H0.
+    ratio = np.append(
+        Planck13.hubble_distance.value, Planck13.luminosity_distance(z[1:]).value / z[1:]
+    )
+    age = CubicSpline(x, Planck13.age(z).value)
+    return float(top / n), age(fine), CubicSpline(x, np.log(ratio))(fine)
 
 
 class StarFormation(torch.nn.Module):

@@ -23,7 +23,7 @@ __all__ = ["SEDModel"]
 _LN10 = float(np.log(10.0))
 _L_SUN = 3.846e33  # erg / s
 _MPC = 3.0856775814913673e24  # cm
-_CHUNK = 4096  # galaxies at a time: temporaries stay in the processor's cache
+_CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
 _SPECTRUM_CHUNK = 512
 
 
@@ -63,6 +63,8 @@ class SEDModel(torch.nn.Module):
     (3, 5)
     """
 
+    surviving_mass: torch.Tensor
+
     def __init__(
         self,
         bands: str | BandSet | Sequence[str | Band] = "sdss-ugriz",
@@ -87,26 +89,21 @@ class SEDModel(torch.nn.Module):
             )
         if not 0 < self.redshift_max <= 10:
             raise InputError(f"redshift_max must lie in (0, 10], it is {redshift_max:g}.")
-        self.populations = Populations(self.redshift_max, dtype)
+        self.populations = Populations(self.redshift_max, self.birth_cloud_age, dtype)
         self.age_axis = LogAxis(self.ssp.age_gyr)
         self.metallicity_axis = LogAxis(self.ssp.metallicity)
         self.photometer = Photometer(
-            self.ssp,
-            self.bands,
-            self.populations,
-            self.birth_cloud_age,
-            self.redshift_max,
-            dtype,
+            self.ssp, self.bands, self.populations, self.redshift_max, dtype
         )
         surviving = torch.as_tensor(self.ssp.surviving_mass, dtype=dtype)
-        self.register_buffer("_surviving_mass", surviving, persistent=False)
+        self.register_buffer("surviving_mass", surviving, persistent=False)
         self._spectra: torch.Tensor | None = None
         self.to(device)
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self._surviving_mass.device
+        return self.surviving_mass.device
 
     @property
     def cosmology(self) -> Cosmology:
@@ -162,7 +159,7 @@ class SEDModel(torch.nn.Module):
             self._spectrum(t, r)
             for t, r in zip(flat.split(_SPECTRUM_CHUNK), z.split(_SPECTRUM_CHUNK), strict=True)
         ]
-        return like_input(torch.cat(parts).reshape(*shape, -1), theta)
+        return like_input(torch.cat(parts).reshape(*shape, len(self.wavelength)), theta)
 
     def observed_spectrum(self, theta: Any, redshift: Any) -> tuple[Any, Any]:
         """Observed-frame spectra in nanomaggies, to be drawn over photometry.
@@ -188,8 +185,8 @@ class SEDModel(torch.nn.Module):
         scale = _L_SUN / (4 * np.pi * _MPC**2 * SPEED_OF_LIGHT * AB_NANOMAGGY)
         flux = luminosity * observed**2 * torch.exp(-2 * distance) * scale / (1 + z[:, None])
         return (
-            like_input(observed.reshape(*shape, -1), theta),
-            like_input(flux.reshape(*shape, -1), theta),
+            like_input(observed.reshape(*shape, len(rest)), theta),
+            like_input(flux.reshape(*shape, len(rest)), theta),
         )
 
     def histories(self, theta: Any, redshift: Any) -> Histories:
@@ -218,8 +215,8 @@ class SEDModel(torch.nn.Module):
         metallicity = history.metallicity(flat[:, 7:9], history.middle_zh)
         return Histories(
             TIME_EDGES,
-            like_input(sfr.reshape(*shape, -1), theta),
-            like_input(metallicity.reshape(*shape, -1), theta),
+            like_input(sfr.reshape(*shape, len(width)), theta),
+            like_input(metallicity.reshape(*shape, len(width)), theta),
         )
 
     def check_inputs(
@@ -272,7 +269,7 @@ class SEDModel(torch.nn.Module):
         """
         i, f = self.age_axis(age)
         j, g = self.metallicity_axis(metallicity)
-        i, j, table = i.long(), j.long(), self._surviving_mass
+        i, j, table = i.long(), j.long(), self.surviving_mass
         younger = torch.lerp(table[i, j], table[i, j + 1], g)
         older = torch.lerp(table[i + 1, j], table[i + 1, j + 1], g)
         return torch.lerp(younger, older, f)
@@ -294,27 +291,16 @@ class SEDModel(torch.nn.Module):
         ends = torch.cat([mass * (1 - upper), mass * upper], dim=1)
         later = later.repeat(1, 2)
         weights = torch.cat([ends * (1 - later), ends * later], dim=1)
-        young = torch.cat(
-            [
-                (self.populations.edges[:-1] < self.birth_cloud_age * (1 - 1e-9)).expand(
-                    len(theta), -1
-                ),
-                theta[:, 6:7] < self.birth_cloud_age,
-            ],
-            dim=1,
-        ).repeat(1, 4)
-        old, young = (
+        young = self.populations.in_birth_clouds(theta).repeat(1, 4)
+        light = [
             torch.nn.functional.embedding_bag(
-                rows,
-                self._spectrum_table,
-                per_sample_weights=weights * part,
-                mode="sum",
+                rows, self._spectrum_table, per_sample_weights=weights * part, mode="sum"
             )
             for part in (~young, young)
-        )
+        ]
         curves = dust_curves(torch.as_tensor(self.wavelength)).to(theta)
         diffuse, cloud = attenuation(curves, theta[:, 9], theta[:, 10], theta[:, 11])
-        return diffuse * (old + cloud * young) * torch.exp(_LN10 * theta[:, :1])
+        return diffuse * (light[0] + cloud * light[1]) * torch.exp(_LN10 * theta[:, :1])
 
     @property
     def _spectrum_table(self) -> torch.Tensor:

@@ -7,6 +7,7 @@ import torch
 
 from .bands import BandSet
 from .dust import attenuation, dust_curves
+from .histories import Cosmology
 from .populations import POPULATION_EDGES, Epoch, LogAxis, Populations
 from .projection import make_projection
 from .ssp import SSPGrid
@@ -29,8 +30,6 @@ class Photometer(torch.nn.Module):
     grid : SSPGrid
     bands : BandSet
     populations : Populations
-    birth_cloud_age : float
-        Age [Gyr] below which stars sit in birth clouds.
     redshift_max : float
     dtype : torch.dtype
     """
@@ -45,15 +44,11 @@ class Photometer(torch.nn.Module):
         grid: SSPGrid,
         bands: BandSet,
         populations: Populations,
-        birth_cloud_age: float,
         redshift_max: float,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.populations = populations
-        self.birth_cloud_age = birth_cloud_age
-        # A bin is young if it begins below the age of birth clouds.
-        self.n_young = int((POPULATION_EDGES[:-1] < birth_cloud_age * (1 - 1e-9)).sum())
         self.age_axis = LogAxis(grid.age_gyr)
         self.metallicity_axis = LogAxis(grid.metallicity)
         table = make_projection(
@@ -66,7 +61,7 @@ class Photometer(torch.nn.Module):
         self.step = float(np.log1p(redshift_max) / (len(redshift) - 1))
         ssp, young = torch.as_tensor(table.ssp), torch.as_tensor(table.young)
         edges = torch.as_tensor(POPULATION_EDGES)
-        universe = Populations(redshift_max, torch.float64).cosmology.age(redshift)
+        universe = Cosmology(redshift_max, torch.float64).age(redshift)
         edges = torch.minimum(edges, universe[:, None])[:, 1:]
         index, fraction = self.age_axis(0.5 * (edges[:, 1:] + edges[:, :-1]))
         at = torch.arange(len(redshift))[:, None]
@@ -91,70 +86,62 @@ class Photometer(torch.nn.Module):
         shared = len(runs) * _SHARED <= len(redshift)
         z = runs if shared else redshift
         x = torch.log1p(z) / self.step
-        low = x.floor().clamp_(0, self.curves.shape[0] - 2)
-        fraction = x - low
+        low = x.floor().clamp_(0, len(self.curves) - 2)
+        fraction = (x - low)[:, None]
         low = low.to(torch.int32)
         epoch = self.populations.epoch(z)
-        curves = torch.lerp(
-            self.curves.index_select(0, low),
-            self.curves.index_select(0, low + 1),
-            fraction[:, None, None],
-        )
+        curves = _between(self.curves, low, fraction[..., None])
         if shared:
+            tables = self.rows.view(len(self.curves), self.rows_per_redshift, -1)
+            table = _between(tables, low, fraction[..., None]).flatten(0, 1)
             epoch = Epoch(*(values.index_select(0, run) for values in epoch))
             curves = curves.index_select(0, run)
-            tables = self.rows.view(len(self.curves), self.rows_per_redshift, -1)
-            table = torch.lerp(
-                tables.index_select(0, low),
-                tables.index_select(0, low + 1),
-                fraction[:, None, None],
-            ).flatten(0, 1)
-            ((old, young),) = self._light(theta, epoch, run.to(torch.int32), [table])
+            old, young = self._rows_and_weights(theta, epoch, run.to(torch.int32))
+            light = [_sum_rows(table, *part) for part in (old, young)]
         else:
+            old, young = self._rows_and_weights(theta, epoch, low)
             above = self.rows[self.rows_per_redshift :]
-            below, above = self._light(theta, epoch, low, [self.rows, above])
-            old, young = (
-                torch.lerp(a, b, fraction[:, None]) for a, b in zip(below, above, strict=True)
-            )
+            light = [
+                torch.lerp(_sum_rows(self.rows, *part), _sum_rows(above, *part), fraction)
+                for part in (old, young)
+            ]
         diffuse, cloud = attenuation(curves, theta[:, 9], theta[:, 10], theta[:, 11])
-        flux = (diffuse * torch.addcmul(old, cloud, young)) @ self.node_to_band
+        flux = (diffuse * torch.addcmul(light[0], cloud, light[1])) @ self.node_to_band
         return flux * torch.exp(_LN10 * theta[:, 0] - 2 * epoch.log_distance)[:, None]
 
-    def _light(
-        self,
-        theta: torch.Tensor,
-        epoch: Epoch,
-        block: torch.Tensor,
-        tables: list[torch.Tensor],
+    def _rows_and_weights(
+        self, theta: torch.Tensor, epoch: Epoch, block: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Dust-free light (N, C) of old and of young stars, from block `block` of each table."""
+        """Rows (N, R) in block `block` (N,) of a table, and their weights, for old and young."""
         mass = self.populations.masses(theta, epoch)
         metal, upper = self.metallicity_axis(self.populations.metallicities(theta, epoch))
-        block = (block * self.rows_per_redshift)[:, None]
-        metal += block
+        metal = metal + (block * self.rows_per_redshift)[:, None]
         upper = mass * upper
         lower = mass - upper
-        age, later = self.age_axis(theta[:, 6:7])
-        row = metal[:, :-1] + self.first_row
-        burst_row = metal[:, -1:] + (age + self.n_smooth) * self.n_metallicities
-        burst_rows = [burst_row, burst_row + 1]
-        burst_rows += [r + self.n_metallicities for r in burst_rows]
+        smooth = metal[:, :-1] + self.first_row
+        # The burst lies between two ages of the grid, whose rows come after the smooth ones.
+        age, older = self.age_axis(theta[:, 6:7])
+        burst = metal[:, -1:] + (age + self.n_smooth) * self.n_metallicities
+        corners = [burst, burst + 1, burst + self.n_metallicities, burst + self.n_metallicities + 1]
         ends = torch.cat([lower[:, -1:], upper[:, -1:]], dim=1)
-        burst = torch.cat([ends * (1 - later), ends * later], dim=1)
-        is_young = theta[:, 6:7] < self.birth_cloud_age
-        cut = self.n_young
+        at_corners = torch.cat([ends * (1 - older), ends * older], dim=1)
+        burst_is_young = theta[:, 6:7] < self.populations.birth_cloud_age
         parts = []
-        for part, has_burst in ((slice(cut, -1), ~is_young), (slice(0, cut), is_young)):
-            r = row[:, part] if part.stop == cut else row[:, cut:]
-            rows = torch.cat([r, r + 1, *burst_rows], dim=1)
-            weights = torch.cat([lower[:, part], upper[:, part], burst * has_burst], dim=1)
-            parts.append((rows, weights))
-        return [
-            tuple(
-                torch.nn.functional.embedding_bag(
-                    rows, table, per_sample_weights=weights, mode="sum"
-                )
-                for rows, weights in parts
-            )
-            for table in tables
-        ]
+        for part, holds_burst in (
+            (slice(self.populations.n_young, self.n_smooth), ~burst_is_young),
+            (slice(0, self.populations.n_young), burst_is_young),
+        ):
+            rows = [smooth[:, part], smooth[:, part] + 1, *corners]
+            weights = [lower[:, part], upper[:, part], at_corners * holds_burst]
+            parts.append((torch.cat(rows, dim=1), torch.cat(weights, dim=1)))
+        return parts
+
+
+def _between(table: torch.Tensor, low: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+    """Entries of a table at `low`, moved by `fraction` towards the next ones."""
+    return torch.lerp(table.index_select(0, low), table.index_select(0, low + 1), fraction)
+
+
+def _sum_rows(table: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted sums (N, C) of the table's rows (N, R)."""
+    return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")

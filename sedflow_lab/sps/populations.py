@@ -93,6 +93,8 @@ class Populations(torch.nn.Module):
     Parameters
     ----------
     redshift_max : float
+    birth_cloud_age : float
+        Age [Gyr] below which stars sit in birth clouds: a time bin does if it begins below it.
     dtype : torch.dtype
     """
 
@@ -101,8 +103,10 @@ class Populations(torch.nn.Module):
     edges: torch.Tensor
     epoch_table: torch.Tensor
 
-    def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
+    def __init__(self, redshift_max: float, birth_cloud_age: float, dtype: torch.dtype) -> None:
         super().__init__()
+        self.birth_cloud_age = birth_cloud_age
+        self.n_young = int((POPULATION_EDGES[:-1] < birth_cloud_age * (1 - 1e-9)).sum())
         self.cosmology = Cosmology(redshift_max, dtype)
         self.star_formation = StarFormation(dtype)
         history, sky = (
@@ -172,6 +176,12 @@ class Populations(torch.nn.Module):
         """Ages (N, P) [Gyr]: middles of the time bins, and the burst."""
         edges = torch.minimum(self.edges, epoch.age[:, None])
         return torch.cat([0.5 * (edges[:, 1:] + edges[:, :-1]), theta[:, 6:7]], dim=1)
+
+    def in_birth_clouds(self, theta: torch.Tensor) -> torch.Tensor:
+        """Whether populations (N, P) are young enough to sit in birth clouds."""
+        smooth = torch.arange(len(self.edges) - 1, device=theta.device) < self.n_young
+        burst = theta[:, 6:7] < self.birth_cloud_age
+        return torch.cat([smooth.expand(len(theta), -1), burst], dim=1)
 
     def metallicities(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
         """Metallicities (N, P), as PROVABGS labels (solar is 0.019)."""

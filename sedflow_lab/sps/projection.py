@@ -106,7 +106,7 @@ def check_coverage(bands: BandSet, grid: SSPGrid, redshift_max: float) -> None:
 
 
 def make_projection(
-    grid: SSPGrid, bands: BandSet, redshift_max: float, dtype: type = np.float32
+    grid: SSPGrid, bands: BandSet, redshift_max: float, dtype: type[np.floating] = np.float32
 ) -> ProjectionTable:
     """Compute the table for a grid, a band set and a range of redshifts.
 
@@ -119,17 +119,19 @@ def make_projection(
     redshifts = redshift_nodes(redshift_max)
     n_age, n_met = grid.surviving_mass.shape
     rows = [grid.young_lsun_per_aa, grid.ssp_lsun_per_aa.reshape(n_age * n_met, -1)]
-    by_wavelength = np.ascontiguousarray(np.concatenate(rows).T, dtype=dtype)
+    by_wavelength: np.ndarray = np.ascontiguousarray(np.concatenate(rows).T, dtype=dtype)
     pieces = _pieces(bands, grid, redshift_max)
     wavelength, flux = [], []
     for piece in pieces:
         nodes = [_gauss_nodes(piece, z, piece.count) for z in redshifts]
-        kernels = np.zeros((len(grid.wavelength_aa), len(redshifts), piece.count), dtype=dtype)
+        kernels: np.ndarray = np.zeros(
+            (len(grid.wavelength_aa), len(redshifts), piece.count), dtype=dtype
+        )
         for i, z in enumerate(redshifts):
             part, kernel = _kernel(piece, grid.wavelength_aa, z, nodes[i])
             kernels[part, i] = kernel
-        used = np.flatnonzero(kernels.any(axis=(1, 2)))
-        used = slice(used[0], used[-1] + 1)
+        covered = np.flatnonzero(kernels.any(axis=(1, 2)))
+        used = slice(covered[0], covered[-1] + 1)
         table = kernels[used].reshape(-1, len(redshifts) * piece.count).T @ by_wavelength[used]
         flux.append(table.reshape(len(redshifts), piece.count, -1).swapaxes(1, 2))
         wavelength.append(np.exp(nodes))
