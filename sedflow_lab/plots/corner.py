@@ -29,7 +29,6 @@ __all__ = ["LEVELS", "plot_corner"]
 LEVELS = (0.68, 0.95)
 """Probability inside the contours."""
 
-_SMOOTH = 1.0  # bins, for many draws
 _PRIOR_DRAWS = 200_000
 _METALLICITY_NOTE = (
     "Metallicities are PROVABGS labels:\n"
@@ -47,6 +46,12 @@ class _Quantity:
     low: float
     high: float
     bins: int
+    spread: tuple[float, ...]  # one standard deviation or so, of each layer
+
+    def smoothing(self, k: int, layer: Layer, dimensions: int) -> float:
+        """Width [bins] of the kernel for the k-th layer: Scott's rule with effective draws."""
+        factor = max(float(layer.result.ess[0]), 1.0) ** (-1 / (dimensions + 4))
+        return factor * self.spread[k] * self.bins / (self.high - self.low)
 
 
 @use_style()
@@ -99,10 +104,13 @@ def plot_corner(
     names = tuple(NAMES if parameters is None else parameters)
     _check_names(names, model)
     columns = [_columns(layer.theta, layer.redshift, names, model) for layer in layers]
-    quantities = [_quantity(name, k, columns, layers, zoom) for k, name in enumerate(names)]
-    true = None
+    true = np.full(len(names), np.nan)
     if theta_true is not None:
         true = _columns(theta_true[None], layers[0].redshift, names, model)[0]
+    quantities = [
+        _quantity(name, [values[:, k] for values in columns], layers, true[k], zoom)
+        for k, name in enumerate(names)
+    ]
     background = None
     if prior is not None:
         theta = get_prior(prior).sample(_PRIOR_DRAWS)
@@ -113,11 +121,11 @@ def plot_corner(
         _draw_marginal(axes[i, i], row, i, layers, columns, background)
         for j, column in enumerate(quantities[:i]):
             for k, (layer, values) in enumerate(zip(layers, columns, strict=True)):
-                _draw_pair(axes[i, j], column, row, values[:, [j, i]], layer, fill=k == 0)
-    if true is not None:
+                _draw_pair(axes[i, j], column, row, values[:, [j, i]], layer, k)
+    if theta_true is not None:
         _draw_truth(axes, true)
     _label(axes, quantities)
-    _annotate(figure, layers, names, title, true is not None, prior is not None)
+    _annotate(figure, layers, names, title, theta_true is not None, prior is not None)
     return figure
 
 
@@ -146,23 +154,26 @@ def _columns(
 
 
 def _quantity(
-    name: str, k: int, columns: list[np.ndarray], layers: list[Layer], zoom: bool
+    name: str, values: list[np.ndarray], layers: list[Layer], true: float, zoom: bool
 ) -> _Quantity:
     """Label, limits, and as many bins as resolve the narrowest posterior."""
-    tails = [
-        weighted_quantile(values[None, :, [k]], layer.weights[None], (0.001, 0.025, 0.975, 0.999))
-        for values, layer in zip(columns, layers, strict=True)
-    ]
-    edges = np.concatenate(tails, axis=1)[..., 0]
-    what: Any = next(q for q in (*PARAMETERS, *DERIVED) if q.name == name)
-    margin = 0.15 * float(edges[3].max() - edges[0].min()) or 0.5
-    low, high = float(edges[0].min()) - margin, float(edges[3].max()) + margin
+    known: tuple[Any, ...] = (*PARAMETERS, *DERIVED)
+    what = next(q for q in known if q.name == name)
+    ends = np.array([_quantiles(x, y, (0.001, 0.999)) for x, y in zip(values, layers, strict=True)])
+    low, high = np.nanmin([*ends[:, 0], true]), np.nanmax([*ends[:, 1], true])
+    margin = 0.15 * (high - low) or 0.5
+    low, high = low - margin, high + margin
     if name in NAMES:
         low, high = (max(low, what.low), min(high, what.high)) if zoom else (what.low, what.high)
-    width = max(float(np.min(edges[2] - edges[1])), 1e-3 * (high - low))
-    bins = int(np.clip(np.ceil(16 * (high - low) / width), 30, 250))
+    inner = [_quantiles(x, y, (0.025, 0.975)) for x, y in zip(values, layers, strict=True)]
+    spread = np.maximum(np.diff(inner)[:, 0] / 4, 1e-3 * (high - low))
+    bins = int(np.clip(np.ceil(4 * (high - low) / spread.min()), 30, 250))
     label = f"{what.label} [{what.unit}]" if what.unit else what.label
-    return _Quantity(name, label, low, high, bins)
+    return _Quantity(name, label, float(low), float(high), bins, tuple(spread.tolist()))
+
+
+def _quantiles(values: np.ndarray, layer: Layer, q: tuple[float, ...]) -> np.ndarray:
+    return weighted_quantile(values[None, :, None], layer.weights[None], q)[:, 0, 0]
 
 
 def _grid(n: int) -> tuple[LabFigure, np.ndarray]:
@@ -190,7 +201,7 @@ def _label(axes: np.ndarray, quantities: list[_Quantity]) -> None:
     for i, y in enumerate(quantities):
         for j, x in enumerate(quantities[: i + 1]):
             ax = axes[i, j]
-            dress(ax, 10.0)
+            dress(ax, 11.0 if n > 6 else 10.0)
             ax.tick_params(labelbottom=i == n - 1, labelleft=j == 0)
             ax.set_xlim(x.low, x.high)
             ax.set_xticks(_ticks(x))
@@ -201,10 +212,10 @@ def _label(axes: np.ndarray, quantities: list[_Quantity]) -> None:
                 ax.set_yticks(_ticks(y))
     height = axes[0, 0].get_window_extent().height / axes[0, 0].figure.dpi
     for k, quantity in enumerate(quantities):
-        axes[-1, k].set_xlabel(quantity.label, fontsize=13)
+        axes[-1, k].set_xlabel(quantity.label, fontsize=15 if n > 6 else 13)
         axes[-1, k].xaxis.set_label_coords(0.5, -0.38 / height)
         if k:
-            axes[k, 0].set_ylabel(quantity.label, fontsize=13)
+            axes[k, 0].set_ylabel(quantity.label, fontsize=15 if n > 6 else 13)
             axes[k, 0].yaxis.set_label_coords(-0.5 / height, 0.5)
 
 
@@ -213,7 +224,7 @@ def _ticks(quantity: _Quantity) -> np.ndarray:
     low, high = quantity.low, quantity.high
     inside = 0.09 * (high - low)
     for wanted in (6, 5, 4, 3, 2):
-        ticks = MaxNLocator(wanted, steps=[1, 2, 4, 5, 10]).tick_values(low, high)
+        ticks = np.asarray(MaxNLocator(wanted, steps=[1, 2, 4, 5, 10]).tick_values(low, high))
         ticks = ticks[(ticks > low + inside) & (ticks < high - inside)]
         if len(ticks) <= 3:
             break
@@ -230,30 +241,25 @@ def _draw_marginal(
 ) -> None:
     edges = np.linspace(quantity.low, quantity.high, quantity.bins + 1)
     if background is not None:
-        coarse = np.linspace(quantity.low, quantity.high, 41)
-        density = np.histogram(background[:, k], coarse)[0] / np.diff(coarse) / len(background)
-        ax.stairs(
-            gaussian_filter1d(density, 1.5),
-            coarse,
-            color=COLORS["prior"],
-            linestyle=LINESTYLES["prior"],
-        )
+        wide = np.linspace(quantity.low, quantity.high, 41)
+        density = np.histogram(background[:, k], wide)[0] / np.diff(wide) / len(background)
+        line: Any = {"color": COLORS["prior"], "linestyle": LINESTYLES["prior"]}
+        ax.stairs(gaussian_filter1d(density, 1.5), wide, **line)
     top = 0.0
-    for layer, values in zip(layers, columns, strict=True):
-        density = np.histogram(values[:, k], edges, weights=layer.weights, density=True)[0]
-        density = gaussian_filter1d(
-            density, _smoothing(layer)
-        )  # reflects at the edges of the prior
-        look = layer.look
+    for n, (layer, values) in enumerate(zip(layers, columns, strict=True)):
+        look, x = layer.look, values[:, k]
+        density = np.histogram(x, edges, weights=layer.weights, density=True)[0]
+        # The filter reflects at the ends, so nothing leaks out of the prior.
+        density = gaussian_filter1d(density, quantity.smoothing(n, layer, 1))
         ax.stairs(density, edges, color=look.color, linestyle=look.linestyle, linewidth=1.4)
-        median = weighted_quantile(values[None, :, [k]], layer.weights[None], 0.5)[0, 0]
+        median = _quantiles(x, layer, (0.5,))[0]
         ax.axvline(median, color=look.color, linestyle=look.linestyle, linewidth=0.9)
         top = max(top, float(density.max()))
     ax.set_ylim(0, 1.12 * top)
 
 
 def _draw_pair(
-    ax: Axes, x: _Quantity, y: _Quantity, values: np.ndarray, layer: Layer, fill: bool
+    ax: Axes, x: _Quantity, y: _Quantity, values: np.ndarray, layer: Layer, k: int
 ) -> None:
     color = layer.look.color
     corner.hist2d(
@@ -264,13 +270,13 @@ def _draw_pair(
         range=[(x.low, x.high), (y.low, y.high)],
         weights=layer.weights,
         levels=LEVELS,
-        smooth=_smoothing(layer),
+        smooth=[x.smoothing(k, layer, 2), y.smoothing(k, layer, 2)],
         color=color,
         quiet=True,
         plot_datapoints=False,
         plot_density=False,
         no_fill_contours=True,
-        fill_contours=fill,
+        fill_contours=k == 0,
         force_range=True,
         contour_kwargs={"linewidths": 1.2, "linestyles": layer.look.linestyle},
         contourf_kwargs={
@@ -278,12 +284,6 @@ def _draw_pair(
             "antialiased": True,
         },
     )
-
-
-def _smoothing(layer: Layer) -> float:
-    """Width of the smoothing kernel [bins]: Scott's scaling where effective draws are few."""
-    ess = max(float(layer.result.ess[0]), 1.0)
-    return _SMOOTH * float(np.clip((ess / 2000) ** (-1 / 6), 1.0, 2.0))
 
 
 def _draw_truth(axes: np.ndarray, true: np.ndarray) -> None:

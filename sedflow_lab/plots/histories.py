@@ -24,7 +24,6 @@ N_DRAWS = 500
 """Histories from which bands are made."""
 
 _SOLAR_LABEL = 0.019
-_YOUNGEST = 0.01  # Gyr: the bases are constant below, and no burst is younger
 
 
 @use_style()
@@ -95,13 +94,13 @@ def plot_galaxy(
     InputError
         If there is not one usable galaxy, or photometry, results and model do not fit together.
     """
-    figure = new_figure((14.0, 5.8))
-    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
-    axes = left.subplots(2, 1, sharex=True, height_ratios=(2.8, 1))
-    draw_sed(*axes, photometry, results, model, truth=truth, unit=unit, title=title)
+    figure = new_figure((14.0, 6.2))
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.15, 1)))
+    top, bottom = left.subplots(2, 1, sharex=True, height_ratios=(2.8, 1))
+    draw_sed(top, bottom, photometry, results, model, truth=truth, unit=unit, title=title)
     layers = as_layers(results, str(photometry.ids[0]))
-    axes = right.subplots(2, 1, sharex=True)
-    draw_histories(*axes, layers, model, truth=truth, title="Histories")
+    top, bottom = right.subplots(2, 1, sharex=True)
+    draw_histories(top, bottom, layers, model, truth=truth, title="Histories")
     return figure
 
 
@@ -123,7 +122,12 @@ def draw_histories(
         _draw_band(bottom, edges, metallicity, layer.look)
     if true is not None:
         edges, sfr, metallicity = _histories(model, true[None], redshift)
-        line = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"], "zorder": 4}
+        line: Any = {
+            "color": COLORS["truth"],
+            "linestyle": LINESTYLES["truth"],
+            "zorder": 4,
+            "linewidth": 1.4,
+        }
         top.stairs(sfr[0], edges, baseline=None, label=LABELS["truth"], **line)
         bottom.stairs(metallicity[0], edges, baseline=None, **line)
         rates.append(sfr)
@@ -139,8 +143,8 @@ def draw_histories(
     top.set_title(
         f"Galaxy {first.ids[0]}, z = {redshift:.4g}" if title is None else title, loc="left"
     )
-    top.legend(loc="upper left", title="median and 68% range", alignment="left", ncols=2)
-    bottom.set_xlabel("Lookback time from the galaxy [Gyr]")
+    top.legend(loc="upper left", title="median and 68% range", alignment="left", ncols=3)
+    bottom.set_xlabel("Lookback time [Gyr]")
 
 
 def _histories(
@@ -191,12 +195,18 @@ def _metallicity_axis(ax: Axes) -> None:
         va="bottom", color="#666666", fontsize=9,
     )  # fmt: skip
     ax.set_ylabel("Z, PROVABGS label\n(solar = 0.019)")
-    true = ax.secondary_yaxis(
-        "right", functions=(lambda z: z * TRUE_SOLAR_RATIO, lambda z: z / TRUE_SOLAR_RATIO)
-    )
+    true = ax.secondary_yaxis("right", functions=(_true_from_label, _label_from_true))
     true.set_ylabel("true Z (solar = 0.0142)")
     for axis in (ax.yaxis, true.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     true.tick_params(which="both", direction="in", labelsize=9.5, color="#444444")
+
+
+def _true_from_label(label: Any) -> Any:
+    return np.asarray(label) * TRUE_SOLAR_RATIO
+
+
+def _label_from_true(true: Any) -> Any:
+    return np.asarray(true) / TRUE_SOLAR_RATIO

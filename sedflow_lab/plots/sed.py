@@ -30,6 +30,7 @@ _AB_ZERO_POINT = 22.5
 _MICRON = 1e-4  # micron per Angstrom
 _BANDS = ((0.16, 0.84, 0.34), (0.025, 0.975, 0.16))
 _FILTER_HEIGHT = 0.16  # of the axes
+_STEP = 0.014  # of the axes, from one method's points to the next's
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def plot_sed(
     InputError
         If there is not one usable galaxy, or photometry, results and model do not fit together.
     """
-    figure = new_figure((8.0, 5.6))
+    figure = new_figure((8.0, 6.2))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.8, 1))
     draw_sed(top, bottom, photometry, results, model, truth=truth, unit=unit, title=title)
     return figure
@@ -141,7 +142,7 @@ def draw_sed(
     if not photometry.mask.all():
         top.plot(
             [], [], "s", color=COLORS["prior"], markerfacecolor="white", markersize=5.5,
-            label="Band not observed",
+            label="Predicted, not observed",
         )  # fmt: skip
     _flux_axis(top, np.concatenate([np.ravel(a) for a in levels]), scale)
     _draw_filters(top, model.bands)
@@ -152,7 +153,9 @@ def draw_sed(
     handles, labels = top.get_legend_handles_labels()
     first = labels.index(LABELS["data"])  # data first, then the methods in their order
     order = [first, *(k for k in range(len(labels)) if k != first)]
-    top.legend([handles[k] for k in order], [labels[k] for k in order], loc="best")
+    top.figure.legend(
+        [handles[k] for k in order], [labels[k] for k in order], loc="outside lower left", ncols=3
+    )
     bottom.set_xlabel("Observed wavelength [µm]")
 
 
@@ -210,7 +213,7 @@ def _wavelength_axis(ax: Axes, span: tuple[float, float]) -> None:
     ax.set_xscale("log")
     marks = np.array([0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20])
     inside = marks[(marks > span[0]) & (marks < span[1])]
-    ax.xaxis.set_major_locator(FixedLocator(inside))
+    ax.xaxis.set_major_locator(FixedLocator(inside.tolist()))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
@@ -219,8 +222,8 @@ def _aside(bands: BandSet, span: tuple[float, float], step: float) -> np.ndarray
     """Effective wavelengths [micron] moved to the right by so many steps of the axis."""
     wavelength = bands.effective_wavelength * _MICRON
     if span[1] < 6 * span[0]:
-        return wavelength + 0.012 * step * (span[1] - span[0])
-    return wavelength * (span[1] / span[0]) ** (0.012 * step)
+        return wavelength + _STEP * step * (span[1] - span[0])
+    return wavelength * (span[1] / span[0]) ** (_STEP * step)
 
 
 def _spectrum(
@@ -242,7 +245,7 @@ def _draw_spectrum(
         lower, upper = np.quantile(flux, (low, high), axis=0)
         ax.fill_between(
             wavelength, scale(lower), scale(upper), color=layer.look.color, alpha=alpha,
-            linewidth=0, label=f"{layer.look.label}, {high - low:.0%} of spectra", zorder=1.5,
+            linewidth=0, label=f"{layer.look.label} spectra, {high - low:.0%}", zorder=1.5,
         )  # fmt: skip
         edges += [lower, upper]
     return edges
@@ -284,8 +287,8 @@ def _draw_prediction(
 ) -> np.ndarray:
     look, flux = prediction.layer.look, prediction.flux
     low, middle, high = scale(flux)
-    kind = {"elinewidth": 1.3, "markersize": 5.5, "color": look.color, "fmt": "s", "zorder": 4}
-    label = f"{look.label}, best $\\chi^2$ = {prediction.chi2_best:.1f}"
+    kind: Any = {"elinewidth": 1.3, "markersize": 5, "color": look.color, "fmt": "s", "zorder": 4}
+    label = f"{look.label}, best $\\chi^2$ = {_short(prediction.chi2_best)}"
     for chosen, face, text in ((mask, look.color, label), (~mask, "white", None)):
         if chosen.any():
             ax.errorbar(
@@ -355,9 +358,14 @@ def _draw_residuals(
     # One broad posterior must not flatten the others: its bars may run out of the panel.
     extent = max(2.5, min(max(extents), max(8.0, min(extents))))
     ax.set_ylim(-extent, extent)
-    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], prune="both"))
+    ticks = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(-extent, extent))
+    ax.set_yticks(ticks[np.abs(ticks) < 0.9 * extent])
     ax.set_ylabel("data − model\n[σ]")
 
 
 def _title(photometry: Photometry) -> str:
     return f"Galaxy {photometry.ids[0]}, z = {photometry.redshift[0]:.4g}"
+
+
+def _short(chi2: float) -> str:
+    return f"{chi2:.2f}" if chi2 < 10 else f"{chi2:.0f}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -47,14 +48,14 @@ LABELS: dict[str, str] = {
 }
 """What legends call methods; others go by their own names."""
 
-LINESTYLES: dict[str, str] = {"weighted": "--", "truth": "--", "prior": ":"}
+LINESTYLES: dict[str, Literal["-", "--", ":"]] = {"weighted": "--", "truth": "--", "prior": ":"}
 """Line styles that are not solid: weighted draws share the colour of refined ones."""
 
 SPARE_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """For methods without a colour of their own, and for methods that come twice."""
 
 _FONT = 11.0
-_RC: dict[str, Any] = {
+_RC: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#444444",
     "axes.labelcolor": COLORS["data"],
@@ -74,8 +75,9 @@ _RC: dict[str, Any] = {
 }
 
 
-def use_style() -> AbstractContextManager[None]:
-    """Context in which matplotlib draws in the style of this package.
+@contextmanager
+def use_style() -> Iterator[None]:
+    """Context, and decorator, in which matplotlib draws in the style of this package.
 
     All functions of `sedflow_lab.plots` use it themselves; it is here for figures of one's own.
 
@@ -84,7 +86,8 @@ def use_style() -> AbstractContextManager[None]:
     >>> with use_style():
     ...     figure = new_figure((4, 3))
     """
-    return mpl.rc_context(_RC)
+    with mpl.rc_context(_RC):
+        yield
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Look:
 
     label: str
     color: str
-    linestyle: str = "-"
+    linestyle: Literal["-", "--", ":"] = "-"
 
 
 def method_look(method: str) -> Look:
@@ -114,7 +117,9 @@ class LabFigure(Figure):
         return stream.getvalue()
 
 
-def new_figure(size: tuple[float, float], layout: str | None = "constrained") -> LabFigure:
+def new_figure(
+    size: tuple[float, float], layout: Literal["constrained"] | None = "constrained"
+) -> LabFigure:
     """Make an empty figure of this size [inch], outside pyplot's list of figures."""
     figure = LabFigure(figsize=size, layout=layout)
     FigureCanvasAgg(figure)
