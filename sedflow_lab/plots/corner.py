@@ -49,8 +49,12 @@ class _Quantity:
     spread: tuple[float, ...]  # one standard deviation or so, of each layer
 
     def smoothing(self, k: int, layer: Layer, dimensions: int) -> float:
-        """Width [bins] of the kernel for the k-th layer: Scott's rule with effective draws."""
-        factor = max(float(layer.result.ess[0]), 1.0) ** (-1 / (dimensions + 4))
+        """Width [bins] of the kernel for the k-th layer.
+
+        Three quarters of Scott's rule with effective draws: more would widen the contours of
+        correlated parameters noticeably.
+        """
+        factor = 0.75 * max(float(layer.result.ess[0]), 1.0) ** (-1 / (dimensions + 4))
         return factor * self.spread[k] * self.bins / (self.high - self.low)
 
 

@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..sps.histories import METALLICITY_RANGE
 from ..sps.properties import TRUE_SOLAR_RATIO
 from .layers import Layer, Results, as_layers, as_truth
-from .sed import Unit, draw_sed
-from .style import COLORS, LABELS, LINESTYLES, LabFigure, Look, dress, new_figure, use_style
+from .sed import draw_sed
+from .sed_axes import Unit
+from .style import (
+    COLORS,
+    LABELS,
+    LINESTYLES,
+    LabFigure,
+    Look,
+    dress,
+    log_ticks,
+    new_figure,
+    use_style,
+)
 
 if TYPE_CHECKING:
     from ..photometry import Photometry
@@ -122,15 +132,12 @@ def draw_histories(
         _draw_band(bottom, edges, metallicity, layer.look)
     if true is not None:
         edges, sfr, metallicity = _histories(model, true[None], redshift)
-        line: Any = {
-            "color": COLORS["truth"],
-            "linestyle": LINESTYLES["truth"],
-            "zorder": 4,
-            "linewidth": 1.4,
-        }
+        line: Any = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"]}
+        line |= {"zorder": 4, "linewidth": 1.4}
         top.stairs(sfr[0], edges, baseline=None, label=LABELS["truth"], **line)
         bottom.stairs(metallicity[0], edges, baseline=None, **line)
-        rates.append(sfr)
+        # A true burst in a narrow bin may run out of the panel, not squeeze what is below.
+        rates.append(np.minimum(sfr, 30 * max(float(rate.max()) for rate in rates)))
 
     _rate_axis(top, np.concatenate([np.ravel(rate) for rate in rates]))
     _metallicity_axis(bottom)
@@ -181,8 +188,7 @@ def _rate_axis(ax: Axes, rates: np.ndarray) -> None:
     # Rates that are as good as nothing must not squeeze the ones that matter.
     bottom = max(float(rates[rates > 0].min()), 1e-4 * top)
     ax.set_ylim(0.7 * bottom, top * (top / bottom) ** 0.25 * 2.0)  # room for the legend
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    log_ticks(ax.yaxis, *ax.get_ylim())
     ax.set_ylabel(r"SFR [$M_\odot\,{\rm yr}^{-1}$]")
 
 
@@ -198,9 +204,7 @@ def _metallicity_axis(ax: Axes) -> None:
     true = ax.secondary_yaxis("right", functions=(_true_from_label, _label_from_true))
     true.set_ylabel("true Z (solar = 0.0142)")
     for axis in (ax.yaxis, true.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0,)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        log_ticks(axis, *ax.get_ylim())
     true.tick_params(which="both", direction="in", labelsize=9.5, color="#444444")
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from .._weighting import weighted_quantile
 from ..errors import InputError
 from .layers import Layer, Results, as_layers, as_truth
+from .sed_axes import (
+    MICRON,
+    FluxScale,
+    Unit,
+    aside,
+    draw_filters,
+    flux_axis,
+    span_of,
+    wavelength_axis,
+)
 from .style import COLORS, LABELS, LINESTYLES, LabFigure, dress, new_figure, use_style
 
 if TYPE_CHECKING:
@@ -19,18 +29,12 @@ if TYPE_CHECKING:
     from ..sps import SEDModel
     from ..sps.bands import BandSet
 
-__all__ = ["Prediction", "Unit", "draw_sed", "plot_sed", "predict"]
-
-Unit = Literal["nmgy", "mag"]
+__all__ = ["Prediction", "draw_sed", "plot_sed", "predict"]
 
 N_DRAWS = 300
 """Spectra from which bands are made: their quantiles then are good to 3 % in probability."""
 
-_AB_ZERO_POINT = 22.5
-_MICRON = 1e-4  # micron per Angstrom
 _BANDS = ((0.16, 0.84, 0.34), (0.025, 0.975, 0.16))
-_FILTER_HEIGHT = 0.16  # of the axes
-_STEP = 0.014  # of the axes, from one method's points to the next's
 
 
 @dataclass(frozen=True)
@@ -117,15 +121,13 @@ def draw_sed(
     title: str | None = None,
 ) -> None:
     """Draw what `plot_sed` does on axes of one's own, `bottom` for the residuals."""
-    if unit not in ("nmgy", "mag"):
-        raise InputError(f"unit is {unit!r}: use 'nmgy' or 'mag'.")
     layers = _layers_of(photometry, results, model)
-    scale = _Scale(unit, photometry)
-    span = _span(model.bands)
+    scale = FluxScale(unit, photometry)
+    span = span_of(model.bands)
     predictions = [predict(photometry, layer, model) for layer in layers]
     for ax in (top, bottom):
         dress(ax)
-        _wavelength_axis(ax, span)
+        wavelength_axis(ax, span)
 
     levels = _draw_spectrum(top, layers[0], model, span, scale)
     true = as_truth(truth)
@@ -137,15 +139,15 @@ def draw_sed(
         )  # fmt: skip
     levels += _draw_data(top, photometry, model.bands, scale)
     for k, prediction in enumerate(predictions):
-        x = _aside(model.bands, span, k + 1)
+        x = aside(model.bands, span, k + 1)
         levels.append(_draw_prediction(top, prediction, x, photometry.mask[0], scale))
     if not photometry.mask.all():
         top.plot(
             [], [], "s", color=COLORS["prior"], markerfacecolor="white", markersize=5.5,
             label="Predicted, not observed",
         )  # fmt: skip
-    _flux_axis(top, np.concatenate([np.ravel(a) for a in levels]), scale)
-    _draw_filters(top, model.bands)
+    flux_axis(top, np.concatenate([np.ravel(a) for a in levels]), scale)
+    draw_filters(top, model.bands)
     _draw_residuals(bottom, photometry, predictions, span)
 
     top.tick_params(labelbottom=False)
@@ -157,23 +159,6 @@ def draw_sed(
         [handles[k] for k in order], [labels[k] for k in order], loc="outside lower left", ncols=3
     )
     bottom.set_xlabel("Observed wavelength [µm]")
-
-
-class _Scale:
-    """Converts nanomaggies to what the flux axis shows."""
-
-    def __init__(self, unit: Unit, photometry: Photometry) -> None:
-        self.magnitudes = unit == "mag"
-        mask = photometry.mask[0]
-        flux, sigma = photometry.flux[0, mask], photometry.sigma[0, mask]
-        # A logarithmic axis cannot show a flux that is compatible with nothing at all.
-        self.linear = not self.magnitudes and bool((flux <= sigma).any())
-
-    def __call__(self, flux: np.ndarray) -> np.ndarray:
-        if not self.magnitudes:
-            return flux
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return _AB_ZERO_POINT - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
 
 
 def _layers_of(photometry: Photometry, results: Results, model: SEDModel) -> list[Layer]:
@@ -199,45 +184,18 @@ def _layers_of(photometry: Photometry, results: Results, model: SEDModel) -> lis
     return layers
 
 
-def _span(bands: BandSet) -> tuple[float, float]:
-    """Wavelengths [micron] that the axes show: all filters and a little more."""
-    low = min(band.support[0] for band in bands.bands) * _MICRON
-    high = max(band.support[1] for band in bands.bands) * _MICRON
-    return 0.95 * low, 1.03 * high
-
-
-def _wavelength_axis(ax: Axes, span: tuple[float, float]) -> None:
-    ax.set_xlim(*span)
-    if span[1] < 6 * span[0]:
-        return
-    ax.set_xscale("log")
-    marks = np.array([0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20])
-    inside = marks[(marks > span[0]) & (marks < span[1])]
-    ax.xaxis.set_major_locator(FixedLocator(inside.tolist()))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _aside(bands: BandSet, span: tuple[float, float], step: float) -> np.ndarray:
-    """Effective wavelengths [micron] moved to the right by so many steps of the axis."""
-    wavelength = bands.effective_wavelength * _MICRON
-    if span[1] < 6 * span[0]:
-        return wavelength + _STEP * step * (span[1] - span[0])
-    return wavelength * (span[1] / span[0]) ** (_STEP * step)
-
-
 def _spectrum(
     model: SEDModel, theta: np.ndarray, redshift: float, span: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Observed wavelengths [micron] and fluxes [nanomaggies] within the span."""
     wavelength, flux = model.observed_spectrum(theta, redshift)
-    micron = wavelength.reshape(-1, wavelength.shape[-1])[0] * _MICRON
+    micron = wavelength.reshape(-1, wavelength.shape[-1])[0] * MICRON
     inside = (micron > span[0]) & (micron < span[1])
     return micron[inside], flux[..., inside]
 
 
 def _draw_spectrum(
-    ax: Axes, layer: Layer, model: SEDModel, span: tuple[float, float], scale: _Scale
+    ax: Axes, layer: Layer, model: SEDModel, span: tuple[float, float], scale: FluxScale
 ) -> list[np.ndarray]:
     wavelength, flux = _spectrum(model, layer.draws(N_DRAWS), layer.redshift, span)
     edges = []
@@ -251,9 +209,11 @@ def _draw_spectrum(
     return edges
 
 
-def _draw_data(ax: Axes, photometry: Photometry, bands: BandSet, scale: _Scale) -> list[np.ndarray]:
+def _draw_data(
+    ax: Axes, photometry: Photometry, bands: BandSet, scale: FluxScale
+) -> list[np.ndarray]:
     mask = photometry.mask[0]
-    x = bands.effective_wavelength[mask] * _MICRON
+    x = bands.effective_wavelength[mask] * MICRON
     flux, sigma = photometry.flux[0, mask], photometry.sigma[0, mask]
     seen = flux > sigma if scale.magnitudes else np.ones_like(flux, dtype=bool)
     ends = np.stack([flux - sigma, flux + sigma])
@@ -283,7 +243,7 @@ def _draw_data(ax: Axes, photometry: Photometry, bands: BandSet, scale: _Scale) 
 
 
 def _draw_prediction(
-    ax: Axes, prediction: Prediction, x: np.ndarray, mask: np.ndarray, scale: _Scale
+    ax: Axes, prediction: Prediction, x: np.ndarray, mask: np.ndarray, scale: FluxScale
 ) -> np.ndarray:
     look, flux = prediction.layer.look, prediction.flux
     low, middle, high = scale(flux)
@@ -302,43 +262,6 @@ def _draw_prediction(
     return flux
 
 
-def _flux_axis(ax: Axes, flux: np.ndarray, scale: _Scale) -> None:
-    """Limits that leave room for the filter curves below, and the label."""
-    if scale.magnitudes:
-        values = scale(flux)
-        ax.set_ylabel("AB magnitude")
-        top, bottom = np.nanmin(values), np.nanmax(values)
-    else:
-        ax.set_ylabel(r"Flux density $f_\nu$ [nanomaggies]")
-        bottom, top = flux.min(), flux.max()
-    if not scale.magnitudes and not scale.linear:
-        ax.set_yscale("log")
-        bottom, top = np.log10(flux[flux > 0].min()), np.log10(top)
-    room = top - bottom
-    low, high = bottom - 0.3 * room, top + 0.08 * room
-    logarithmic = ax.get_yscale() == "log"
-    ax.set_ylim(*(10**low, 10**high) if logarithmic else (low, high))
-    if logarithmic:
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    if scale.linear:
-        ax.axhline(0, color=COLORS["prior"], linewidth=0.7, zorder=1)
-
-
-def _draw_filters(ax: Axes, bands: BandSet) -> None:
-    below = ax.get_xaxis_transform()
-    for band, label in zip(bands.bands, bands.labels, strict=True):
-        height = _FILTER_HEIGHT * band.response / band.response.max()
-        ax.fill_between(
-            band.wavelength * _MICRON, 0, height, transform=below, color=COLORS["prior"],
-            alpha=0.22, linewidth=0, zorder=1,
-        )  # fmt: skip
-        ax.text(
-            band.effective_wavelength * _MICRON, 0.025, label, transform=below, ha="center",
-            color="#666666", fontsize=9.5,
-        )  # fmt: skip
-
-
 def _draw_residuals(
     ax: Axes, photometry: Photometry, predictions: list[Prediction], span: tuple[float, float]
 ) -> None:
@@ -349,7 +272,7 @@ def _draw_residuals(
     extents = []
     for k, prediction in enumerate(predictions):
         low, middle, high = (flux - prediction.flux[::-1, mask]) / sigma
-        x = _aside(photometry.bands, span, k - 0.5 * (len(predictions) - 1))[mask]
+        x = aside(photometry.bands, span, k - 0.5 * (len(predictions) - 1))[mask]
         ax.errorbar(
             x, middle, yerr=np.stack([middle - low, high - middle]), fmt="s",
             color=prediction.layer.look.color, markersize=5, elinewidth=1.3,

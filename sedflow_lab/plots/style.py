@@ -9,9 +9,12 @@ from io import BytesIO
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 __all__ = [
     "COLORS",
@@ -21,6 +24,7 @@ __all__ = [
     "LabFigure",
     "Look",
     "dress",
+    "log_ticks",
     "method_look",
     "new_figure",
     "use_style",
@@ -140,3 +144,13 @@ def dress(ax: Axes, size: float = _FONT - 1.5) -> None:
     )
     ax.tick_params(which="major", length=4.0)
     ax.tick_params(which="minor", length=2.0)
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Label a logarithmic axis with plain numbers, two or more even where it is short."""
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 5.0) if decades < 1.7 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(LogLocator(subs=np.arange(1.0, 10.0).tolist(), numticks=200))
+    axis.set_minor_formatter(NullFormatter())
