@@ -87,6 +87,7 @@ def test_methods_look_the_same_everywhere():
     assert method_look("fast").label == "ANPE" and method_look("fast").color == "#0072B2"
     assert method_look("exact").color == method_look("weighted").color == "#009E73"
     assert method_look("exact").linestyle != method_look("weighted").linestyle
+    assert method_look("exact").marker != method_look("weighted").marker
     assert method_look("mcmc").label == "MCMC (emcee)"
     assert method_look("abc").label == "abc" and method_look("abc").color not in COLORS.values()
 

@@ -247,7 +247,8 @@ def _draw_prediction(
 ) -> np.ndarray:
     look, flux = prediction.layer.look, prediction.flux
     low, middle, high = scale(flux)
-    kind: Any = {"elinewidth": 1.3, "markersize": 5, "color": look.color, "fmt": "s", "zorder": 4}
+    kind: Any = {"elinewidth": 1.3, "markersize": 5, "zorder": 4}
+    kind |= {"color": look.color, "fmt": look.marker}
     label = f"{look.label}, best $\\chi^2$ = {_short(prediction.chi2_best)}"
     for chosen, face, text in ((mask, look.color, label), (~mask, "white", None)):
         if chosen.any():
@@ -273,9 +274,10 @@ def _draw_residuals(
     for k, prediction in enumerate(predictions):
         low, middle, high = (flux - prediction.flux[::-1, mask]) / sigma
         x = aside(photometry.bands, span, k - 0.5 * (len(predictions) - 1))[mask]
+        look = prediction.layer.look
         ax.errorbar(
-            x, middle, yerr=np.stack([middle - low, high - middle]), fmt="s",
-            color=prediction.layer.look.color, markersize=5, elinewidth=1.3,
+            x, middle, yerr=np.stack([middle - low, high - middle]), fmt=look.marker,
+            color=look.color, markersize=5, elinewidth=1.3,
         )  # fmt: skip
         extents.append(1.2 * float(np.abs([low, high]).max()))
     # One broad posterior must not flatten the others: its bars may run out of the panel.

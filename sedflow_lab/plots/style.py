@@ -20,6 +20,7 @@ __all__ = [
     "COLORS",
     "LABELS",
     "LINESTYLES",
+    "MARKERS",
     "SPARE_COLORS",
     "LabFigure",
     "Look",
@@ -54,6 +55,9 @@ LABELS: dict[str, str] = {
 
 LINESTYLES: dict[str, Literal["-", "--", ":"]] = {"weighted": "--", "truth": "--", "prior": ":"}
 """Line styles that are not solid: weighted draws share the colour of refined ones."""
+
+MARKERS: dict[str, str] = {"weighted": "D"}
+"""Markers that are not squares, for the same reason."""
 
 SPARE_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """For methods without a colour of their own, and for methods that come twice."""
@@ -101,6 +105,7 @@ class Look:
     label: str
     color: str
     linestyle: Literal["-", "--", ":"] = "-"
+    marker: str = "s"
 
 
 def method_look(method: str) -> Look:
@@ -109,6 +114,7 @@ def method_look(method: str) -> Look:
         LABELS.get(method, method),
         COLORS.get(method, SPARE_COLORS[0]),
         LINESTYLES.get(method, "-"),
+        MARKERS.get(method, "s"),
     )
 
 
