@@ -33,27 +33,30 @@ def dust_curves(wavelength: torch.Tensor, blue: torch.Tensor | None = None) -> t
     Returns
     -------
     tensor, shape (..., 4, L)
-        Optical depths at τ = 1 of the Calzetti curve (k'/R_V, their equation 4, not below
-        zero), of the 2175 Å bump (a Drude profile 350 Å wide) at unit strength, and of birth
-        clouds (a power law of slope -1); and the logarithm of the wavelength over 5500 Å.
+        What `attenuation` multiplies with the dust parameters: the terms of the negative
+        optical depth at τ = 1 without and with n, that of birth clouds (a power law of slope
+        -1), and the logarithm of the wavelength over 5500 Å.
     """
     if blue is None:
         blue = wavelength < CALZETTI_BREAK
     x = 1e4 / wavelength
+    # k' of Calzetti et al. 2000, equation 4, not below zero.
     below = 2.659 * (-2.156 + x * (1.509 + x * (-0.198 + x * 0.011))) + _R_V
     above = 2.659 * (-1.857 + 1.040 * x) + _R_V
     calzetti = torch.where(blue, below, above).clamp_min(0.0)
+    # The 2175 Å bump is a Drude profile 350 Å wide; its strength depends on the slope,
+    # E_b = 0.85 - 1.9 n (Kriek & Conroy 2013, equation 3).
     width = (wavelength * 350.0).square()
     bump = width / ((wavelength.square() - 2175.0**2).square() + width)
     pivot = wavelength / _PIVOT
-    return torch.stack([calzetti / _R_V, bump / _R_V, 1.0 / pivot, torch.log(pivot)], dim=-2)
+    return torch.stack(
+        [-(calzetti + 0.85 * bump) / _R_V, 1.9 * bump / _R_V, -1.0 / pivot, torch.log(pivot)],
+        dim=-2,
+    )
 
 
 def attenuation(
-    curves: torch.Tensor,
-    tau_bc: torch.Tensor,
-    tau_ism: torch.Tensor,
-    n_dust: torch.Tensor,
+    curves: torch.Tensor, tau_bc: torch.Tensor, tau_ism: torch.Tensor, n_dust: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Transmitted fractions for all stars, and the additional one for young stars.
 
@@ -61,11 +64,10 @@ def attenuation(
     ----------
     curves : tensor, shape (..., 4, L)
         What `dust_curves` returned.
-    tau_bc, tau_ism : tensor, shape (...)
+    tau_bc, tau_ism : tensor, shape (..., 1)
         Optical depths of birth clouds and of diffuse dust at 5500 Å.
-    n_dust : tensor, shape (...)
-        Slope offset from the Calzetti curve; it also sets the strength of the bump,
-        E_b = 0.85 - 1.9 n (Kriek & Conroy 2013, equation 3).
+    n_dust : tensor, shape (..., 1)
+        Slope offset from the Calzetti curve.
 
     Returns
     -------
@@ -73,6 +75,5 @@ def attenuation(
         Old populations are dimmed by `diffuse`, young ones by ``diffuse * birth_cloud``.
     """
     calzetti, bump, cloud, log_pivot = curves.unbind(-2)
-    n = n_dust[..., None]
-    depth = torch.addcmul(calzetti, 0.85 - 1.9 * n, bump) * torch.exp(n * log_pivot)
-    return torch.exp(-tau_ism[..., None] * depth), torch.exp(-tau_bc[..., None] * cloud)
+    depth = torch.addcmul(calzetti, n_dust, bump) * torch.exp(n_dust * log_pivot)
+    return torch.exp(tau_ism * depth), torch.exp(tau_bc * cloud)

@@ -22,8 +22,11 @@ __all__ = [
     "TIME_EDGES",
     "Cosmology",
     "Histories",
+    "RedshiftTable",
     "StarFormation",
+    "between",
     "load_bases",
+    "planck13",
 ]
 
 TIME_EDGES = np.concatenate([[0.0], 10.0 ** (6.05 + 0.1 * np.arange(41)) * 1e-9, [13.8]])
@@ -68,42 +71,68 @@ def load_bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1:5], table[:, 5:7]
 
 
-class Cosmology(torch.nn.Module):
-    """Age of the universe and distance against redshift (Planck 2013), tabulated from astropy.
+class RedshiftTable(torch.nn.Module):
+    """Functions of redshift, tabulated in even steps of ln(1 + z) and linear in between.
 
-    Both are interpolated in x = ln(1 + z); the distance as ln(D_L / z), which is smooth where
-    the distance itself vanishes.
+    Parameters
+    ----------
+    values : ndarray, shape (T, K)
+        K functions at ln(1 + z) = 0, step, 2 step, ...
+    step : float
+    dtype : torch.dtype
     """
 
-    age_table: torch.Tensor
-    distance_table: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, values: np.ndarray, step: float, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.step = step
+        self.register_buffer("values", torch.as_tensor(values).to(dtype), persistent=False)
+
+    def forward(self, redshift: torch.Tensor) -> torch.Tensor:
+        """Values (N, K) at redshifts (N,)."""
+        x = torch.log1p(redshift) * (1.0 / self.step)
+        low = x.to(torch.int32).clamp_(0, len(self.values) - 2)
+        return between(self.values, low, (x - low)[:, None])
+
+
+def between(table: torch.Tensor, low: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+    """Entries of a table at `low` (N,), moved by `fraction` towards the next ones."""
+    return torch.lerp(table.index_select(0, low), table.index_select(0, low + 1), fraction)
+
+
+class Cosmology(torch.nn.Module):
+    """Age of the universe and distance against redshift (Planck 2013).
+
+    Parameters
+    ----------
+    redshift_max : float
+    dtype : torch.dtype
+    """
 
     def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
         super().__init__()
-        step, age, distance = _planck13(float(redshift_max))
-        self.step = step
-        self.register_buffer("age_table", torch.as_tensor(age, dtype=dtype))
-        self.register_buffer("distance_table", torch.as_tensor(distance, dtype=dtype))
+        redshift, values = planck13(float(redshift_max))
+        self.table = RedshiftTable(values, float(np.log1p(redshift[1])), dtype)
 
-    def _interpolate(self, table: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
-        x = torch.log1p(redshift) / self.step
-        low = x.floor().long().clamp(0, table.shape[0] - 2)
-        return torch.lerp(table[low], table[low + 1], x - low)
+    def _column(self, redshift: torch.Tensor, column: int) -> torch.Tensor:
+        return self.table(redshift.reshape(-1))[:, column].reshape(redshift.shape)
 
     def age(self, redshift: torch.Tensor) -> torch.Tensor:
-        """Age of the universe [Gyr]."""
-        return self._interpolate(self.age_table, redshift)
+        """Age of the universe [Gyr], in the shape of `redshift`."""
+        return self._column(redshift, 0)
 
     def log_distance(self, redshift: torch.Tensor) -> torch.Tensor:
-        """Natural log of the luminosity distance [Mpc]."""
-        return self._interpolate(self.distance_table, redshift) + torch.log(redshift)
+        """Natural log of the luminosity distance [Mpc], in the shape of `redshift`."""
+        return self._column(redshift, 1) + torch.log(redshift)
 
 
 @cache
-def _planck13(redshift_max: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Step in ln(1 + z), and tables from z = 0 of the age [Gyr] and of ln(D_L [Mpc] / z).
+def planck13(redshift_max: float) -> tuple[np.ndarray, np.ndarray]:
+    """Table of the cosmology: redshifts (T,), and for each the age [Gyr] and ln(D_L [Mpc] / z).
 
-    astropy integrates slowly, so splines fill in between a few exact values.
+    Redshifts are in even steps of ln(1 + z). The distance over z is smooth where the distance
+    itself vanishes. astropy integrates slowly, so splines fill in between a few exact values.
     """
     from astropy.cosmology import Planck13
 
@@ -116,8 +145,8 @@ def _planck13(redshift_max: float) -> tuple[float, np.ndarray, np.ndarray]:
     ratio = np.append(
         Planck13.hubble_distance.value, Planck13.luminosity_distance(z[1:]).value / z[1:]
     )
-    age = CubicSpline(x, Planck13.age(z).value)
-    return float(top / n), age(fine), CubicSpline(x, np.log(ratio))(fine)
+    columns = np.stack([Planck13.age(z).value, np.log(ratio)], axis=1)
+    return np.expm1(fine), CubicSpline(x, columns)(fine)
 
 
 class StarFormation(torch.nn.Module):
@@ -128,14 +157,9 @@ class StarFormation(torch.nn.Module):
     """
 
     nodes: torch.Tensor
-    left: torch.Tensor
-    sfh_value: torch.Tensor
-    sfh_slope: torch.Tensor
-    sfh_integral: torch.Tensor
-    zh_value: torch.Tensor
-    zh_slope: torch.Tensor
+    sfh_segments: torch.Tensor
+    zh_segments: torch.Tensor
     edges: torch.Tensor
-    middles: torch.Tensor
     edge_integrals: torch.Tensor
     middle_zh: torch.Tensor
 
@@ -152,36 +176,41 @@ class StarFormation(torch.nn.Module):
         zh_slope = np.diff(zh, axis=0) / np.diff(times)[:, None]
         zh_value = zh[:-1] + zh_slope * (left - times[:-1])[:, None]
         buffers = {
-            "nodes": times[1:-1].copy(),
-            "left": left,
-            "sfh_value": value,
-            "sfh_slope": slope,
-            "sfh_integral": integral,
-            "zh_value": zh_value,
-            "zh_slope": zh_slope,
+            "nodes": times[1:-1],
+            "sfh_segments": np.column_stack([left, integral, value, 0.5 * slope]),
+            "zh_segments": np.column_stack([left, zh_value, zh_slope]),
             "edges": TIME_EDGES,
-            "middles": 0.5 * (TIME_EDGES[1:] + TIME_EDGES[:-1]),
         }
         for name, array in buffers.items():
-            self.register_buffer(name, torch.as_tensor(array, dtype=torch.float64).contiguous())
-        self.register_buffer("edge_integrals", self.basis_integrals(self.edges))
-        self.register_buffer("middle_zh", self.basis_metallicity(self.middles))
+            self.register_buffer(name, torch.tensor(array, dtype=torch.float64), persistent=False)
+        middles = 0.5 * (self.edges[1:] + self.edges[:-1])
+        for name, tensor in (
+            ("edge_integrals", self.basis_integrals(self.edges)),
+            ("middle_zh", self.basis_metallicity(middles)),
+        ):
+            self.register_buffer(name, tensor, persistent=False)
         self.to(dtype)
 
-    def _segment(self, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        segment = torch.bucketize(time.detach().contiguous(), self.nodes, right=True)
-        return segment, (time - self.left[segment])[..., None]
+    def _segment(self, table: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Rows of a table of segments for each time."""
+        time = time.detach().contiguous()
+        segment = torch.bucketize(time, self.nodes, right=True)
+        return table.index_select(0, segment.reshape(-1)).reshape(*time.shape, -1)
 
     def basis_integrals(self, time: torch.Tensor) -> torch.Tensor:
         """Integrals (..., 4) of the SFH bases from now back to `time` [Gyr]."""
-        segment, x = self._segment(time)
-        value, slope = self.sfh_value[segment], self.sfh_slope[segment]
-        return self.sfh_integral[segment] + x * (value + 0.5 * x * slope)
+        left, integral, value, half_slope = self._segment(self.sfh_segments, time).split_with_sizes(
+            [1, 4, 4, 4], dim=-1
+        )
+        x = time[..., None] - left
+        return integral + x * (value + x * half_slope)
 
     def basis_metallicity(self, time: torch.Tensor) -> torch.Tensor:
         """Metallicity bases (..., 2) at lookback `time` [Gyr]."""
-        segment, x = self._segment(time)
-        return self.zh_value[segment] + x * self.zh_slope[segment]
+        left, value, slope = self._segment(self.zh_segments, time).split_with_sizes(
+            [1, 2, 2], dim=-1
+        )
+        return torch.addcmul(value, time[..., None] - left, slope)
 
     def cumulative(
         self, beta: torch.Tensor, age: torch.Tensor, time: torch.Tensor | None = None

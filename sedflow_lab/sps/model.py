@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,10 +135,8 @@ class SEDModel(torch.nn.Module):
             If shapes do not match or a redshift is not in (0, redshift_max].
         """
         flat, z, shape = self.check_inputs(theta, redshift)
-        parts = [
-            self.photometer(t, r) for t, r in zip(flat.split(_CHUNK), z.split(_CHUNK), strict=True)
-        ]
-        return like_input(torch.cat(parts).reshape(*shape, len(self.bands)), theta)
+        flux = _in_chunks(self.photometer, flat, z, _CHUNK)
+        return like_input(flux.reshape(*shape, len(self.bands)), theta)
 
     def spectrum(self, theta: Any, redshift: Any) -> Any:
         """Rest-frame spectra behind dust.
@@ -155,11 +153,8 @@ class SEDModel(torch.nn.Module):
             Luminosity densities [L_sun / Angstrom] at `wavelength`.
         """
         flat, z, shape = self.check_inputs(theta, redshift)
-        parts = [
-            self._spectrum(t, r)
-            for t, r in zip(flat.split(_SPECTRUM_CHUNK), z.split(_SPECTRUM_CHUNK), strict=True)
-        ]
-        return like_input(torch.cat(parts).reshape(*shape, len(self.wavelength)), theta)
+        spectra = _in_chunks(self._spectrum, flat, z, _SPECTRUM_CHUNK)
+        return like_input(spectra.reshape(*shape, len(self.wavelength)), theta)
 
     def observed_spectrum(self, theta: Any, redshift: Any) -> tuple[Any, Any]:
         """Observed-frame spectra in nanomaggies, to be drawn over photometry.
@@ -204,11 +199,11 @@ class SEDModel(torch.nn.Module):
         flat, z, shape = self.check_inputs(theta, redshift)
         history = self.populations.star_formation
         age = self.cosmology.age(z)
-        burst = self.populations.burst_share(flat, age)
+        burst = self.populations.burst_share(flat, age[:, None])
         smooth = torch.diff(history.cumulative(flat[:, 1:5], age), dim=-1)
         in_bin = torch.bucketize(flat[:, 6].detach().contiguous(), history.edges, right=True) - 1
-        mass = ((1 - burst)[:, None] * smooth).scatter_add(
-            1, in_bin.clamp(0, smooth.shape[1] - 1)[:, None], burst[:, None]
+        mass = ((1 - burst) * smooth).scatter_add(
+            1, in_bin.clamp(0, smooth.shape[1] - 1)[:, None], burst
         )
         width = torch.diff(history.edges) * 1e9
         sfr = torch.exp(_LN10 * flat[:, :1]) * mass / width
@@ -232,14 +227,16 @@ class SEDModel(torch.nn.Module):
                 f"{tuple(t.shape)}."
             )
         try:
-            shape = torch.broadcast_shapes(t.shape[:-1], z.shape)
-        except RuntimeError as error:
+            shape = np.broadcast_shapes(t.shape[:-1], z.shape)
+        except ValueError as error:
             raise InputError(
                 f"theta of shape {tuple(t.shape)} and redshift of shape {tuple(z.shape)} do not "
                 "belong together: give one redshift, or one per row of theta."
             ) from error
-        good = (z > 0) & (z <= self.redshift_max * (1 + 1e-6))
-        if not good.all():
+        highest = self.redshift_max * (1 + 1e-6)
+        low, high = torch.aminmax(z) if z.numel() else (highest, highest)
+        if not (low > 0 and high <= highest):
+            good = (z > 0) & (z <= highest)
             row = int(torch.nonzero(~good.reshape(-1))[0])
             raise InputError(
                 f"Row {row}: redshift {float(z.reshape(-1)[row]):g} is outside the model's range "
@@ -299,7 +296,7 @@ class SEDModel(torch.nn.Module):
             for part in (~young, young)
         ]
         curves = dust_curves(torch.as_tensor(self.wavelength)).to(theta)
-        diffuse, cloud = attenuation(curves, theta[:, 9], theta[:, 10], theta[:, 11])
+        diffuse, cloud = attenuation(curves, theta[:, 9:10], theta[:, 10:11], theta[:, 11:])
         return diffuse * (light[0] + cloud * light[1]) * torch.exp(_LN10 * theta[:, :1])
 
     @property
@@ -314,3 +311,16 @@ class SEDModel(torch.nn.Module):
             self._spectra = torch.as_tensor(np.concatenate(rows), dtype=self.dtype)
         self._spectra = self._spectra.to(self.device)
         return self._spectra
+
+
+def _in_chunks(
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    theta: torch.Tensor,
+    redshift: torch.Tensor,
+    size: int,
+) -> torch.Tensor:
+    """Apply a function to `size` rows at a time, so that memory stays bounded."""
+    if len(theta) <= size:
+        return function(theta, redshift)
+    pairs = zip(theta.split(size), redshift.split(size), strict=True)
+    return torch.cat([function(t, z) for t, z in pairs])

@@ -7,9 +7,9 @@ import torch
 
 from .bands import BandSet
 from .dust import attenuation, dust_curves
-from .histories import Cosmology
+from .histories import Cosmology, RedshiftTable, planck13
 from .populations import POPULATION_EDGES, Epoch, LogAxis, Populations
-from .projection import make_projection
+from .projection import ProjectionTable, make_projection
 from .ssp import SSPGrid
 
 __all__ = ["Photometer"]
@@ -35,9 +35,9 @@ class Photometer(torch.nn.Module):
     """
 
     rows: torch.Tensor
-    curves: torch.Tensor
-    node_to_band: torch.Tensor
     first_row: torch.Tensor
+    corners: torch.Tensor
+    node_to_band: torch.Tensor
 
     def __init__(
         self,
@@ -49,99 +49,104 @@ class Photometer(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.populations = populations
+        self.n_epoch = populations.epoch_values.shape[1]
         self.age_axis = LogAxis(grid.age_gyr)
         self.metallicity_axis = LogAxis(grid.metallicity)
-        table = make_projection(
-            grid,
-            bands,
-            redshift_max,
-            np.float64 if dtype == torch.float64 else np.float32,
-        )
-        redshift = torch.as_tensor(table.redshift)
-        self.step = float(np.log1p(redshift_max) / (len(redshift) - 1))
+        double = dtype == torch.float64
+        table = make_projection(grid, bands, redshift_max, np.float64 if double else np.float32)
         ssp, young = torch.as_tensor(table.ssp), torch.as_tensor(table.young)
-        edges = torch.as_tensor(POPULATION_EDGES)
-        universe = Cosmology(redshift_max, torch.float64).age(redshift)
-        edges = torch.minimum(edges, universe[:, None])[:, 1:]
+        universe = Cosmology(redshift_max, torch.float64).age(torch.as_tensor(table.redshift))
+        edges = torch.minimum(torch.as_tensor(POPULATION_EDGES), universe[:, None])[:, 1:]
         index, fraction = self.age_axis(0.5 * (edges[:, 1:] + edges[:, :-1]))
-        at = torch.arange(len(redshift))[:, None]
-        smooth = torch.lerp(
-            ssp[at, index], ssp[at, index + 1], fraction[..., None, None].to(ssp.dtype)
-        )
-        rows = torch.cat([young[:, None], smooth, ssp], dim=1)
-        _, n_rows, self.n_metallicities, _ = rows.shape
-        self.rows_per_redshift = n_rows * self.n_metallicities
-        self.n_smooth = n_rows - len(grid.age_gyr)
-        curves = dust_curves(torch.as_tensor(table.wavelength), torch.as_tensor(table.blue))
+        at, fraction = torch.arange(len(ssp))[:, None], fraction[..., None, None].to(ssp.dtype)
+        smooth = torch.lerp(ssp[at, index], ssp[at, index + 1], fraction)
+        rows = torch.cat([young[:, None], smooth, ssp], dim=1).flatten(1, 2).to(dtype)
+        # Two neighbouring redshifts side by side: one look-up finds both.
+        pairs = torch.cat([rows[:-1], rows[1:]], dim=-1)
+        self.n_intervals, self.rows_per_interval, _ = pairs.shape
+        n_met, n_smooth = len(grid.metallicity), smooth.shape[1] + 1
+        self.n_metallicities = n_met
+        # For each population the first row; the grid's ages, for the burst, come last.
+        first_row = torch.arange(n_smooth + 1, dtype=torch.int32) * n_met
+        corners = torch.tensor([0, 1, n_met, n_met + 1], dtype=torch.int32)
         to_band = torch.nn.functional.one_hot(torch.as_tensor(table.band), len(bands))
-        first_row = torch.arange(self.n_smooth) * self.n_metallicities
-        self.register_buffer("rows", rows.flatten(0, 2).to(dtype), persistent=False)
-        self.register_buffer("curves", curves.to(dtype), persistent=False)
+        self.register_buffer("rows", pairs.flatten(0, 1), persistent=False)
+        self.register_buffer("first_row", first_row, persistent=False)
+        self.register_buffer("corners", corners, persistent=False)
         self.register_buffer("node_to_band", to_band.to(dtype), persistent=False)
-        self.register_buffer("first_row", first_row.to(torch.int32), persistent=False)
+        self.sky = self._sky(table, redshift_max, dtype)
+
+    def _sky(
+        self, table: ProjectionTable, redshift_max: float, dtype: torch.dtype
+    ) -> RedshiftTable:
+        """Epoch, position among the tabulated redshifts, and dust curves, by redshift."""
+        x = np.log1p(planck13(redshift_max)[0])
+        at = np.log1p(table.redshift)
+        log_wavelength = [np.interp(x, at, column) for column in np.log(table.wavelength).T]
+        wavelength = torch.as_tensor(np.exp(np.transpose(log_wavelength)))
+        curves = dust_curves(wavelength, torch.as_tensor(table.blue))
+        columns = [self.populations.epoch_values, x / at[1], curves.flatten(1)]
+        return RedshiftTable(np.column_stack(columns), float(x[1]), dtype)
 
     def forward(self, theta: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
         """Fluxes (N, B) [nanomaggies] of parameters (N, 12) at redshifts (N,)."""
-        runs, run = torch.unique_consecutive(redshift, return_inverse=True)
-        shared = len(runs) * _SHARED <= len(redshift)
-        z = runs if shared else redshift
-        x = torch.log1p(z) / self.step
-        low = x.floor().clamp_(0, len(self.curves) - 2)
-        fraction = (x - low)[:, None]
-        low = low.to(torch.int32)
-        epoch = self.populations.epoch(z)
-        curves = _between(self.curves, low, fraction[..., None])
-        if shared:
-            tables = self.rows.view(len(self.curves), self.rows_per_redshift, -1)
-            table = _between(tables, low, fraction[..., None]).flatten(0, 1)
-            epoch = Epoch(*(values.index_select(0, run) for values in epoch))
-            curves = curves.index_select(0, run)
-            old, young = self._rows_and_weights(theta, epoch, run.to(torch.int32))
-            light = [_sum_rows(table, *part) for part in (old, young)]
-        else:
-            old, young = self._rows_and_weights(theta, epoch, low)
-            above = self.rows[self.rows_per_redshift :]
-            light = [
-                torch.lerp(_sum_rows(self.rows, *part), _sum_rows(above, *part), fraction)
-                for part in (old, young)
-            ]
-        diffuse, cloud = attenuation(curves, theta[:, 9], theta[:, 10], theta[:, 11])
-        flux = (diffuse * torch.addcmul(light[0], cloud, light[1])) @ self.node_to_band
-        return flux * torch.exp(_LN10 * theta[:, 0] - 2 * epoch.log_distance)[:, None]
+        z, run = redshift, None
+        if len(redshift) >= _SHARED:
+            runs, which = torch.unique_consecutive(redshift, return_inverse=True)
+            if len(runs) * _SHARED <= len(redshift):
+                z, run = runs, which.to(torch.int32)
+        sky = self.sky(z)
+        interval = sky[:, self.n_epoch].to(torch.int32).clamp_(0, self.n_intervals - 1)
+        upper = sky[:, self.n_epoch : self.n_epoch + 1] - interval[:, None]
+        table = self.rows
+        if run is not None:
+            # Few redshifts, many galaxies: a table for each, ready interpolated.
+            tables = self.rows.view(self.n_intervals, self.rows_per_interval, -1)
+            pairs = tables.index_select(0, interval)
+            table = _between(pairs, upper[..., None]).flatten(0, 1)
+            sky, interval = sky.index_select(0, run), run
+        epoch = self.populations.as_epoch(sky[:, : self.n_epoch], redshift)
+        old, young = (
+            torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+            for rows, weights in self._rows_and_weights(theta, epoch, interval)
+        )
+        if run is None:
+            old, young = _between(old, upper), _between(young, upper)
+        curves = sky[:, self.n_epoch + 1 :].view(len(sky), 4, -1)
+        diffuse, cloud = attenuation(curves, theta[:, 9:10], theta[:, 10:11], theta[:, 11:])
+        flux = (diffuse * torch.addcmul(old, cloud, young)) @ self.node_to_band
+        return flux * torch.exp(_LN10 * theta[:, :1] - 2 * epoch.log_distance)
 
     def _rows_and_weights(
-        self, theta: torch.Tensor, epoch: Epoch, block: torch.Tensor
+        self, theta: torch.Tensor, epoch: Epoch, interval: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows (N, R) in block `block` (N,) of a table, and their weights, for old and young."""
+        """Rows (N, R) of an interval (N,) of the table and their weights, for old and young."""
         mass = self.populations.masses(theta, epoch)
         metal, upper = self.metallicity_axis(self.populations.metallicities(theta, epoch))
-        metal = metal + (block * self.rows_per_redshift)[:, None]
+        rows = metal + (interval * self.rows_per_interval)[:, None] + self.first_row
         upper = mass * upper
         lower = mass - upper
-        smooth = metal[:, :-1] + self.first_row
-        # The burst lies between two ages of the grid, whose rows come after the smooth ones.
-        age, older = self.age_axis(theta[:, 6:7])
-        burst = metal[:, -1:] + (age + self.n_smooth) * self.n_metallicities
-        corners = [burst, burst + 1, burst + self.n_metallicities, burst + self.n_metallicities + 1]
+        # The burst lies between two ages of the grid.
+        burst_time = theta[:, 6:7]
+        age, older = self.age_axis(burst_time)
+        burst = torch.add(rows[:, -1:], age, alpha=self.n_metallicities) + self.corners
         ends = torch.cat([lower[:, -1:], upper[:, -1:]], dim=1)
-        at_corners = torch.cat([ends * (1 - older), ends * older], dim=1)
-        burst_is_young = theta[:, 6:7] < self.populations.birth_cloud_age
+        later = ends * older
+        at_corners = torch.cat([ends - later, later], dim=1)
+        in_cloud = burst_time < self.populations.birth_cloud_age
+        n_young = self.populations.n_young
         parts = []
         for part, holds_burst in (
-            (slice(self.populations.n_young, self.n_smooth), ~burst_is_young),
-            (slice(0, self.populations.n_young), burst_is_young),
+            (slice(n_young, -1), ~in_cloud),
+            (slice(0, n_young), in_cloud),
         ):
-            rows = [smooth[:, part], smooth[:, part] + 1, *corners]
+            smooth = rows[:, part]
             weights = [lower[:, part], upper[:, part], at_corners * holds_burst]
-            parts.append((torch.cat(rows, dim=1), torch.cat(weights, dim=1)))
+            parts.append((torch.cat([smooth, smooth + 1, burst], 1), torch.cat(weights, 1)))
         return parts
 
 
-def _between(table: torch.Tensor, low: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-    """Entries of a table at `low`, moved by `fraction` towards the next ones."""
-    return torch.lerp(table.index_select(0, low), table.index_select(0, low + 1), fraction)
-
-
-def _sum_rows(table: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted sums (N, C) of the table's rows (N, R)."""
-    return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+def _between(pair: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
+    """The two halves of the last axis, mixed with weight `upper` for the second."""
+    low, high = pair.chunk(2, dim=-1)
+    return torch.lerp(low, high, upper)

@@ -12,7 +12,9 @@ from .histories import (
     N_YOUNG_BINS,
     TIME_EDGES,
     Cosmology,
+    RedshiftTable,
     StarFormation,
+    planck13,
 )
 
 __all__ = ["POPULATION_EDGES", "Epoch", "LogAxis", "Populations"]
@@ -21,7 +23,7 @@ POPULATION_EDGES = np.append(0.0, TIME_EDGES[N_YOUNG_BINS:])
 """Lookback-time edges [Gyr] of the smooth populations; the first one is the ten youngest bins."""
 
 
-class LogAxis(torch.nn.Module):
+class LogAxis:
     """Where values lie between the nodes of an axis, linearly in their logarithm.
 
     The position, a whole number at each node, is a piecewise-linear function of the logarithm:
@@ -35,28 +37,28 @@ class LogAxis(torch.nn.Module):
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
-        super().__init__()
         x = np.log(nodes)
         slope = 1.0 / np.diff(x)
-        change = np.diff(slope)
-        kept = np.flatnonzero(np.abs(change) > 1e-4 * slope[1:])
+        kept = np.flatnonzero(np.abs(np.diff(slope)) > 1e-4 * slope[1:])
         # Even spacing up to rounding: one slope from hinge to hinge.
         stops = [0, *(kept + 1), len(nodes) - 1]
         slopes = np.diff(stops) / np.diff(x[stops])
+        hinges, changes = x[stops[:-1]], np.diff(slopes, prepend=0.0)
         self.low, self.high, self.last = float(x[0]), float(x[-1]), len(nodes) - 2
-        self.slope = float(slopes[0])
-        self.hinges = tuple(zip(x[stops[1:-1]].tolist(), np.diff(slopes).tolist(), strict=True))
+        self.hinges = tuple(zip(hinges.tolist(), changes.tolist(), strict=True))
+        # position = sum of change * (max(x, hinge) - hinge); the constants are subtracted here.
+        self.start = -float(changes @ hinges)
 
-    def forward(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Index (int32) of the node below each value and the fraction of the way to the next.
 
         Values beyond the ends are taken to be there.
         """
         x = torch.log(value).clamp(self.low, self.high)
-        position = (x - self.low) * self.slope
-        for hinge, change in self.hinges:
-            position = position + (x - hinge).clamp_min(0.0) * change
-        below = position.detach().to(torch.int32).clamp_(0, self.last)
+        position = x * self.hinges[0][1] + self.start
+        for hinge, change in self.hinges[1:]:
+            position = torch.add(position, x.clamp_min(hinge), alpha=change)
+        below = position.to(torch.int32).clamp_(0, self.last)
         return below, position - below
 
 
@@ -65,9 +67,9 @@ class Epoch(NamedTuple):
 
     Attributes
     ----------
-    age : tensor, shape (N,)
+    age : tensor, shape (N, 1)
         Age of the universe [Gyr].
-    log_distance : tensor, shape (N,)
+    log_distance : tensor, shape (N, 1)
         Natural log of the luminosity distance [Mpc].
     total : tensor, shape (N, 4)
         Integrals of the SFH bases over the age of the universe.
@@ -101,7 +103,6 @@ class Populations(torch.nn.Module):
     early_mass: torch.Tensor
     early_metallicity: torch.Tensor
     edges: torch.Tensor
-    epoch_table: torch.Tensor
 
     def __init__(self, redshift_max: float, birth_cloud_age: float, dtype: torch.dtype) -> None:
         super().__init__()
@@ -109,64 +110,61 @@ class Populations(torch.nn.Module):
         self.n_young = int((POPULATION_EDGES[:-1] < birth_cloud_age * (1 - 1e-9)).sum())
         self.cosmology = Cosmology(redshift_max, dtype)
         self.star_formation = StarFormation(dtype)
-        history, sky = (
-            StarFormation(torch.float64),
-            Cosmology(redshift_max, torch.float64),
-        )
-        age = sky.age_table
+        history = StarFormation(torch.float64)
+        redshift, sky = planck13(redshift_max)
+        age = torch.as_tensor(sky[:, 0])
         edges = torch.as_tensor(POPULATION_EDGES)
         # Early populations are there at any redshift; late ones end at the Big Bang.
         self.n_early = int((edges[1:] <= age.min()).sum())
+        self.n_late = len(edges) - 1 - self.n_early
         early, late = edges[: self.n_early + 1], edges[self.n_early :]
         clipped = torch.minimum(late, age[:, None])
         late_mass = torch.diff(history.basis_integrals(clipped), dim=1)
         late_zh = history.basis_metallicity(0.5 * (clipped[:, 1:] + clipped[:, :-1]))
-        columns = [
-            torch.stack([age, sky.distance_table], dim=1),
-            history.basis_integrals(age),
-            late_mass.swapaxes(1, 2).flatten(1),
-            late_zh.swapaxes(1, 2).flatten(1),
-        ]
+        self.epoch_values = np.column_stack(
+            [
+                sky,
+                history.basis_integrals(age),
+                late_mass.swapaxes(1, 2).flatten(1),
+                late_zh.swapaxes(1, 2).flatten(1),
+            ]
+        )
+        self.epoch_table = RedshiftTable(self.epoch_values, float(np.log1p(redshift[1])), dtype)
         early_mass = torch.diff(history.basis_integrals(early), dim=0)
         early_zh = history.basis_metallicity(0.5 * (early[1:] + early[:-1]))
         buffers = {
             "early_mass": early_mass.T.contiguous(),
             "early_metallicity": early_zh.T.contiguous(),
             "edges": edges,
-            "epoch_table": torch.cat(columns, dim=1),
         }
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor.to(dtype), persistent=False)
 
     def epoch(self, redshift: torch.Tensor) -> Epoch:
         """Look up what the redshifts (N,) fix."""
-        x = torch.log1p(redshift) / self.cosmology.step
-        low = x.floor().clamp_(0, self.epoch_table.shape[0] - 2)
-        index = low.to(torch.int32)
-        values = torch.lerp(
-            self.epoch_table.index_select(0, index),
-            self.epoch_table.index_select(0, index + 1),
-            (x - low)[:, None],
-        )
-        n_late = len(self.edges) - 1 - self.n_early
-        age, distance, total, mass, metallicity = values.split(
-            [1, 1, 4, 4 * n_late, 2 * n_late], dim=1
+        return self.as_epoch(self.epoch_table(redshift), redshift)
+
+    def as_epoch(self, values: torch.Tensor, redshift: torch.Tensor) -> Epoch:
+        """Name the columns (N, K) of the table of epochs."""
+        late = self.n_late
+        age, distance, total, mass, metallicity = values.split_with_sizes(
+            [1, 1, 4, 4 * late, 2 * late], dim=1
         )
         return Epoch(
-            age[:, 0],
-            distance[:, 0] + torch.log(redshift),
+            age,
+            distance + torch.log(redshift)[:, None],
             total,
-            mass.unflatten(1, (4, n_late)),
-            metallicity.unflatten(1, (2, n_late)),
+            mass.reshape(-1, 4, late),
+            metallicity.reshape(-1, 2, late),
         )
 
     def burst_share(self, theta: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
-        """Mass fraction (N,) of the burst: none if it would lie before the Big Bang."""
-        return torch.where(theta[:, 6] <= age, theta[:, 5], 0.0)
+        """Mass fraction (N, 1) of the burst: none if it would lie before the Big Bang."""
+        return torch.where(theta[:, 6:7] <= age, theta[:, 5:6], 0.0)
 
     def masses(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
         """Fractions (N, P) of the mass formed, the burst last; they sum to one."""
-        burst = self.burst_share(theta, epoch.age)[:, None]
+        burst = self.burst_share(theta, epoch.age)
         beta = theta[:, 1:5]
         beta = beta * ((1 - burst) / (beta * epoch.total).sum(1, keepdim=True))
         late = (beta[:, :, None] * epoch.late_mass).sum(1)
@@ -174,7 +172,7 @@ class Populations(torch.nn.Module):
 
     def ages(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
         """Ages (N, P) [Gyr]: middles of the time bins, and the burst."""
-        edges = torch.minimum(self.edges, epoch.age[:, None])
+        edges = torch.minimum(self.edges, epoch.age)
         return torch.cat([0.5 * (edges[:, 1:] + edges[:, :-1]), theta[:, 6:7]], dim=1)
 
     def in_birth_clouds(self, theta: torch.Tensor) -> torch.Tensor:

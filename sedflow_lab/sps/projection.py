@@ -191,7 +191,7 @@ def _extreme_dust(log_wavelength: np.ndarray, blue: bool) -> np.ndarray:
     axes = [
         torch.tensor(a, dtype=torch.float64) for a in ([0.0, 3.0], [0.7, 3.0], [-2.0, -1.0, 1.0])
     ]
-    dust = torch.cartesian_prod(*axes).unbind(-1)
+    dust = torch.cartesian_prod(*axes).split(1, dim=-1)
     wavelength = torch.as_tensor(np.exp(log_wavelength))
     curves = dust_curves(wavelength, torch.full(wavelength.shape, blue))
     diffuse, cloud = attenuation(curves, *dust)

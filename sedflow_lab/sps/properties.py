@@ -127,9 +127,9 @@ def _derived(theta: torch.Tensor, redshift: torch.Tensor, model: SEDModel) -> to
     """Quantities (N, 7) in the order of `DERIVED`."""
     populations = model.populations
     epoch = populations.epoch(redshift)
-    universe = epoch.age
+    universe = epoch.age[:, 0]
     span = torch.minimum(universe[:, None], universe.new_tensor([1.0, 0.1]))
-    burst = populations.burst_share(theta, universe)[:, None]
+    burst = populations.burst_share(theta, epoch.age)
     smooth = populations.star_formation.cumulative(
         theta[:, 1:5], universe, universe.new_tensor([1.0, 0.1])
     )
