@@ -92,6 +92,16 @@ class LogPosterior:
         residual = (flux - self._flux[:, None]) * self._inverse[:, None]
         return like_input(residual.square().sum(-1), theta)
 
+    def best_scale(self, theta: Any) -> Any:
+        """Factor on the flux, and so on the mass, that fits best: (G, D, 12) to (G, D).
+
+        At least 1e-6, for points whose best factor would be negative.
+        """
+        flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
+        model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
+        scale = (model * data).sum(-1) / model.square().sum(-1)
+        return like_input(scale.clamp_min(1e-6), theta)
+
     def log_likelihood(self, theta: Any) -> Any:
         """Log likelihood of parameters (G, D, 12), shape (G, D)."""
         chi2 = self.chi2(to_tensor(theta, self.model.dtype))
