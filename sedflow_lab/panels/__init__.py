@@ -1,0 +1,21 @@
+"""Panels for notebooks: each is a state without widgets, its figures, and the view on both."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["GalaxyPanel", "GalaxyState"]
+
+# Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
+_HOME = {"GalaxyPanel": ".view", "GalaxyState": ".state"}
+
+if TYPE_CHECKING:
+    from .state import GalaxyState
+    from .view import GalaxyPanel
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

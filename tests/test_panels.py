@@ -1,0 +1,289 @@
+"""Panels: state without widgets, figures' numbers, and the view driven through its widgets."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import traitlets
+
+import sedflow_lab as sl
+from sedflow_lab.panels import GalaxyPanel, GalaxyState
+from sedflow_lab.panels.corner import DEFAULT_QUANTITIES, QUANTITIES, credible, marginal
+from sedflow_lab.panels.figures import history_data, sed_data
+
+
+@pytest.fixture(scope="module")
+def posterior(tiny_bundle):
+    return sl.load_posterior(tiny_bundle)
+
+
+@pytest.fixture
+def state(posterior):
+    return GalaxyState(posterior, draws=200)
+
+
+@pytest.fixture(scope="module")
+def panel(posterior):
+    return GalaxyPanel(posterior, draws=200)
+
+
+# State
+
+
+def test_a_state_needs_no_widgets():
+    code = (
+        "import sys, sedflow_lab.panels.state\n"
+        "assert not {'bokeh', 'ipywidgets', 'jupyter_bokeh'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_posterior_is_there_at_once_and_follows_the_choice(state, posterior):
+    assert state.outcome.result.ids[0] == sl.showcase().ids[0]
+    state.index = 7
+    result = state.outcome.result
+    assert result.ids[0] == sl.showcase().ids[7]
+    expected = posterior.infer(sl.showcase()[7], draws=200)
+    np.testing.assert_array_equal(result.samples, expected.samples)
+    assert state.outcome.seconds > 0 and state.message == "" and not state.busy
+
+
+def test_method_and_draws_are_passed_on(state):
+    state.draws = 300
+    state.method = "weighted"
+    assert state.outcome.result.method == "weighted"
+    assert state.outcome.result.samples.shape[1] == 300
+
+
+def test_steps_go_round(state):
+    state.step(-1)
+    assert state.index == len(state.galaxies) - 1
+    state.step(1)
+    assert state.index == 0
+    with pytest.raises(traitlets.TraitError, match="no galaxy 192: choose 0 to 191"):
+        state.index = 192
+
+
+def test_a_dropped_band_is_not_used(state):
+    before = state.outcome.result.samples
+    state.observed = ("g", "r", "i", "z")
+    assert state.outcome.photometry.mask.tolist() == [[False, True, True, True, True]]
+    assert not np.array_equal(before, state.outcome.result.samples)
+
+
+def test_too_few_bands_leave_no_posterior_but_a_reason(state):
+    state.observed = ("r",)
+    assert state.outcome is None
+    assert "keep at least 2" in state.message
+    state.observed = ("g", "r")
+    assert state.outcome is not None and state.message == ""
+
+
+def test_exact_shows_the_fast_posterior_meanwhile(state):
+    seen = []
+    state.observe(lambda change: seen.append(change.new.result.method), "outcome")
+    state.method = "exact"
+    assert seen[0] == "fast"
+    assert state.wait(60)
+    assert seen == ["fast", "exact"]
+    assert state.outcome.result.badge[0] in ("ok", "refined", "model cannot fit", "unfinished")
+    assert not state.busy
+
+
+def test_an_exact_posterior_that_comes_too_late_is_dropped(state):
+    state.method = "exact"
+    assert state.busy
+    worker = state._worker
+    state.cancel()
+    assert not state.busy
+    worker.join(60)
+    assert not worker.is_alive()
+    assert state.outcome.result.method == "fast"
+
+
+def test_failure_in_the_thread_is_told(state, monkeypatch):
+    run = state._run
+
+    def broken(photometry, draws, method, stop=None):
+        if method == "exact":
+            raise RuntimeError("out of luck")
+        return run(photometry, draws, method, stop)
+
+    monkeypatch.setattr(state, "_run", broken)
+    state.method = "exact"
+    state.wait(30)
+    assert state.message == "The exact posterior failed: out of luck"
+    assert not state.busy and state.outcome.result.method == "fast"
+
+
+def test_with_a_running_loop_outcomes_arrive_on_its_thread(posterior):
+    import threading
+
+    async def main():
+        state = GalaxyState(posterior, draws=100)
+        threads = []
+        state.observe(lambda _: threads.append(threading.current_thread()), "outcome")
+        state.method = "exact"
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            if not state.busy:
+                break
+        return threads, state.outcome.result.method
+
+    threads, method = asyncio.run(main())
+    assert threads == [threading.main_thread()] * 2
+    assert method == "exact"
+
+
+# Numbers that figures show
+
+
+def test_marginal_is_a_density_that_stays_within_the_limits():
+    x = np.random.default_rng(1).exponential(0.3, 20_000)
+    edges, density = marginal(x, np.full(len(x), 1 / len(x)), (0.0, 3.0), len(x))
+    assert (density * np.diff(edges)).sum() == pytest.approx(1, abs=1e-3)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    exact = np.exp(-middle / 0.3) / 0.3
+    assert np.abs(density - exact).max() < 0.1 * exact.max()
+
+
+def test_credible_regions_of_a_normal_have_the_right_size():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 50_000))
+    limits = ((-5.0, 5.0), (-5.0, 5.0))
+    u, v, density, thresholds = credible(x, y, np.full(len(x), 1 / len(x)), limits, len(x))
+    area = (u[1] - u[0]) * (v[1] - v[0]) * (density >= thresholds[:, None, None]).sum((1, 2))
+    np.testing.assert_allclose(area, -2 * np.pi * np.log([0.05, 0.32]), rtol=0.1)
+
+
+def test_sed_numbers_are_those_of_model_and_data(state):
+    model = state.posterior.model
+    outcome = state.outcome
+    columns = sed_data(outcome.photometry, outcome.result, model)
+    np.testing.assert_allclose(columns["data"]["middle"], outcome.photometry.magnitude[0])
+    assert (columns["data"]["low"] > columns["data"]["high"]).all()  # faint above bright
+    flux = model.photometry(outcome.result.samples[0], outcome.result.redshift[0])
+    median = 22.5 - 2.5 * np.log10(np.median(flux, axis=0))
+    np.testing.assert_allclose(columns["prediction"]["middle"], median, atol=0.1)
+    # The spectrum passes through the photometry.
+    spectrum = columns["spectrum"]
+    r = np.interp(columns["prediction"]["x"][2], spectrum["x"], spectrum["middle"])
+    assert r == pytest.approx(median[2], abs=0.3)
+
+
+def test_history_forms_the_mass(state):
+    from dataclasses import replace
+
+    one = state.outcome.result
+    fixed = replace(one, samples=np.repeat(one.samples[:, :1], 200, axis=1))
+    steps = history_data(fixed, state.posterior.model)
+    width = np.diff(steps["x"].reshape(-1, 2), axis=1)[:, 0]
+    width[0] += steps["x"][0]  # the youngest bin goes on down to now
+    formed = (steps["middle"][::2] * width).sum() * 1e9
+    assert np.log10(formed) == pytest.approx(one.samples[0, 0, 0], abs=0.01)
+    assert (np.diff(steps["x"]) >= 0).all()
+
+
+def test_every_quantity_has_an_axis():
+    for quantity in QUANTITIES.values():
+        assert quantity.low < quantity.high and quantity.label
+    assert set(DEFAULT_QUANTITIES) <= set(QUANTITIES)
+
+
+# View
+
+
+def test_another_galaxy_changes_everything(panel):
+    panel.galaxy.value = 3
+    status, table = panel.status.value, panel.table.value
+    shown = panel.sed.data.data["middle"].copy()
+    height = np.array(panel.corner.marginals[0].data_source.data["top"])
+    panel.galaxy.value = 90
+    assert panel.state.index == 90
+    assert panel.status.value != status and panel.table.value != table
+    assert not np.array_equal(panel.sed.data.data["middle"], shown)
+    assert not np.array_equal(panel.corner.marginals[0].data_source.data["top"], height)
+    np.testing.assert_allclose(panel.sed.data.data["middle"], sl.showcase().magnitude[90])
+
+
+def test_buttons_move_through_the_list(panel):
+    panel.galaxy.value = 10
+    panel.next.click()
+    assert panel.galaxy.value == 11
+    panel.previous.click()
+    panel.previous.click()
+    assert panel.galaxy.value == 9
+    panel.random.click()
+    assert panel.galaxy.value != 9
+
+
+def test_status_shows_badge_and_its_meaning(panel):
+    from sedflow_lab.diagnostics.trust import BADGES
+    from sedflow_lab.panels.view import BADGE_COLORS
+
+    word = str(panel.state.outcome.result.badge[0])
+    assert f">{word}</span>" in panel.status.value
+    assert set(BADGE_COLORS) == set(BADGES)
+
+
+def test_the_last_two_bands_stay(panel):
+    for label in "uiz":
+        panel.bands[label].value = False
+    assert panel.state.observed == ("g", "r")
+    assert panel.bands["g"].disabled and panel.bands["r"].disabled
+    assert not panel.bands["u"].disabled
+    assert list(panel.sed.data.data["band"]) == ["g", "r"]
+    assert len(panel.sed.prediction.data["band"]) == 5
+    for label in "uiz":
+        panel.bands[label].value = True
+    assert not any(box.disabled for box in panel.bands.values())
+
+
+def test_colours_follow_the_method(panel):
+    panel.method.value = "weighted"
+    glyph = panel.corner.marginals[0].glyph
+    assert glyph.fill_color == "#009E73"
+    panel.method.value = "fast"
+    assert glyph.fill_color == "#0072B2"
+
+
+def test_corner_shows_what_is_chosen(panel):
+    panel.quantities.value = ("fburst", "tburst", "n_dust")
+    assert [q.name for q in panel.corner.quantities] == ["fburst", "tburst", "n_dust"]
+    assert len(panel.corner.pairs) == 3
+    panel.quantities.value = tuple(QUANTITIES)  # too many: nothing happens
+    assert len(panel.corner.quantities) == 3
+    panel.quantities.value = DEFAULT_QUANTITIES
+
+
+def test_zoom_narrows_the_axes(panel):
+    mass = panel.corner.ranges[0]
+    assert (mass.start, mass.end) == (7.0, 12.5)
+    panel.zoom.value = True
+    assert panel.corner.ranges[0].end - panel.corner.ranges[0].start < 5.5
+    panel.zoom.value = False
+
+
+def test_no_posterior_empties_the_figures_and_says_why(panel):
+    panel.state.observed = ("u",)
+    assert "keep at least 2" in panel.status.value
+    assert len(panel.sed.data.data["x"]) == 0 and panel.table.value == ""
+    panel.state.observed = ("u", "g", "r", "i", "z")
+    assert len(panel.sed.data.data["x"]) == 5
+
+
+def test_a_page_loaded_anew_shows_the_present_state(posterior):
+    async def main():
+        panel = GalaxyPanel(posterior, draws=100)
+        view = panel._figures["sed"]
+        first = view.render_bundle
+        panel.galaxy.value = 50
+        await asyncio.sleep(1.5)
+        return first, view.render_bundle
+
+    first, later = asyncio.run(main())
+    assert str(first["docs_json"]) != str(later["docs_json"])
