@@ -58,10 +58,10 @@ class TrainingConfig:
     flow: FlowConfig = field(default_factory=FlowConfig)
     simulations: int = 1_000_000
     batch: int = 1024
-    steps: int = 24_000
+    steps: int = 31_000
     learning_rate: float = 1e-3
     warmup_steps: int = 500
-    decay_steps: int = 14_000
+    decay_steps: int = 21_500
     clip_norm: float = 5.0
     weight_decay: float = 1e-4
     complete_fraction: float = 0.75
@@ -73,9 +73,9 @@ class TrainingConfig:
 
 
 PRESETS: dict[str, TrainingConfig] = {
-    "nsa-ugriz": TrainingConfig(flow=FlowConfig(couplings=8, hidden=(128, 128))),
+    "nsa-ugriz": TrainingConfig(),
     "workshop": TrainingConfig(
-        flow=FlowConfig(couplings=4, hidden=(64, 64)),
+        flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
         simulations=100_000,
         batch=512,
         steps=2_500,
