@@ -141,8 +141,8 @@ class Prior:
     def to_free(self, theta: Any) -> Any:
         """Free coordinates from reported parameters, the inverse of `from_free`.
 
-        Parameters on an edge of the prior map to probits of ±8, that is to within 1e-15 of
-        the edge.
+        Parameters on an edge of the prior map to probits of ±8, beyond which lies 1e-15 of the
+        prior: they come back to within 1e-14 of their range, SFH weights to within 1e-5.
 
         Parameters
         ----------
