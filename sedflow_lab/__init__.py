@@ -21,7 +21,6 @@ __all__ = [
     "PosteriorResult",
     "SEDModel",
     "__version__",
-    "best_fit",
     "get_bands",
     "get_prior",
     "load_posterior",
@@ -40,7 +39,6 @@ _HOME = {
     "Photometry": ".photometry",
     "PosteriorResult": ".posterior",
     "SEDModel": ".sps",
-    "best_fit": ".bestfit",
     "get_bands": ".sps",
     "get_prior": ".parameters",
     "load_posterior": ".anpe",
@@ -52,7 +50,6 @@ _HOME = {
 
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
-    from .bestfit import best_fit
     from .errors import InputError
     from .exact import LogPosterior
     from .mcmc import run_mcmc

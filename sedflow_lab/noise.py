@@ -27,6 +27,7 @@ import os
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -182,7 +183,7 @@ class NoiseModel:
     @classmethod
     def from_dict(cls, values: dict) -> NoiseModel:
         """Inverse of `to_dict`."""
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
             return cls(**fields)
         except TypeError as error:

@@ -147,7 +147,7 @@ def tempered_smc(
                 under_way,
                 power[active[under_way]],
                 scale[active[under_way]],
-                lambda x, r, rows=active[under_way]: transport(x, rows[r]),
+                _for_rows(transport, active[under_way]),
                 generator,
                 crank_nicolson=k % 3 == 2,
             )
@@ -169,6 +169,11 @@ def tempered_smc(
         acceptance=accepted / moves.clamp_min(1),
         finished=power >= 1,
     )
+
+
+def _for_rows(transport: Transport, rows: torch.Tensor) -> Transport:
+    """The transport of some of the galaxies, counted from zero."""
+    return lambda latent, local: transport(latent, rows[local])
 
 
 def _next_step(ratio: torch.Tensor, power: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,7 @@ class Features(torch.nn.Module):
     n_bands : int
     """
 
+    anchor_order: torch.Tensor
     mean: torch.Tensor
     scale: torch.Tensor
 

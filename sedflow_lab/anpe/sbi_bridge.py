@@ -45,10 +45,13 @@ class FreePrior(Distribution):
             torch.distributions.constraints.interval(low, high), 1
         )
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> torch.Tensor:  # noqa: B008
+    def sample(
+        self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()
+    ) -> torch.Tensor:
         """Draw free coordinates, shape (*sample_shape, 11)."""
-        mass = self._mass.sample(sample_shape)[..., None]
-        return torch.cat([mass, self._rest.sample(sample_shape)], dim=-1)
+        shape = torch.Size(sample_shape)
+        mass = self._mass.sample(shape)[..., None]
+        return torch.cat([mass, self._rest.sample(shape)], dim=-1)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Log density of free coordinates (..., 11)."""

@@ -51,7 +51,7 @@ def js_distance(
     """
     wa = np.full(len(a), 1 / len(a)) if weights_a is None else weights_a / weights_a.sum()
     wb = np.full(len(b), 1 / len(b)) if weights_b is None else weights_b / weights_b.sum()
-    pooled, levels = np.concatenate([a, b]), np.linspace(0, 1, _BINS + 1)[1:-1]
+    pooled, levels = np.concatenate([a, b]), np.linspace(0, 1, _BINS + 1)[1:-1].tolist()
     edges = weighted_quantile(pooled[None], np.concatenate([wa, wb])[None] / 2, levels)
     edges = edges.reshape(len(levels), -1)
     distances = []
