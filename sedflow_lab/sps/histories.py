@@ -195,7 +195,7 @@ class StarFormation(torch.nn.Module):
         """Rows of a table of segments for each time."""
         time = time.detach().contiguous()
         segment = torch.bucketize(time, self.nodes, right=True)
-        return table.index_select(0, segment.reshape(-1)).reshape(*time.shape, -1)
+        return table.index_select(0, segment.reshape(-1)).reshape(*time.shape, table.shape[1])
 
     def basis_integrals(self, time: torch.Tensor) -> torch.Tensor:
         """Integrals (..., 4) of the SFH bases from now back to `time` [Gyr]."""

@@ -112,7 +112,7 @@ class Photometer(torch.nn.Module):
         )
         if run is None:
             old, young = _between(old, upper), _between(young, upper)
-        curves = sky[:, self.n_epoch + 1 :].view(len(sky), 4, -1)
+        curves = sky[:, self.n_epoch + 1 :].view(len(sky), 4, len(self.node_to_band))
         diffuse, cloud = attenuation(curves, theta[:, 9:10], theta[:, 10:11], theta[:, 11:])
         flux = (diffuse * torch.addcmul(old, cloud, young)) @ self.node_to_band
         return flux * torch.exp(_LN10 * theta[:, :1] - 2 * epoch.log_distance)

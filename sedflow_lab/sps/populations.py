@@ -154,8 +154,8 @@ class Populations(torch.nn.Module):
             age,
             distance + torch.log(redshift)[:, None],
             total,
-            mass.reshape(-1, 4, late),
-            metallicity.reshape(-1, 2, late),
+            mass.reshape(len(values), 4, late),
+            metallicity.reshape(len(values), 2, late),
         )
 
     def burst_share(self, theta: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
