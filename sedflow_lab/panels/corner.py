@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import gridplot
-from bokeh.models import BasicTicker, ColumnDataSource, Range1d, Span
+from bokeh.models import ColumnDataSource, FixedTicker, Range1d, Span
 from bokeh.plotting import figure
 from bokeh.plotting.contour import contour_data
 from scipy.ndimage import gaussian_filter
@@ -67,8 +67,8 @@ _DERIVED = {
     "log_sfr_1gyr": ("log SFR 1 Gyr", "M☉/yr", -4.0, 2.5),
     "log_sfr_100myr": ("log SFR 100 Myr", "M☉/yr", -4.0, 2.5),
     "log_ssfr_1gyr": ("log sSFR", "1/yr", -14.0, -8.5),
-    "log_z_mw": ("log Z label", "", -3.6, -1.3),
-    "log_z_mw_true": ("log Z true", "", -3.7, -1.4),
+    "log_z_mw": ("log Z (label)", "", -3.6, -1.3),
+    "log_z_mw_true": ("log Z (true)", "", -3.7, -1.4),
     "age_mw": ("age", "Gyr", 0.0, 13.5),
     "log_mstar_surviving": ("log M★ now", "M☉", 6.7, 12.5),
 }
@@ -164,6 +164,7 @@ class CornerFigure:
     def __init__(self, names: Sequence[str] = DEFAULT_QUANTITIES) -> None:
         self.quantities = [QUANTITIES[name] for name in names]
         self.ranges = [Range1d(q.low, q.high) for q in self.quantities]
+        self.tickers = [FixedTicker(ticks=_ticks(q.low, q.high)) for q in self.quantities]
         self.marginals: list[Any] = []
         self.medians: list[Span] = []
         self.pairs: dict[tuple[int, int], Any] = {}
@@ -189,9 +190,8 @@ class CornerFigure:
             min_border=4,
             min_border_left=58 if j == 0 else 4,
         )
-        plot.xaxis.ticker, plot.yaxis.ticker = (
-            BasicTicker(desired_num_ticks=3, num_minor_ticks=0) for _ in "xy"
-        )
+        plot.xaxis.ticker = plot.xgrid.ticker = self.tickers[j]
+        plot.yaxis.ticker = plot.ygrid.ticker = self.tickers[i] if i != j else FixedTicker(ticks=[])
         dress(plot)
         plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "11px"
         plot.axis.axis_label_standoff = 2
@@ -239,8 +239,9 @@ class CornerFigure:
             _zoomed(x, weights, q) if zoom else (q.low, q.high)
             for x, q in zip(columns, self.quantities, strict=True)
         ]
-        for axis, (low, high) in zip(self.ranges, limits, strict=True):
+        for axis, ticker, (low, high) in zip(self.ranges, self.tickers, limits, strict=True):
             axis.update(start=low, end=high)
+            ticker.ticks = _ticks(low, high)
         for k, x in enumerate(columns):
             edges, density = marginal(x, weights, limits[k], ess)
             top = density / max(float(density.max()), np.finfo(float).tiny) / 1.1
@@ -272,3 +273,14 @@ def _zoomed(x: np.ndarray, weights: np.ndarray, quantity: Quantity) -> tuple[flo
     low, high = weighted_quantile(x[None, :, None], weights[None], (0.002, 0.998))[:, 0, 0]
     margin = 0.15 * (high - low) or 0.5
     return max(float(low - margin), quantity.low), min(float(high + margin), quantity.high)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Two or three round values, none so near an end that it runs into the next panel's."""
+    inside = 0.1 * (high - low)
+    decade = 10.0 ** np.floor(np.log10(high - low))
+    for step in decade * np.array([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]):
+        ticks = step * np.arange(np.ceil((low + inside) / step), (high - inside) / step + 1e-9)
+        if len(ticks) <= 3:
+            break
+    return [float(f"{tick:.6g}") for tick in ticks]

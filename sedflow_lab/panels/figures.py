@@ -121,7 +121,8 @@ class _Figure:
             self.figure.line("x", "middle", source=self.band, line_width=1.6, legend_label=" "),
         ]
         self.figure.legend.update(
-            label_text_font_size="12px",
+            label_text_font_size="11px",
+            glyph_width=14,
             background_fill_alpha=0.75,
             border_line_color=None,
             padding=4,
@@ -175,7 +176,7 @@ class SEDFigure(_Figure):
     def update(self, photometry: Photometry, result: PosteriorResult, model: SEDModel) -> None:
         """Show one galaxy and its posterior."""
         columns = sed_data(photometry, result, model)
-        self._recolour(result.method, "spectra, median and 68 %")
+        self._recolour(result.method, "spectrum, 68 %")
         self._squares.glyph.line_color = COLORS.get(result.method, COLORS["data"])
         self.band.data = columns["spectrum"]
         self.prediction.data = columns["prediction"]

@@ -91,6 +91,7 @@ class GalaxyState(traitlets.HasTraits):
         if not isinstance(posterior, AmortizedPosterior):
             posterior = load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
         self.posterior = posterior
+        _ = posterior.model  # is built when first touched: not on the first galaxy's time
         self.galaxies = showcase() if photometry is None else photometry
         if not len(self.galaxies):
             raise InputError("There is no galaxy to choose from: give photometry of one or more.")

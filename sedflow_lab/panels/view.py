@@ -51,9 +51,9 @@ _METHODS = (("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
 _MAX_QUANTITIES = 6
 _QUIET = 0.7  # seconds
 _TABLE_STYLE = (
-    "<style>.sedflow-table{columns:3 250px;column-gap:28px;font-size:13px;line-height:1.5}"
+    "<style>.sedflow-table{columns:3 260px;column-gap:28px;font-size:13px;line-height:1.5}"
     ".sedflow-table div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}"
-    ".sedflow-table .q{flex:1.25}.sedflow-table .v{flex:1;text-align:right;"
+    ".sedflow-table .q{flex:1.6;white-space:nowrap}.sedflow-table .v{flex:1;text-align:right;"
     "font-variant-numeric:tabular-nums}</style>"
 )
 
@@ -124,7 +124,7 @@ class GalaxyPanel(w.VBox):
         self.galaxy = w.Dropdown(
             options=options, description="Galaxy", layout=w.Layout(width="440px")
         )
-        small = w.Layout(width="auto")
+        small = {"width": "auto"}
         self.previous = w.Button(icon="arrow-left", tooltip="Previous galaxy", layout=small)
         self.next = w.Button(icon="arrow-right", tooltip="Next galaxy", layout=small)
         self.random = w.Button(icon="random", description="Random", layout=small)
@@ -132,7 +132,7 @@ class GalaxyPanel(w.VBox):
         self.next.on_click(lambda _: state.step(1))
         self.random.on_click(lambda _: self._jump())
         self.method = w.ToggleButtons(
-            options=_METHODS, description="Method", style={"button_width": "86px"}
+            options=_METHODS, style={"button_width": "86px"}, layout=w.Layout(width="auto")
         )
         self.draws = w.Dropdown(
             options=sorted({500, 1000, 2000, 5000, state.draws}),
@@ -185,6 +185,7 @@ class GalaxyPanel(w.VBox):
                 w.Box([self.galaxy, self.previous, self.next, self.random], layout=row),
                 w.Box(
                     [
+                        w.HTML("<span style='margin:0 8px 0 44px'>Method</span>"),
                         self.method,
                         self.draws,
                         w.HTML("<span style='margin:0 8px 0 20px'>Bands</span>"),

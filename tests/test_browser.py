@@ -1,0 +1,163 @@
+"""A journey through the quickstart in JupyterLab, in headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from sedflow_lab import showcase
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("Chromium is not installed", allow_module_level=True)
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "01_quickstart.ipynb"
+
+
+@pytest.fixture(scope="module")
+def lab(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a JupyterLab whose folder holds the quickstart up to its panel.
+
+    The panel gets the tiny posterior; SEDFLOW_TEST_BUNDLE names another, to look at.
+    """
+    root = tmp_path_factory.mktemp("lab")
+    bundle = os.environ.get("SEDFLOW_TEST_BUNDLE", str(tiny_bundle))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook.cells = notebook.cells[:3]
+    source = notebook.cells[1].source
+    assert "GalaxyPanel()" in source
+    notebook.cells[1].source = source.replace("GalaxyPanel()", f"GalaxyPanel({bundle!r})")
+    nbformat.write(notebook, root / "quickstart.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(8)
+    base = f"http://127.0.0.1:{port}"
+    folders = ("CONFIG", "DATA", "RUNTIME")
+    apart = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in folders}
+    options = (
+        "--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        f"--LabApp.workspaces_dir={root / 'workspaces'}",
+        f"--LabApp.user_settings_dir={root / 'settings'}",
+    )  # fmt: skip
+    with (root / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=os.environ | apart | {"OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_for(f"{base}/api?token={token}", server, root / "server.log")
+            yield f"{base}/lab/tree/quickstart.ipynb?token={token}&reset"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError(f"JupyterLab did not start: {log.read_text()}")
+
+
+@pytest.fixture
+def page(lab: str) -> Iterator[playwright.Page]:
+    """The notebook, open in a page without internet."""
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = browser.new_page(viewport={"width": 1440, "height": 1800})
+        page.set_default_timeout(60_000)
+        local = re.compile(r"^https?://127\.0\.0\.1[:/]|^(data|blob):")
+        page.route(lambda url: not local.match(url), lambda route: route.abort())
+        page.goto(lab)
+        yield page
+        browser.close()
+
+
+def run_all(page: playwright.Page) -> None:
+    page.get_by_text("| Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.locator(".bk-Figure").first.wait_for()
+
+
+FIGURES = """() => {
+  const found = []
+  const walk = (root) => {
+    for (const node of root.querySelectorAll('*')) {
+      if (node.tagName === 'CANVAS' && node.width > 0) found.push(node.toDataURL())
+      if (node.shadowRoot) walk(node.shadowRoot)
+    }
+  }
+  walk(document)
+  return found
+}"""
+
+
+def test_pick_another_galaxy(page: playwright.Page, tmp_path: Path) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    run_all(page)
+    page.wait_for_function("document.querySelectorAll('.bk-Figure').length >= 1")
+    page.get_by_text("made in").wait_for()
+    page.wait_for_timeout(1500)
+    figures = page.evaluate(FIGURES)
+    assert len(figures) >= 17  # fifteen of the corner plot, SED, and history
+    status = page.get_by_text("made in").locator("..").inner_text()
+    page.screenshot(path=tmp_path / "first-1440.png")
+
+    started = time.perf_counter()
+    page.locator(".widget-dropdown select").first.select_option(index=100)
+    page.wait_for_function(
+        "old => ![...document.querySelectorAll('.widget-html')].some(e => e.innerText === old)",
+        arg=status,
+    )
+    waited = time.perf_counter() - started
+    page.wait_for_timeout(1500)
+    later = page.evaluate(FIGURES)
+    print(f"answered in {waited:.2f} s; screenshots in {tmp_path}")
+    assert len(later) == len(figures)
+    changed = sum(a != b for a, b in zip(figures, later, strict=True))
+    assert changed >= 15
+    chosen = page.locator(".widget-dropdown select").first.evaluate(
+        "s => s.options[s.selectedIndex].text"
+    )
+    assert chosen.startswith(str(showcase().ids[100]))
+    page.screenshot(path=tmp_path / "second-1440.png")
+    page.locator("button[title='Next galaxy']").click()
+    next_id = str(showcase().ids[101])
+    page.wait_for_function(
+        "id => document.querySelector('.widget-dropdown select').selectedOptions[0].text"
+        ".startsWith(id)",
+        arg=next_id,
+    )
+
+    page.set_viewport_size({"width": 1024, "height": 2200})
+    page.wait_for_timeout(1500)
+    page.screenshot(path=tmp_path / "second-1024.png")
+    assert waited < 15
+    assert not errors
