@@ -183,7 +183,9 @@ class NoiseModel:
     @classmethod
     def from_dict(cls, values: dict) -> NoiseModel:
         """Inverse of `to_dict`."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         try:
             return cls(**fields)
         except TypeError as error:

@@ -34,9 +34,9 @@ Transport = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Ten
 """Maps latents (G, P, d) of the galaxies with indices (G,) to points (G, P, d) and r (G, P)."""
 
 _ESS_TARGET = 0.5
-_ACCEPTED_PER_STEP = 2.0  # mean accepted moves a particle makes at each temperature
-_ACCEPTED_AT_END = 6.0
-_MAX_MOVES = 30
+_ACCEPTED_PER_STEP = 5.0  # mean accepted moves a particle makes at each temperature
+_ACCEPTED_AT_END = 6.0  # the same after the last one, times the number of temperatures
+_MAX_MOVES = 120
 _ACCEPTANCE = 0.25
 
 
@@ -136,7 +136,9 @@ def tempered_smc(
             )
         )
         done = power[active] >= 1
-        wanted = torch.where(done, _ACCEPTED_AT_END, _ACCEPTED_PER_STEP)
+        # The more temperatures it took, the worse was the start, and the longer the way from it.
+        at_end = _ACCEPTED_AT_END * temperatures[active].to(power.dtype)
+        wanted = torch.where(done, at_end, torch.full_like(at_end, _ACCEPTED_PER_STEP))
         gained = torch.zeros_like(wanted)
         for k in range(_MAX_MOVES):
             under_way = torch.nonzero(gained < wanted)[:, 0]

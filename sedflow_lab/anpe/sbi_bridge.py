@@ -45,9 +45,7 @@ class FreePrior(Distribution):
             torch.distributions.constraints.interval(low, high), 1
         )
 
-    def sample(
-        self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()
-    ) -> torch.Tensor:
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> torch.Tensor:
         """Draw free coordinates, shape (*sample_shape, 11)."""
         shape = torch.Size(sample_shape)
         mass = self._mass.sample(shape)[..., None]
@@ -109,6 +107,7 @@ def observation_vector(photometry: Photometry) -> torch.Tensor:
 
 def to_direct_posterior(posterior: AmortizedPosterior, photometry: Photometry) -> DirectPosterior:
     """An sbi posterior whose default observation is the first galaxy of `photometry`."""
-    direct = DirectPosterior(FlowEstimator(posterior), FreePrior())
+    # The coordinates are free already: sbi's own map to unconstrained space is not needed.
+    direct = DirectPosterior(FlowEstimator(posterior), FreePrior(), enable_transform=False)
     direct.set_default_x(observation_vector(photometry)[:1])
     return direct

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from . import data, inference, training
+from . import data, demo, inference, mcmc, training
 
 __all__ = ["GROUPS"]
 
-GROUPS = (inference.add_commands, training.add_commands, data.add_commands)
+GROUPS = (
+    demo.add_commands,
+    inference.add_commands,
+    mcmc.add_commands,
+    training.add_commands,
+    data.add_commands,
+)
 """Functions that add commands to the parser, in the order of the help."""

@@ -1,18 +1,18 @@
-"""The commands that give posteriors: infer, mcmc and demo."""
+"""The command that infers the posteriors of a catalogue: infer."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, SedflowError
+from ..errors import SedflowError
 from .shared import (
     Commands,
-    Parser,
     add_catalog,
     add_command,
+    add_posterior,
+    check_draws_path,
     check_table_path,
     is_interactive,
     read_catalog,
@@ -35,28 +35,7 @@ _SEED_STEP = 1_000_003  # between the seeds of parts of a catalogue
 
 
 def add_commands(commands: Commands) -> None:
-    """Add infer, mcmc and demo."""
-    _add_infer(commands)
-    _add_mcmc(commands)
-    _add_demo(commands)
-
-
-def _add_posterior(parser: Parser) -> None:
-    parser.add_argument(
-        "--posterior",
-        metavar="NAME",
-        default="nsa-ugriz",
-        help="trained posterior: nsa-ugriz, which ships, or a folder made by 'sedflow-lab train' "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--ssp",
-        metavar="FILE",
-        help="stellar populations that it was trained with (default: the shipped grid)",
-    )
-
-
-def _add_infer(commands: Commands) -> None:
+    """Add infer."""
     parser = add_command(
         commands,
         "infer",
@@ -70,7 +49,7 @@ def _add_infer(commands: Commands) -> None:
         "nothing was written.",
     )
     add_catalog(parser)
-    _add_posterior(parser)
+    add_posterior(parser)
     parser.add_argument(
         "--method",
         metavar="NAME",
@@ -109,156 +88,6 @@ def _add_infer(commands: Commands) -> None:
     )
 
 
-def _add_mcmc(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "mcmc",
-        "sample the posterior of one galaxy with emcee",
-        "Samples the exact posterior of one galaxy of a catalogue with emcee until it has\n"
-        "converged, and writes all draws. It takes about a minute; the network needs no such\n"
-        "time, but this is the witness to check it by.",
-        "sedflow-lab mcmc galaxies.csv --row 0 --out chain.h5",
-        _mcmc,
-        "the draws so far were written.",
-    )
-    add_catalog(parser)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--row",
-        metavar="N",
-        type=int,
-        default=0,
-        help="galaxy by its row in the catalogue, from 0 (default: %(default)s)",
-    )
-    which.add_argument("--id", metavar="ID", help="galaxy by its id in the catalogue")
-    parser.add_argument(
-        "--bands",
-        metavar="NAME",
-        default="sdss-ugriz",
-        help="bands of the catalogue: a named set, or filters joined by commas "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--start",
-        choices=("prior", "posterior"),
-        default="prior",
-        help="where walkers start: at draws of the prior, or of the shipped network "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-steps",
-        metavar="N",
-        type=int,
-        default=20_000,
-        help="steps after which to give up (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--draws", metavar="N", type=int, default=4000, help="draws to keep (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--backend",
-        metavar="FILE",
-        help="HDF5 file to keep the chains in; a later run goes on from it (default: none)",
-    )
-    parser.add_argument(
-        "--out", metavar="FILE", required=True, help="HDF5 file to write the draws to (.h5)"
-    )
-
-
-def _add_demo(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "demo",
-        "the network beside emcee, for three real galaxies",
-        "Infers a blue, a typical and a red galaxy of the NASA-Sloan Atlas with the network and\n"
-        "with emcee, and writes corner plots, spectra, histories, and a report of how well the\n"
-        "two agree. It takes a few minutes.",
-        "sedflow-lab demo --out demo",
-        _demo,
-        "what is in the folder was finished.",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", default="demo", help="folder to write to (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--ids", metavar="ID", nargs="+", help="other galaxies of the showcase, by their NSAID"
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
-
-
-def _mcmc(args: argparse.Namespace) -> None:
-    from ..mcmc import run_mcmc
-    from ..parameters import NAMES
-    from ..sps import SEDModel, get_bands
-
-    out = _check_samples_path(args.out)
-    if out is None:
-        raise InputError("Give the HDF5 file to write the draws to: --out chain.h5.")
-    bands = get_bands(args.bands)
-    photometry = read_catalog(args, bands, "flag")
-    row = args.row
-    if args.id is not None:
-        ids = photometry.ids.tolist()
-        if args.id not in ids:
-            raise InputError(f"{args.catalog} has no galaxy {args.id!r}: the first is {ids[0]!r}.")
-        row = ids.index(args.id)
-    if not 0 <= row < len(photometry):
-        raise InputError(f"{args.catalog} has no row {row}: rows are 0 to {len(photometry) - 1}.")
-    galaxy = photometry[row]
-    if not galaxy.usable[0]:
-        raise InputError(str(galaxy.problems[0]))
-    with stop_on_interrupt() as stop:
-        result = run_mcmc(
-            galaxy,
-            SEDModel(bands),
-            start=args.start,
-            max_steps=args.max_steps,
-            draws=args.draws,
-            seed=args.seed,
-            backend=args.backend,
-            progress=is_interactive(),
-            stop=stop,
-        )
-    result.save(out)
-    row_of = result.summary()[0]
-    print(f"Galaxy {galaxy.ids[0]}: {result.badge[0]}; the draws are in {out}.")
-    for name in NAMES:
-        low, high = row_of[f"{name}_lo"], row_of[f"{name}_hi"]
-        print(f"  {name:<11} {row_of[name]:9.4f}   68 %: {low:.4f} to {high:.4f}")
-    numbers = {k: v[0] for k, v in result.diagnostics.items() if not k.startswith("draw_")}
-    print(
-        f"  {int(numbers['n_steps']):,} steps, {int(numbers['n_evaluations']):,} evaluations, "
-        f"acceptance {numbers['acceptance']:.2f}, longest autocorrelation time "
-        f"{numbers['tau'].max():.0f} steps, largest R-hat {numbers['rhat'].max():.3f}, "
-        f"effective sample size {numbers['ess_bulk'].min():,.0f}, {numbers['seconds']:.0f} s"
-    )
-    if stop.is_set():
-        raise KeyboardInterrupt(f"the draws so far are in {out}.")
-
-
-def _demo(args: argparse.Namespace) -> None:
-    from ..demo import run_demo
-
-    say("three galaxies, with the network and with emcee: a few minutes")
-    reports = run_demo(args.out, args.ids, seed=args.seed, progress=is_interactive())
-    for report in reports:
-        print(report.to_markdown())
-    print(f"Figures, report.md and summary.ecsv are in {args.out}.")
-
-
 def _infer(args: argparse.Namespace) -> None:
     from astropy.table import vstack
 
@@ -266,7 +95,7 @@ def _infer(args: argparse.Namespace) -> None:
     from ..sps import load_ssp_grid
 
     out = check_table_path(args.out)
-    samples = _check_samples_path(args.samples)
+    samples = check_draws_path(args.samples) if args.samples else None
     posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
     photometry = read_catalog(args, posterior.bands, args.on_bad)
     problems = posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag")
@@ -317,14 +146,3 @@ def _results(
             progress=is_interactive(),
             stop=stop,
         )
-
-
-def _check_samples_path(name: str | None) -> Path | None:
-    if name is None:
-        return None
-    path = Path(name).expanduser()
-    if path.suffix.lower() not in (".h5", ".hdf5"):
-        raise InputError(f"The draws {path} are HDF5: give a name that ends in .h5.")
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist: make it first.")
-    return path

@@ -27,6 +27,8 @@ __all__ = [
     "add_catalog",
     "add_command",
     "add_model_options",
+    "add_posterior",
+    "check_draws_path",
     "check_table_path",
     "is_interactive",
     "new_parser",
@@ -161,6 +163,22 @@ def add_catalog(parser: Parser) -> None:
     )
 
 
+def add_posterior(parser: Parser) -> None:
+    """Add the trained posterior and the grid that it stands on."""
+    parser.add_argument(
+        "--posterior",
+        metavar="NAME",
+        default="nsa-ugriz",
+        help="trained posterior: nsa-ugriz, which ships, or a folder made by 'sedflow-lab train' "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ssp",
+        metavar="FILE",
+        help="stellar populations that it was trained with (default: the shipped grid)",
+    )
+
+
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
     """Read the catalogue that the arguments name."""
     from ..nsa import VERSIONS, read_nsa
@@ -238,6 +256,22 @@ def check_table_path(path: str | Path) -> Path:
         raise InputError(
             f"The table {path} cannot be written: give a name that ends in {', '.join(_FORMATS)}."
         )
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist: make it first.")
+    return path
+
+
+def check_draws_path(name: str | Path) -> Path:
+    """Make sure that draws can be written under this name.
+
+    Raises
+    ------
+    InputError
+        If the ending is not that of HDF5, or the folder does not exist.
+    """
+    path = Path(name).expanduser()
+    if path.suffix.lower() not in (".h5", ".hdf5"):
+        raise InputError(f"The draws {path} are HDF5: give a name that ends in .h5.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist: make it first.")
     return path

@@ -1,0 +1,195 @@
+"""The command that samples the exact posterior of a galaxy: mcmc."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .shared import (
+    BANDS_HELP,
+    Commands,
+    add_catalog,
+    add_command,
+    add_posterior,
+    check_draws_path,
+    is_interactive,
+    read_catalog,
+    stop_on_interrupt,
+)
+
+if TYPE_CHECKING:
+    from ..anpe import AmortizedPosterior
+    from ..photometry import Photometry
+    from ..posterior import PosteriorResult
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add mcmc."""
+    parser = add_command(
+        commands,
+        "mcmc",
+        "sample the exact posterior of one galaxy with emcee",
+        "Samples the exact posterior of one galaxy of a catalogue with emcee, until several\n"
+        "criteria say that the chains have converged: the independent witness of the network.\n"
+        "Model and prior are those of --posterior, or with --bands those that you give.",
+        "sedflow-lab mcmc galaxies.csv --id 18039 --out chain.h5",
+        _mcmc,
+        "what --backend keeps is there: run the same command again to go on.",
+    )
+    add_catalog(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--row", metavar="N", type=int, help="row of the galaxy, counting from 0")
+    which.add_argument("--id", metavar="ID", help="id of the galaxy")
+    add_posterior(parser)
+    parser.add_argument(
+        "--bands", metavar="SET", help=f"use no network, but a model in this {BANDS_HELP}"
+    )
+    parser.add_argument(
+        "--prior", metavar="NAME", default="flat-dirichlet", help="with --bands (%(default)s)"
+    )
+    parser.add_argument(
+        "--birth-cloud-age",
+        metavar="GYR",
+        type=float,
+        default=0.1,
+        help="with --bands (default: %(default)s Gyr)",
+    )
+    parser.add_argument(
+        "--start",
+        choices=("posterior", "prior"),
+        default="prior",
+        help="where walkers start: at draws of the network, or of the prior, like a witness that "
+        "has not talked to the network (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-steps",
+        metavar="N",
+        type=int,
+        default=20_000,
+        help="steps of each walker after which to give up, a multiple of 50 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--walkers", metavar="N", type=int, default=128, help="walkers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--draws", metavar="N", type=int, default=4000, help="draws to keep (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="the same seed gives the same numbers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend", metavar="FILE", help="HDF5 file to keep the chains in and to go on from"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="HDF5 file to write with the draws, for PosteriorResult.load",
+    )
+
+
+def _mcmc(args: argparse.Namespace) -> None:
+    from ..anpe import load_posterior
+    from ..mcmc import run_mcmc
+    from ..parameters import get_prior
+    from ..sps import SEDModel, load_ssp_grid
+
+    out = check_draws_path(args.out)
+    start: str | AmortizedPosterior = "prior"
+    if args.bands is None:
+        posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+        galaxy = _pick(args, read_catalog(args, posterior.bands, "flag"))
+        posterior.check(galaxy, "raise")
+        model, prior = posterior.model, posterior.prior
+        if args.start == "posterior":
+            start = posterior
+    elif args.start == "posterior":
+        raise InputError("--bands is for a model without network: leave out --start posterior.")
+    else:
+        galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
+        if not galaxy.usable[0]:
+            raise InputError(str(galaxy.problems[0]))
+        prior = get_prior(args.prior)
+        model = SEDModel(
+            galaxy.bands,
+            birth_cloud_age=args.birth_cloud_age,
+            ssp=load_ssp_grid(args.ssp),
+            redshift_max=max(0.2, float(galaxy.redshift[0])),
+        )
+    with stop_on_interrupt() as stop:
+        result = run_mcmc(
+            galaxy,
+            model,
+            prior,
+            start=start,
+            walkers=args.walkers,
+            max_steps=args.max_steps,
+            draws=args.draws,
+            seed=args.seed,
+            backend=args.backend,
+            progress=is_interactive(),
+            stop=stop,
+        )
+    result.save(out)
+    _print_chain(result)
+    print(f"The draws are in {out}.")
+    if stop.is_set():
+        raise KeyboardInterrupt(
+            "the draws so far were written."
+            if args.backend is None
+            else f"the draws so far were written; {args.backend} keeps the chains: run the same "
+            "command again to go on."
+        )
+
+
+def _pick(args: argparse.Namespace, photometry: Photometry) -> Photometry:
+    """The galaxy that is asked for; another row's problem is no reason to stop."""
+    import numpy as np
+
+    if args.id is not None:
+        rows = np.flatnonzero(photometry.ids == args.id)
+        if len(rows) != 1:
+            few = ", ".join(photometry.ids[:5])
+            raise InputError(
+                f"{args.catalog} has {len(rows)} galaxies with the id {args.id!r}: give one of its "
+                f"ids ({few}{', ...' if len(photometry) > 5 else ''}), or --row."
+            )
+        return photometry[int(rows[0])]
+    if args.row is None and len(photometry) > 1:
+        raise InputError(
+            f"{args.catalog} has {len(photometry)} galaxies: choose one with --row or --id."
+        )
+    row = args.row or 0
+    if not 0 <= row < len(photometry):
+        raise InputError(f"{args.catalog} has the rows 0 to {len(photometry) - 1}, but no {row}.")
+    return photometry[row]
+
+
+def _print_chain(result: PosteriorResult) -> None:
+    """Print medians, 68 % intervals and how well the chains mix."""
+    from ..parameters import PARAMETERS
+
+    summary = result.summary()
+    units = [summary[parameter.name].unit for parameter in PARAMETERS]
+    found = {name: values[0] for name, values in result.diagnostics.items()}
+    low, middle, high = result.quantile((0.16, 0.5, 0.84))[:, 0]
+    print(f"Galaxy {result.ids[0]} at redshift {result.redshift[0]:g}: {result.badge[0]}")
+    print(f"{'parameter':<12}{'median':>10}{'16 %':>10}{'84 %':>10}{'R-hat':>8}{'ESS':>9}  unit")
+    for k, parameter in enumerate(PARAMETERS):
+        print(
+            f"{parameter.name:<12}{middle[k]:>10.3f}{low[k]:>10.3f}{high[k]:>10.3f}"
+            f"{found['rhat'][k]:>8.3f}{found['ess_bulk'][k]:>9.0f}  {units[k] or ''}"
+        )
+    print(
+        f"{found['n_steps']:.0f} steps of {result.provenance['walkers']} walkers "
+        f"({found['n_evaluations']:,.0f} evaluations, {found['seconds']:.1f} s), longest "
+        f"autocorrelation time {found['tau'].max():.0f} steps, acceptance "
+        f"{found['acceptance']:.0%}, smallest chi-squared {result.chi2_min[0]:.2f}"
+    )

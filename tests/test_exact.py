@@ -1,0 +1,86 @@
+"""Likelihood, importance weights and effective sample size against known answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import sedflow_lab as sl
+from sedflow_lab.exact import effective_sample_size, importance_weights
+
+
+@pytest.fixture(scope="module")
+def galaxy(tiny_model):
+    theta = sl.get_prior().sample(4, seed=2)
+    theta[:, 0] = 10.5
+    redshift = np.array([0.02, 0.05, 0.1, 0.19])
+    flux = tiny_model.photometry(theta, redshift)
+    return theta, sl.Photometry(flux, 0.05 * flux, redshift)
+
+
+def test_log_likelihood_is_that_of_independent_normals(galaxy, tiny_model):
+    theta, photometry = galaxy
+    other = np.stack([theta, sl.get_prior().sample(4, seed=5)], axis=1)
+    target = sl.LogPosterior(photometry, tiny_model)
+    model = tiny_model.photometry(other, photometry.redshift[:, None])
+    wanted = stats.norm.logpdf(photometry.flux[:, None], model, photometry.sigma[:, None]).sum(-1)
+    assert target.log_likelihood(other) == pytest.approx(wanted, rel=2e-4, abs=2e-3)
+    assert target.chi2(other)[:, 0] == pytest.approx(np.zeros(4), abs=1e-3)
+
+
+def test_masked_bands_have_no_weight(galaxy, tiny_model):
+    theta, photometry = galaxy
+    wrong = photometry.flux.copy()
+    wrong[:, 0] *= 10
+    mask = np.ones(wrong.shape, dtype=bool)
+    mask[:, 0] = False
+    masked = sl.Photometry(wrong, photometry.sigma, photometry.redshift, mask=mask)
+    chi2 = sl.LogPosterior(masked, tiny_model).chi2(theta[:, None])
+    assert chi2 == pytest.approx(np.zeros((4, 1)), abs=1e-3)
+
+
+def test_outside_the_prior_is_impossible_and_nothing_else(galaxy, tiny_model):
+    _, photometry = galaxy
+    target = sl.LogPosterior(photometry, tiny_model)
+    phi = np.zeros((4, 3, 11))
+    phi[:, :, 0] = [6.9, 10.0, 12.6]
+    values = target(phi)
+    assert np.isneginf(values[:, [0, 2]]).all()
+    assert np.isfinite(values[:, 1]).all()
+
+
+def test_best_scale_is_the_weighted_mean_ratio(galaxy, tiny_model):
+    theta, photometry = galaxy
+    fainter = theta.copy()
+    fainter[:, 0] -= 0.7
+    scale = sl.LogPosterior(photometry, tiny_model).best_scale(fainter[:, None])
+    assert scale == pytest.approx(np.full((4, 1), 10**0.7), rel=1e-3)
+
+
+def test_bands_must_agree(galaxy, tiny_model):
+    _, photometry = galaxy
+    other = sl.SEDModel("sdss2010-g,sdss2010-r")
+    with pytest.raises(sl.InputError, match="photometry is in"):
+        sl.LogPosterior(photometry, other)
+
+
+def test_importance_weights_recover_a_known_evidence():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 200_000, generator=generator) * 1.5
+    log_q = -0.5 * (x / 1.5) ** 2 - math.log(1.5 * math.sqrt(2 * math.pi))
+    log_p = -0.5 * (x - 0.5) ** 2 - 0.5 * math.log(2 * math.pi) + math.log(4.0)
+    weights, log_evidence = importance_weights(log_p - log_q)
+    assert weights.sum(1).tolist() == pytest.approx([1, 1, 1], rel=1e-4)
+    assert log_evidence.tolist() == pytest.approx([math.log(4)] * 3, abs=0.01)
+    assert (weights * x).sum(1).tolist() == pytest.approx([0.5] * 3, abs=0.02)
+
+
+def test_effective_sample_size_and_hopeless_weights():
+    assert effective_sample_size(torch.tensor([[0.25] * 4, [1.0, 0, 0, 0]])).tolist() == [4, 1]
+    weights, log_evidence = importance_weights(torch.full((1, 4), -torch.inf))
+    assert weights[0].tolist() == [0.25] * 4
+    assert torch.isneginf(log_evidence).all()
