@@ -21,7 +21,8 @@ from a trained network in milliseconds, corrected to the exact posterior, or by 
 
 _EPILOG = """\
 to begin with:
-  sedflow-lab infer galaxies.csv --out results.ecsv
+  sedflow-lab demo                                   three real galaxies, in a few minutes
+  sedflow-lab infer galaxies.csv --out results.ecsv  a catalogue of your own
 
 "sedflow-lab COMMAND --help" explains a command, with an example."""
 

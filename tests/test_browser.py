@@ -156,6 +156,12 @@ def test_pick_another_galaxy(page: playwright.Page, tmp_path: Path) -> None:
         arg=next_id,
     )
 
+    # The exact posterior is made in the background: the page stays alive, and may cancel it.
+    page.get_by_role("button", name="Exact").click()
+    page.get_by_text("making it exact").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("making it exact").wait_for(state="hidden")
+
     page.set_viewport_size({"width": 1024, "height": 2200})
     page.wait_for_timeout(1500)
     page.screenshot(path=tmp_path / "second-1024.png")

@@ -6,11 +6,7 @@ from . import data, demo, inference, mcmc, training
 
 __all__ = ["GROUPS"]
 
-GROUPS = (
-    demo.add_commands,
-    inference.add_commands,
-    mcmc.add_commands,
-    training.add_commands,
-    data.add_commands,
-)
+_MODULES = (demo, inference, mcmc, training, data)
+
+GROUPS = tuple(module.add_commands for module in _MODULES)
 """Functions that add commands to the parser, in the order of the help."""

@@ -276,11 +276,11 @@ def _zoomed(x: np.ndarray, weights: np.ndarray, quantity: Quantity) -> tuple[flo
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Two or three round values, none so near an end that it runs into the next panel's."""
+    """A few round values with room for their digits, none so near an end that it runs into the next panel's."""
     inside = 0.1 * (high - low)
     decade = 10.0 ** np.floor(np.log10(high - low))
     for step in decade * np.array([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]):
         ticks = step * np.arange(np.ceil((low + inside) / step), (high - inside) / step + 1e-9)
-        if len(ticks) <= 3:
+        if len("".join(f"{tick:.6g}" for tick in ticks)) <= 7:
             break
     return [float(f"{tick:.6g}") for tick in ticks]

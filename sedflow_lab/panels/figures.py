@@ -214,6 +214,9 @@ class HistoryFigure(_Figure):
         ticks = [0.01, 0.03, 0.1, 0.3, 1, 3, 10]
         self.figure.xaxis.ticker = FixedTicker(ticks=ticks)
         self.figure.xaxis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
+        rates = [float(f"{digit}e{power}") for power in range(-12, 6) for digit in (1, 3)]
+        self.figure.yaxis.ticker = self.figure.ygrid.ticker = FixedTicker(ticks=rates)
+        self.figure.yaxis.major_label_overrides = {rate: f"{rate:g}" for rate in rates}
         self.figure.legend.location = "top_left"
         dress(self.figure)
 

@@ -51,10 +51,11 @@ _METHODS = (("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
 _MAX_QUANTITIES = 6
 _QUIET = 0.7  # seconds
 _TABLE_STYLE = (
-    "<style>.sedflow-table{columns:3 260px;column-gap:28px;font-size:13px;line-height:1.5}"
+    "<style>.sedflow-table{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}"
     ".sedflow-table div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}"
-    ".sedflow-table .q{flex:1.6;white-space:nowrap}.sedflow-table .v{flex:1;text-align:right;"
-    "font-variant-numeric:tabular-nums}</style>"
+    ".sedflow-table span{white-space:nowrap}.sedflow-table .q{flex:1}"
+    ".sedflow-table .v{width:52px}.sedflow-table .r{width:108px}"
+    ".sedflow-table .v,.sedflow-table .r{text-align:right;font-variant-numeric:tabular-nums}</style>"
 )
 
 
@@ -122,7 +123,7 @@ class GalaxyPanel(w.VBox):
         state = self.state
         options = [(_describe(state.galaxies[i]), i) for i in range(len(state.galaxies))]
         self.galaxy = w.Dropdown(
-            options=options, description="Galaxy", layout=w.Layout(width="440px")
+            options=options, description="Galaxy", layout=w.Layout(width="385px")
         )
         small = {"width": "auto"}
         self.previous = w.Button(icon="arrow-left", tooltip="Previous galaxy", layout=small)
@@ -317,7 +318,7 @@ def _table(values: dict[str, np.ndarray], weights: np.ndarray) -> str:
     low, middle, high = weighted_quantile(array, weights[None], (0.16, 0.5, 0.84))[:, 0]
     rows = [
         f"<div title='{html.escape(q.description)}'><span class='q'>{q.axis_label}</span>"
-        f"<span class='v'><b>{m:.2f}</b></span><span class='v'>{a:.2f} … {b:.2f}</span></div>"
+        f"<span class='v'><b>{m:.2f}</b></span><span class='r'>{a:.2f} … {b:.2f}</span></div>"
         for q, a, m, b in zip(QUANTITIES.values(), low, middle, high, strict=True)
     ]
     return (

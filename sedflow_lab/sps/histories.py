@@ -93,7 +93,7 @@ class RedshiftTable(torch.nn.Module):
         """Values (N, K) at redshifts (N,)."""
         x = torch.log1p(redshift) * (1.0 / self.step)
         low = x.to(torch.int32).clamp_(0, len(self.values) - 2)
-        return between(self.values, low, (x - low)[:, None])
+        return between(self.values, low, (x - low).to(self.values.dtype)[:, None])
 
 
 def between(table: torch.Tensor, low: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:

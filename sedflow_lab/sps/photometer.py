@@ -133,16 +133,16 @@ class Photometer(torch.nn.Module):
         ends = torch.cat([lower[:, -1:], upper[:, -1:]], dim=1)
         later = ends * older
         at_corners = torch.cat([ends - later, later], dim=1)
-        in_cloud = burst_time < self.populations.birth_cloud_age
-        n_young = self.populations.n_young
+        young_corners = at_corners * (burst_time < self.populations.birth_cloud_age)
+        n_young, next_rows = self.populations.n_young, rows + 1
         parts = []
-        for part, holds_burst in (
-            (slice(n_young, -1), ~in_cloud),
-            (slice(0, n_young), in_cloud),
+        for part, corners in (
+            (slice(n_young, -1), at_corners - young_corners),
+            (slice(0, n_young), young_corners),
         ):
-            smooth = rows[:, part]
-            weights = [lower[:, part], upper[:, part], at_corners * holds_burst]
-            parts.append((torch.cat([smooth, smooth + 1, burst], 1), torch.cat(weights, 1)))
+            indices = torch.cat([rows[:, part], next_rows[:, part], burst], dim=1)
+            weights = torch.cat([lower[:, part], upper[:, part], corners], dim=1)
+            parts.append((indices, weights))
         return parts
 
 

@@ -160,7 +160,7 @@ class Populations(torch.nn.Module):
 
     def burst_share(self, theta: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
         """Mass fraction (N, 1) of the burst: none if it would lie before the Big Bang."""
-        return torch.where(theta[:, 6:7] <= age, theta[:, 5:6], 0.0)
+        return theta[:, 5:6] * (theta[:, 6:7] <= age)
 
     def masses(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
         """Fractions (N, P) of the mass formed, the burst last; they sum to one."""
