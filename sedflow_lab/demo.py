@@ -316,7 +316,7 @@ def _draw(
 
 
 def _colours(photometry: Photometry) -> np.ndarray:
-    """Colour g - r [mag], shape (N,)."""
+    """Return g - r [mag], shape (N,)."""
     g, r = (photometry.magnitude[:, photometry.bands.labels.index(band)] for band in "gr")
     return g - r
 
