@@ -118,14 +118,14 @@ def test_saved_bundle_gives_the_same_draws(tmp_path, tiny_bundle):
 
 
 def test_shapes_seeds_and_limits(posterior):
-    galaxies = sl.showcase()[:5]
+    galaxies = sl.showcase()[4:6]
     for method in ("fast", "weighted", "exact"):
         result = posterior.infer(galaxies, draws=600, method=method, seed=3)
-        assert result.samples.shape == (5, 600, 12)
-        assert result.weights.sum(1) == pytest.approx(np.ones(5))
+        assert result.samples.shape == (2, 600, 12)
+        assert result.weights.sum(1) == pytest.approx(np.ones(2))
         assert (result.ess > 0).all() and (result.ess <= 600.5).all()
         assert np.isfinite(posterior.prior.log_prob(result.samples)).all()
-        assert len(result.summary()) == 5
+        assert len(result.summary()) == 2
         again = posterior.infer(galaxies, draws=600, method=method, seed=3)
         assert np.array_equal(result.samples, again.samples)
 
