@@ -276,7 +276,7 @@ def _zoomed(x: np.ndarray, weights: np.ndarray, quantity: Quantity) -> tuple[flo
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """A few round values with room for their digits, none so near an end that it runs into the next panel's."""
+    """A few round values, none so near an end that its digits run into the next panel's."""
     inside = 0.1 * (high - low)
     decade = 10.0 ** np.floor(np.log10(high - low))
     for step in decade * np.array([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]):

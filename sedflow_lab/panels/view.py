@@ -55,7 +55,8 @@ _TABLE_STYLE = (
     ".sedflow-table div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}"
     ".sedflow-table span{white-space:nowrap}.sedflow-table .q{flex:1}"
     ".sedflow-table .v{width:52px}.sedflow-table .r{width:108px}"
-    ".sedflow-table .v,.sedflow-table .r{text-align:right;font-variant-numeric:tabular-nums}</style>"
+    ".sedflow-table .v,.sedflow-table .r{text-align:right;font-variant-numeric:tabular-nums}"
+    "</style>"
 )
 
 

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from sedflow_lab.diagnostics.convergence import (
+    autocorrelation_time,
+    ess_bulk,
+    ess_tail,
+    rank_normalize,
+    split_rhat,
+)
+from sedflow_lab.errors import InputError
+
+
+def autoregressive(correlation, chains, draws, parameters=3, seed=0):
+    """x_t = r x_{t-1} + noise: autocorrelation time (1 + r) / (1 - r)."""
+    noise = np.random.default_rng(seed).normal(size=(chains, draws, parameters))
+    x = noise.copy()
+    for t in range(1, draws):
+        x[:, t] = correlation * x[:, t - 1] + np.sqrt(1 - correlation**2) * noise[:, t]
+    return x
+
+
+CASES = {
+    "independent": autoregressive(0.0, 4, 500),
+    "odd length": autoregressive(0.5, 2, 1001),
+    "slow": autoregressive(0.95, 4, 300),
+    "never mixes": autoregressive(0.999, 6, 100),
+    "antithetic": autoregressive(-0.6, 4, 400),
+    "many short": autoregressive(0.8, 64, 40),
+    "tails": np.random.default_rng(1).standard_cauchy(size=(4, 300, 2)),
+    "ties": np.round(autoregressive(0.3, 4, 200)),
+    "one chain apart": autoregressive(0.3, 4, 200) + np.array([0, 0, 0, 0.7])[:, None, None],
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES)
+def test_same_numbers_as_arviz(case):
+    arviz = pytest.importorskip("arviz")
+    chains = CASES[case]
+    data = arviz.convert_to_dataset({"x": chains})
+    np.testing.assert_allclose(split_rhat(chains), arviz.rhat(data)["x"], rtol=1e-10)
+    np.testing.assert_allclose(ess_bulk(chains), arviz.ess(data)["x"], rtol=1e-10)
+    tail = arviz.ess(data, method="tail")["x"]
+    np.testing.assert_allclose(ess_tail(chains), tail, rtol=1e-10)
+
+
+def test_rhat_is_one_where_chains_agree_and_grows_where_one_is_apart():
+    chains = autoregressive(0.0, 4, 4000, parameters=1)
+    assert split_rhat(chains)[0] == pytest.approx(1.0, abs=2e-3)
+    chains[0] += 1.0
+    # Four means, one off by 1: their variance is 1/4, so R-hat is near sqrt(1 + 1/4).
+    assert split_rhat(chains)[0] == pytest.approx(np.sqrt(1.25), abs=0.03)
+
+
+def test_rhat_sees_chains_that_differ_in_scale_or_drift():
+    chains = autoregressive(0.0, 4, 2000, parameters=1)
+    wide = chains * np.array([1, 1, 1, 3.0])[:, None, None]
+    assert split_rhat(wide)[0] > 1.1
+    drift = chains + np.linspace(0, 1.5, 2000)[None, :, None]
+    assert split_rhat(drift)[0] > 1.1
+
+
+def test_ess_of_a_process_with_known_correlation():
+    r = 0.8
+    chains = autoregressive(r, 8, 20_000, parameters=2)
+    expected = 8 * 20_000 * (1 - r) / (1 + r)
+    np.testing.assert_allclose(ess_bulk(chains), expected, rtol=0.1)
+
+
+def test_autocorrelation_time_of_a_process_with_known_correlation():
+    r = 0.9
+    chain = np.swapaxes(autoregressive(r, 32, 5000, parameters=2), 0, 1)
+    np.testing.assert_allclose(autocorrelation_time(chain), (1 + r) / (1 - r), rtol=0.1)
+
+
+def test_a_walker_that_never_moves_makes_the_time_infinite():
+    chain = np.random.default_rng(0).normal(size=(200, 8, 2))
+    chain[:, 3] = 1.0
+    assert np.isinf(autocorrelation_time(chain)).all()
+
+
+def test_a_constant_parameter_is_known_by_every_draw():
+    chains = autoregressive(0.0, 4, 100, parameters=2)
+    chains[..., 1] = 3.0
+    assert ess_bulk(chains)[1] == 400 and np.isnan(split_rhat(chains)[1])
+
+
+def test_ranks_become_normal_scores_whatever_the_scale():
+    x = np.random.default_rng(0).normal(size=(2, 500, 1))
+    scores = rank_normalize(np.exp(5 * x))
+    np.testing.assert_allclose(scores, rank_normalize(x))
+    largest = norm.ppf((1000 - 0.375) / 1000.25)
+    assert scores.max() == pytest.approx(largest)
+
+
+def test_chains_that_cannot_be_judged_are_refused():
+    with pytest.raises(InputError, match="three axes"):
+        split_rhat(np.zeros((10, 2)))
+    with pytest.raises(InputError, match="1 values that are not finite"):
+        ess_bulk(np.where(np.arange(24).reshape(2, 6, 2) == 5, np.nan, 1.0))
+    with pytest.raises(InputError, match="at least 4"):
+        split_rhat(np.zeros((4, 3, 1)))
