@@ -60,7 +60,7 @@ def test_rhat_sees_chains_that_differ_in_scale_or_drift():
     chains = autoregressive(0.0, 4, 2000, parameters=1)
     wide = chains * np.array([1, 1, 1, 3.0])[:, None, None]
     assert split_rhat(wide)[0] > 1.1
-    drift = chains + np.linspace(0, 1.5, 2000)[None, :, None]
+    drift = chains + np.linspace(0, 3.0, 2000)[None, :, None]
     assert split_rhat(drift)[0] > 1.1
 
 
