@@ -72,7 +72,6 @@ class GalaxyReport:
             for name, value in _numbers(result).items():
                 row[name] = value
             if (agreement := self.agreement.get(method)) is not None:
-                row["c2st"] = agreement.meta["c2st"]
                 for k, name in enumerate(NAMES):
                     row[f"{name}_js"], row[f"{name}_shift"] = agreement["js", "shift"][k]
             rows.append(row)
@@ -114,6 +113,8 @@ class GalaxyReport:
             f"emcee: {d['n_steps']:,.0f} steps, {d['n_evaluations']:,.0f} evaluations, acceptance "
             f"{d['acceptance']:.2f}, longest autocorrelation time {d['tau']:.0f} steps, largest "
             f"R-hat {d['rhat']:.3f}, smallest effective sample size {d['ess_bulk']:,.0f}.",
+            f"Figures: [corner plot](corner-{self.name}.png), "
+            f"[spectrum and histories](galaxy-{self.name}.png).",
         ]
         return "\n\n".join(parts) + "\n"
 
@@ -245,8 +246,10 @@ def run_demo(
     posterior = posterior if posterior is not None else load_posterior()
     galaxies = choose_galaxies(showcase(), ids, n)
     out.mkdir(parents=True, exist_ok=True)
-    chosen = f"{len(galaxies)} galaxies of the showcase, " + (
-        "by their ids." if ids is not None else "at even steps of their colour g − r."
+    chosen = (
+        "Galaxies of the showcase, chosen by id."
+        if ids is not None
+        else "Galaxies of the showcase, chosen at evenly spaced quantiles of the colour g − r."
     )
     # What is loaded once, however many galaxies follow, is not part of a galaxy's time.
     posterior.infer(galaxies[0], draws=100, method="weighted")
@@ -307,7 +310,7 @@ def _draw(
 ) -> None:
     from .plots import plot_corner, plot_galaxy
 
-    title = f"NSA {report.name}, g − r = {report.colour:.2f}"
+    title = f"NSA {report.name}, z = {galaxy.redshift[0]:.4f}, g − r = {report.colour:.2f}"
     both = [report.results[report.corrected], report.results["mcmc"]]
     corner = plot_corner([report.results["fast"], *both], title=title)
     corner.savefig(out / f"corner-{report.name}.png", dpi=80)
@@ -325,7 +328,7 @@ def _numbers(result: PosteriorResult) -> dict[str, float]:
     """Diagnostics as one number each, the worst where there is one a parameter."""
     numbers: dict[str, float] = {}
     for name, values in result.diagnostics.items():
-        if not name.startswith("draw_"):
+        if not name.startswith("draw_") and name != "seconds":  # which are measured here
             worst: Any = np.min if name.startswith("ess") else np.max
             numbers[name] = float(worst(values[0]))
     return numbers

@@ -20,7 +20,9 @@ from sedflow_lab.errors import InputError
 from tests.conftest import TINY
 
 COMMANDS = [
+    ["demo"],
     ["infer"],
+    ["mcmc"],
     ["simulate"],
     ["train"],
     ["noise"],
@@ -263,6 +265,97 @@ def test_ctrl_c_writes_what_was_inferred(
     assert "not reached are flagged" in capsys.readouterr().err
     assert Table.read(out)["badge"].tolist()[3:] == ["unfinished"] * 3
     assert "unfinished" not in Table.read(out)["badge"].tolist()[:3]
+
+
+# MCMC
+
+
+def test_mcmc_samples_one_galaxy_and_goes_on(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, chains = catalog.with_name("chain.h5"), catalog.with_name("chains.h5")
+    galaxy = sl.showcase()[3]
+    argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--id", galaxy.ids[0], "--out", out]
+    argv += ["--walkers", 48, "--draws", 200, "--backend", chains]
+    assert main([str(a) for a in [*argv, "--max-steps", 100]]) == 0
+    printed = capsys.readouterr().out
+    assert f"Galaxy {galaxy.ids[0]} at redshift {galaxy.redshift[0]:g}: not converged" in printed
+    assert re.search(r"^tburst .* Gyr$", printed, re.MULTILINE)
+    first = sl.PosteriorResult.load(out)
+    assert first.ids.tolist() == galaxy.ids.tolist()
+    assert first.samples.shape == (1, 200, 12)
+    assert first.provenance["start"] == "prior"
+    assert main([str(a) for a in [*argv, "--max-steps", 200]]) == 0
+    second = sl.PosteriorResult.load(out)
+    assert second.diagnostics["n_steps"][0] == 200
+    assert second.diagnostics["n_evaluations"][0] < 2 * first.diagnostics["n_evaluations"][0]
+
+
+def test_mcmc_takes_its_settings_from_the_command_line(
+    catalog: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = []
+
+    def run_mcmc(galaxy, model, prior, **settings):
+        calls.append((galaxy, model, prior, settings))
+        raise InputError("Seen.")
+
+    monkeypatch.setattr("sedflow_lab.mcmc.run_mcmc", run_mcmc)
+    common = ["mcmc", str(catalog), "--row", "2", "--out", str(catalog.with_name("c.h5"))]
+    network = ["--posterior", str(tiny_bundle), "--start", "posterior", "--seed", "7"]
+    assert main([*common, *network]) == 2
+    free = ["--bands", "sdss-ugriz", "--prior", "stick-breaking", "--birth-cloud-age", "0.01"]
+    assert main([*common, *free]) == 2
+    (a, b) = calls
+    assert a[0].ids == b[0].ids == sl.showcase().ids[2]
+    assert isinstance(a[3]["start"], sl.AmortizedPosterior) and a[3]["seed"] == 7
+    assert b[3]["start"] == "prior"
+    assert (b[1].birth_cloud_age, b[2].name) == (0.01, "stick-breaking")
+
+
+def test_mcmc_that_is_stopped_writes_its_draws(
+    catalog: Path,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    from sedflow_lab import mcmc
+
+    run = mcmc.run_mcmc
+
+    def interrupted(*args, **settings):
+        def callback(progress):
+            if not settings["stop"].is_set():
+                signal.raise_signal(signal.SIGINT)
+
+        return run(*args, **settings, callback=callback)
+
+    monkeypatch.setattr(mcmc, "run_mcmc", interrupted)
+    out = catalog.with_name("chain.h5")
+    argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--row", 0, "--walkers", 48, "--out", out]
+    assert main([str(a) for a in argv]) == 130
+    assert "the draws so far were written" in capsys.readouterr().err
+    assert sl.PosteriorResult.load(out).badge[0] == "cancelled"
+
+
+def test_mcmc_says_which_galaxy_it_cannot_take(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = changed(catalog, sigma_u=-1.0)
+    far = changed(catalog, "far.csv", redshift=0.5)
+    argv = ["--posterior", tiny_bundle, "--out", catalog.with_name("c.h5")]
+    assert "choose one" in fails(capsys, "mcmc", source, *argv)
+    assert "rows 0 to 5" in fails(capsys, "mcmc", source, *argv, "--row", 6)
+    assert "id 'nobody'" in fails(capsys, "mcmc", source, *argv, "--id", "nobody")
+    assert "band u is -1" in fails(capsys, "mcmc", source, *argv, "--row", 2)
+    assert "band u is -1" in fails(
+        capsys, "mcmc", source, *argv, "--row", 2, "--bands", "sdss-ugriz"
+    )
+    assert "trained range" in fails(capsys, "mcmc", far, *argv, "--row", 2)
+    clash = ["--row", 0, "--bands", "sdss-ugriz", "--start", "posterior"]
+    assert "without network" in fails(capsys, "mcmc", source, *argv, *clash)
+    assert "multiple of 50" in fails(capsys, "mcmc", source, *argv, "--row", 0, "--max-steps", 7)
+    assert not catalog.with_name("c.h5").exists()
 
 
 # Bad input

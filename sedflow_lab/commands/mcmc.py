@@ -12,6 +12,7 @@ from .shared import (
     add_catalog,
     add_command,
     add_posterior,
+    as_sentence,
     check_draws_path,
     is_interactive,
     read_catalog,
@@ -96,6 +97,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def _mcmc(args: argparse.Namespace) -> None:
+    import numpy as np
+
     from ..anpe import load_posterior
     from ..mcmc import run_mcmc
     from ..parameters import get_prior
@@ -106,7 +109,7 @@ def _mcmc(args: argparse.Namespace) -> None:
     if args.bands is None:
         posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
         galaxy = _pick(args, read_catalog(args, posterior.bands, "flag"))
-        posterior.check(galaxy, "raise")
+        problem = posterior.check(galaxy)[0]
         model, prior = posterior.model, posterior.prior
         if args.start == "posterior":
             start = posterior
@@ -114,15 +117,16 @@ def _mcmc(args: argparse.Namespace) -> None:
         raise InputError("--bands is for a model without network: leave out --start posterior.")
     else:
         galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
-        if not galaxy.usable[0]:
-            raise InputError(str(galaxy.problems[0]))
+        problem = galaxy.problems[0]
         prior = get_prior(args.prior)
         model = SEDModel(
             galaxy.bands,
             birth_cloud_age=args.birth_cloud_age,
             ssp=load_ssp_grid(args.ssp),
-            redshift_max=max(0.2, float(galaxy.redshift[0])),
+            redshift_max=max(0.2, float(np.nan_to_num(galaxy.redshift[0]))),
         )
+    if problem:
+        raise InputError(as_sentence(problem))
     with stop_on_interrupt() as stop:
         result = run_mcmc(
             galaxy,

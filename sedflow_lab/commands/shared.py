@@ -28,6 +28,7 @@ __all__ = [
     "add_command",
     "add_model_options",
     "add_posterior",
+    "as_sentence",
     "check_draws_path",
     "check_table_path",
     "is_interactive",
@@ -201,12 +202,17 @@ def warn_of(problems: Iterable[str]) -> None:
     """Name the first galaxies that cannot be used, and count the others."""
     problems = [text for text in problems if text]
     for text in problems[:_MOST_WARNINGS]:
-        say(f"warning: {text[:1].upper()}{text[1:].rstrip('.')}.")
+        say(f"warning: {as_sentence(text)}")
     if len(problems) > _MOST_WARNINGS:
         say(
             f"warning: {len(problems) - _MOST_WARNINGS} more galaxies cannot be used; the column "
             "'problem' says why."
         )
+
+
+def as_sentence(problem: str) -> str:
+    """Give a problem of a galaxy, which begins and ends as it likes, the form of a sentence."""
+    return f"{problem[:1].upper()}{problem[1:].rstrip('.')}."
 
 
 def say(text: str) -> None:
