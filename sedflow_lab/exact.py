@@ -88,9 +88,13 @@ class LogPosterior:
         -------
         array, shape (G, D)
         """
+        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        return like_input(residuals.square().sum(-1), theta)
+
+    def residuals(self, theta: Any) -> Any:
+        """Model minus data over uncertainty (G, D, B), zero where a band is missing."""
         flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
-        residual = (flux - self._flux[:, None]) * self._inverse[:, None]
-        return like_input(residual.square().sum(-1), theta)
+        return like_input((flux - self._flux[:, None]) * self._inverse[:, None], theta)
 
     def best_scale(self, theta: Any) -> Any:
         """Factor on the flux, and so on the mass, that fits best: (G, D, 12) to (G, D).

@@ -1,0 +1,184 @@
+r"""The best fit: the smallest chi-squared or the mode, by batched Levenberg-Marquardt.
+
+In the free coordinates φ the prior is a standard normal in all but the mass, so both searches
+are nonlinear least squares: the residuals of the bands, and for the mode the probits too,
+
+.. math:: \min_\phi \; \sum_X \left(\frac{f_X(\phi) - \hat f_X}{\sigma_X}\right)^2
+          \left[ + \sum_{k \ge 1} \phi_k^2 \right].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from .errors import InputError
+from .exact import LogPosterior
+from .parameters import N_FREE, PARAMETERS, Prior
+from .photometry import Photometry
+from .sps import SEDModel
+
+__all__ = ["BestFit", "best_fit"]
+
+_SCREENED = 1024  # draws from the prior a galaxy, of which the best become starting points
+_LONGEST = 1.5  # a step's limit in every coordinate: probits, or dex of mass
+_PROBIT_LIMIT = 6.0
+_CONVERGED = 1e-3  # change of the objective
+
+
+@dataclass(frozen=True)
+class BestFit:
+    """Best-fitting parameters of G galaxies, each from S starting points.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (G, 12)
+        Parameters of the best end point.
+    chi2 : ndarray, shape (G,)
+        Their chi-squared.
+    starts : ndarray, shape (G, S, 12)
+        Where the searches started.
+    ends : ndarray, shape (G, S, 12)
+        Where they ended, the best first: good starting points for walkers.
+    ends_chi2 : ndarray, shape (G, S)
+    """
+
+    theta: np.ndarray
+    chi2: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    ends_chi2: np.ndarray
+
+
+def best_fit(
+    photometry: Photometry,
+    model: SEDModel,
+    prior: Prior | str = "flat-dirichlet",
+    *,
+    objective: Literal["likelihood", "posterior"] = "likelihood",
+    starts: int = 8,
+    steps: int = 40,
+    seed: int = 0,
+) -> BestFit:
+    """Find the parameters that fit best, for many galaxies at once.
+
+    Each galaxy is searched for from several points: the best of a thousand draws from the
+    prior, with the mass that fits each best. The model is flat in many directions, so equally
+    good ends may lie far apart: this is a point to start from, not a posterior.
+
+    Parameters
+    ----------
+    photometry : Photometry
+        G usable galaxies.
+    model : SEDModel
+        Must have the photometry's bands.
+    prior : Prior or str
+        Its range bounds the search; its density counts for the posterior alone.
+    objective : {"likelihood", "posterior"}
+        Minimise chi-squared, or maximise the posterior density in the free coordinates.
+    starts : int
+        Starting points a galaxy.
+    steps : int
+        Largest number of steps.
+    seed : int
+
+    Returns
+    -------
+    BestFit
+
+    Raises
+    ------
+    InputError
+        If a galaxy is not usable, the bands differ, or an option makes no sense.
+
+    References
+    ----------
+    Marquardt 1963, J. SIAM 11, 431.
+    """
+    if objective not in ("likelihood", "posterior"):
+        raise InputError(f"objective is 'likelihood' or 'posterior', not {objective!r}.")
+    if not 1 <= starts <= _SCREENED or steps < 1:
+        raise InputError(
+            f"best_fit needs 1 to {_SCREENED} starts and one or more steps, not {starts} and "
+            f"{steps}."
+        )
+    target = LogPosterior(photometry, model, prior)
+    weight = torch.ones(N_FREE, dtype=torch.float64, device=model.device)
+    weight[0] = 0.0
+    search = _Search(target, weight * (objective == "posterior"))
+    first = search.screen(starts, torch.Generator().manual_seed(seed))
+    last = search.run(first, steps)
+    with torch.no_grad():
+        theta_first, theta_last = (target.prior.from_free(phi) for phi in (first, last))
+        chi2 = target.chi2(theta_last)
+        order = search.objective(last, target.residuals(theta_last)).argsort(dim=1)
+    ends = theta_last.gather(1, order[..., None].expand_as(theta_last))
+    ends_chi2 = chi2.gather(1, order)
+    result = (ends[:, 0], ends_chi2[:, 0], theta_first, ends, ends_chi2)
+    return BestFit(*(tensor.double().cpu().numpy() for tensor in result))
+
+
+class _Search:
+    """Levenberg-Marquardt on points (G, S, 11), each with a damping of its own."""
+
+    def __init__(self, target: LogPosterior, weight: torch.Tensor) -> None:
+        self.target, self.weight = target, weight
+        limit = torch.full((N_FREE,), _PROBIT_LIMIT, device=weight.device)
+        self.low, self.high = -limit, limit.clone()
+        self.low[0], self.high[0] = PARAMETERS[0].low, PARAMETERS[0].high
+
+    def screen(self, starts: int, generator: torch.Generator) -> torch.Tensor:
+        """The best draws from the prior (G, starts, 11), at the masses that suit them best."""
+        target = self.target
+        phi = target.prior.sample_free(_SCREENED, generator).to(target.redshift)
+        phi = phi.repeat(target.n_galaxies, 1, 1)
+        phi[..., 0] = 10.0
+        with torch.no_grad():
+            phi[..., 0] += torch.log10(target.best_scale(target.prior.from_free(phi)))
+            phi = phi.clamp(self.low, self.high)
+            residuals = target.residuals(target.prior.from_free(phi))
+            best = self.objective(phi, residuals).topk(starts, dim=1, largest=False).indices
+        return phi.gather(1, best[..., None].expand(-1, -1, N_FREE))
+
+    def objective(self, phi: torch.Tensor, residuals: torch.Tensor) -> torch.Tensor:
+        """What is minimised (G, S)."""
+        return residuals.double().square().sum(-1) + (self.weight * phi.double().square()).sum(-1)
+
+    def run(self, phi: torch.Tensor, steps: int) -> torch.Tensor:
+        """Points (G, S, 11) after at most `steps` steps."""
+        damping = torch.ones(phi.shape[:-1], dtype=torch.float64, device=phi.device)
+        eye = torch.eye(N_FREE, dtype=torch.float64, device=phi.device)
+        for _ in range(steps):
+            residuals, jacobian = self._linearise(phi)
+            here = self.objective(phi, residuals)
+            gradient = (jacobian.mT @ residuals[..., None])[..., 0] + self.weight * phi
+            normal = jacobian.mT @ jacobian + torch.diag(self.weight)
+            damped = normal + damping[..., None, None] * eye
+            step = -torch.linalg.solve(damped, gradient).clamp(-_LONGEST, _LONGEST)
+            trial = (phi + step.to(phi)).clamp(self.low, self.high)
+            with torch.no_grad():
+                there = self.objective(trial, self._residuals(trial))
+            better = there < here
+            phi = torch.where(better[..., None], trial, phi)
+            damping = torch.where(better, damping * 0.2, damping * 5.0).clamp(1e-6, 1e12)
+            gain = torch.where(better, here - there, torch.zeros_like(here))
+            # A refused step says nothing: go on until it is so damped that it must succeed.
+            if ((gain < _CONVERGED) & (better | (damping > 1e8))).all():
+                break
+        return phi
+
+    def _residuals(self, phi: torch.Tensor) -> torch.Tensor:
+        return self.target.residuals(self.target.prior.from_free(phi))
+
+    def _linearise(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Residuals (G, S, B) and their derivatives (G, S, B, 11), in double precision."""
+        phi = phi.detach().requires_grad_()
+        residuals = self._residuals(phi)
+        rows = [
+            torch.autograd.grad(residuals[..., b].sum(), phi, retain_graph=True)[0]
+            for b in range(residuals.shape[-1])
+        ]
+        return residuals.detach().double(), torch.stack(rows, dim=-2).double()

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sedflow_lab import Photometry, SEDModel, get_prior, showcase
+from sedflow_lab.bestfit import best_fit
+from sedflow_lab.errors import InputError
+from sedflow_lab.exact import LogPosterior
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SEDModel()
+
+
+def mocks(model, n, error=0.02, seed=3):
+    theta = get_prior().sample(n, seed=seed)
+    redshift = np.random.default_rng(seed).uniform(0.01, 0.19, n)
+    flux = model.photometry(theta, redshift)
+    return theta, Photometry(flux, error * flux, redshift)
+
+
+def test_noiseless_galaxies_are_met(model):
+    _, galaxies = mocks(model, 40)
+    fit = best_fit(galaxies, model)
+    # Some minima are local, but not by much where errors are 2 %.
+    assert np.mean(fit.chi2 < 0.01) >= 0.9
+    assert fit.chi2.max() < 2
+    flux = model.photometry(fit.theta, galaxies.redshift)
+    chi2 = (((flux - galaxies.flux) / galaxies.sigma) ** 2).sum(1)
+    np.testing.assert_allclose(chi2, fit.chi2, rtol=1e-2, atol=1e-3)
+
+
+def test_real_galaxies_are_met_better_than_by_any_of_many_draws(model):
+    galaxies = showcase()[::6]
+    fit = best_fit(galaxies, model)
+    target = LogPosterior(galaxies, model)
+    theta = get_prior().sample(3000, seed=9)[None].repeat(len(galaxies), axis=0)
+    theta[..., 0] = 10.0
+    theta[..., 0] += np.log10(target.best_scale(theta))
+    inside = np.abs(theta[..., 0] - 9.75) < 2.75
+    drawn = np.where(inside, target.chi2(theta), np.inf).min(axis=1)
+    assert (fit.chi2 <= drawn + 1e-3).all()
+    assert np.median(fit.chi2) < 3
+
+
+def test_mode_has_the_higher_posterior_and_best_fit_the_lower_chi_squared(model):
+    _, galaxies = mocks(model, 12, error=0.05)
+    fit, mode = best_fit(galaxies, model), best_fit(galaxies, model, objective="posterior")
+    target = LogPosterior(galaxies, model)
+
+    def log_posterior(theta):
+        return target(target.prior.to_free(theta[:, None]))[:, 0]
+
+    assert (log_posterior(mode.theta) >= log_posterior(fit.theta) - 1e-3).all()
+    assert (fit.chi2 <= mode.chi2 + 0.05).all()
+    # Nothing near the mode is higher, but for the kinks of interpolation between populations.
+    phi = target.prior.to_free(mode.theta)[:, None]
+    nearby = phi + 0.03 * np.random.default_rng(0).standard_normal((12, 200, 11))
+    gain = target(nearby) - target(phi)
+    assert np.nanmax(gain) < 0.2
+
+
+def test_ends_are_sorted_inside_the_prior_and_belong_to_their_chi_squared(model):
+    _, galaxies = mocks(model, 5)
+    fit = best_fit(galaxies, model, starts=6, steps=15)
+    assert fit.starts.shape == fit.ends.shape == (5, 6, 12)
+    assert (np.diff(fit.ends_chi2, axis=1) >= 0).all()
+    np.testing.assert_array_equal(fit.ends[:, 0], fit.theta)
+    np.testing.assert_array_equal(fit.ends_chi2[:, 0], fit.chi2)
+    assert np.isfinite(get_prior().log_prob(fit.ends)).all()
+    target = LogPosterior(galaxies, model)
+    np.testing.assert_allclose(target.chi2(fit.ends), fit.ends_chi2, rtol=1e-2, atol=1e-2)
+    assert (fit.ends_chi2[:, 0] <= target.chi2(fit.starts).min(axis=1)).all()
+
+
+def test_same_seed_same_fit_and_galaxies_do_not_mix(model):
+    _, galaxies = mocks(model, 4)
+    fit = best_fit(galaxies, model, steps=5)
+    np.testing.assert_array_equal(best_fit(galaxies, model, steps=5).theta, fit.theta)
+    alone = best_fit(galaxies[2:3], model, steps=5)
+    np.testing.assert_allclose(alone.starts[0], fit.starts[2], rtol=1e-4, atol=1e-4)
+
+
+def test_missing_bands_do_not_count(model):
+    _, galaxies = mocks(model, 3)
+    mask = np.ones_like(galaxies.flux, dtype=bool)
+    mask[:, 2] = False
+    flux = galaxies.flux.copy()
+    flux[:, 2] *= 50
+    partial = Photometry(flux, galaxies.sigma, galaxies.redshift, mask=mask)
+    assert best_fit(partial, model).chi2.max() < 0.1
+
+
+def test_double_precision_model_works_too():
+    model = SEDModel(dtype=torch.float64)
+    _, galaxies = mocks(model, 2)
+    assert best_fit(galaxies, model).chi2.max() < 0.1
+
+
+def test_options_that_make_no_sense_are_refused(model):
+    _, galaxies = mocks(model, 1)
+    with pytest.raises(InputError, match="'likelihood' or 'posterior'"):
+        best_fit(galaxies, model, objective="evidence")
+    with pytest.raises(InputError, match="1 to 1024 starts"):
+        best_fit(galaxies, model, starts=0)
