@@ -276,7 +276,7 @@ def test_mcmc_samples_one_galaxy_and_goes_on(
     out, chains = catalog.with_name("chain.h5"), catalog.with_name("chains.h5")
     galaxy = sl.showcase()[3]
     argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--id", galaxy.ids[0], "--out", out]
-    argv += ["--walkers", 48, "--draws", 200, "--backend", chains]
+    argv += ["--walkers", 88, "--draws", 200, "--backend", chains]
     assert main([str(a) for a in [*argv, "--max-steps", 100]]) == 0
     printed = capsys.readouterr().out
     assert f"Galaxy {galaxy.ids[0]} at redshift {galaxy.redshift[0]:g}: not converged" in printed
@@ -332,7 +332,7 @@ def test_mcmc_that_is_stopped_writes_its_draws(
 
     monkeypatch.setattr(mcmc, "run_mcmc", interrupted)
     out = catalog.with_name("chain.h5")
-    argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--row", 0, "--walkers", 48, "--out", out]
+    argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--row", 0, "--walkers", 88, "--out", out]
     assert main([str(a) for a in argv]) == 130
     assert "the draws so far were written" in capsys.readouterr().err
     assert sl.PosteriorResult.load(out).badge[0] == "cancelled"

@@ -73,7 +73,11 @@ def add_commands(commands: Commands) -> None:
         help="steps of each walker after which to give up, a multiple of 50 (default: %(default)s)",
     )
     parser.add_argument(
-        "--walkers", metavar="N", type=int, default=128, help="walkers (default: %(default)s)"
+        "--walkers",
+        metavar="N",
+        type=int,
+        default=128,
+        help="a multiple of 4, at least 88 (default: %(default)s)",
     )
     parser.add_argument(
         "--draws", metavar="N", type=int, default=4000, help="draws to keep (default: %(default)s)"
