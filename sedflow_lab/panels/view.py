@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
-from bokeh.io import output_notebook
-from bokeh.models import UIElement
-from bokeh.resources import Resources
-from jupyter_bokeh import BokehModel
 
 from .._weighting import weighted_quantile
 from ..anpe import AmortizedPosterior
 from ..diagnostics.trust import BADGES, chi2_limit
 from ..parameters import NAMES
 from ..photometry import Photometry
+from .base import Panel
 from .corner import DEFAULT_QUANTITIES, QUANTITIES, CornerFigure
 from .figures import HistoryFigure, SEDFigure
 from .state import GalaxyState, Outcome
@@ -49,7 +45,6 @@ _CORNER_HELP = (
 )
 _METHODS = (("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
 _MAX_QUANTITIES = 6
-_QUIET = 0.7  # seconds
 _TABLE_STYLE = (
     "<style>.sedflow-table{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}"
     ".sedflow-table div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}"
@@ -60,7 +55,7 @@ _TABLE_STYLE = (
 )
 
 
-class GalaxyPanel(w.VBox):
+class GalaxyPanel(Panel):
     """Widgets on a `GalaxyState`: controls, badge, corner plot, SED, history, and a table.
 
     Parameters
@@ -85,40 +80,32 @@ class GalaxyPanel(w.VBox):
         **choice: Any,
     ) -> None:
         self.state = GalaxyState(posterior, photometry, **choice)
+        super().__init__(self.state.loop)
         model = self.state.posterior.model
         self.corner = CornerFigure()
         self.sed = SEDFigure(model)
         self.history = HistoryFigure()
-        self._figures: dict[str, BokehModel] = {}
-        self._keeping: asyncio.TimerHandle | None = None
         self._make_controls()
         self._corner_box = w.VBox(layout=w.Layout(flex="0 0 auto"))
         right = w.VBox(
             [self._show("sed", self.sed.figure), self._show("history", self.history.figure)],
             layout=w.Layout(flex="1 1 430px", min_width="380px", max_width="760px"),
         )
-        self._place_corner()
+        self._place(self._corner_box, "corner", self.corner.layout)
         figures = w.Box(
             [w.VBox([self._corner_box, self._corner_controls]), right],
             layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
         )
-        super().__init__(
-            [
-                w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
-                self._controls,
-                self.status,
-                figures,
-                self.table,
-            ]
-        )
+        self.children = [
+            w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
+            self._controls,
+            self.status,
+            figures,
+            self.table,
+        ]
         self.state.observe(lambda _: self._refresh(), "outcome")
         self.state.observe(lambda _: self._tell(), ["busy", "message"])
         self._refresh()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
-        output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
-        return super()._repr_mimebundle_(**kwargs)
 
     def _make_controls(self) -> None:
         state = self.state
@@ -216,19 +203,8 @@ class GalaxyPanel(w.VBox):
         if not 1 <= len(chosen) <= _MAX_QUANTITIES:
             return  # in the midst of choosing
         self.corner = CornerFigure(chosen)
-        self._place_corner()
+        self._place(self._corner_box, "corner", self.corner.layout)
         self._refresh()
-
-    def _place_corner(self) -> None:
-        old = self._figures.pop("corner", None)
-        self._corner_box.children = [self._show("corner", self.corner.layout)]
-        if old is not None:
-            # BokehModel.close() itself may run but once, and that is when Python drops it.
-            w.DOMWidget.close(old)
-
-    def _show(self, name: str, model: UIElement) -> BokehModel:
-        self._figures[name] = BokehModel(model, layout=w.Layout(width="100%"))
-        return self._figures[name]
 
     def _refresh(self) -> None:
         """Show the newest outcome."""
@@ -238,20 +214,7 @@ class GalaxyPanel(w.VBox):
         else:
             self._draw(outcome)
         self._tell()
-        loop = self.state.loop
-        if loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self._keep_later, loop)
-
-    def _keep_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Plan to keep the figures' state, once nothing has changed for a while: it is slow."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-        self._keeping = loop.call_later(_QUIET, self._keep)
-
-    def _keep(self) -> None:
-        """Make the figures' state what a page that is loaded anew shows."""
-        for view in self._figures.values():
-            view.render_bundle = view._model_to_traits(view._model)
+        self._changed()
 
     def _draw(self, outcome: Outcome) -> None:
         result, model = outcome.result, self.state.posterior.model
