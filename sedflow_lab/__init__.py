@@ -21,6 +21,7 @@ __all__ = [
     "PosteriorResult",
     "SEDModel",
     "__version__",
+    "best_fit",
     "get_bands",
     "get_prior",
     "load_posterior",
@@ -39,6 +40,7 @@ _HOME = {
     "Photometry": ".photometry",
     "PosteriorResult": ".posterior",
     "SEDModel": ".sps",
+    "best_fit": ".bestfit",
     "get_bands": ".sps",
     "get_prior": ".parameters",
     "load_posterior": ".anpe",
@@ -50,6 +52,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
+    from .bestfit import best_fit
     from .errors import InputError
     from .exact import LogPosterior
     from .mcmc import run_mcmc

@@ -5,12 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["GalaxyPanel", "GalaxyState"]
+__all__ = ["ExplorerPanel", "ExplorerState", "GalaxyPanel", "GalaxyState"]
 
 # Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
-_HOME = {"GalaxyPanel": ".view", "GalaxyState": ".state"}
+_HOME = {
+    "ExplorerPanel": ".explorer",
+    "ExplorerState": ".explorer_state",
+    "GalaxyPanel": ".view",
+    "GalaxyState": ".state",
+}
 
 if TYPE_CHECKING:
+    from .explorer import ExplorerPanel
+    from .explorer_state import ExplorerState
     from .state import GalaxyState
     from .view import GalaxyPanel
 
