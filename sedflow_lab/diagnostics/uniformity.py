@@ -235,7 +235,7 @@ class Uniformity:
         bad = np.flatnonzero(~self.uniform)
         found: dict[str, list[int]] = {}
         for k in bad:
-            found.setdefault(self._reading(k), []).append(int(k))
+            found.setdefault(self._reading(int(k)), []).append(int(k))
         parts = []
         for reading, rows in found.items():
             names = ", ".join(self.names[k] for k in rows)
@@ -336,10 +336,11 @@ def check_uniformity(
     ks = [stats.kstest(column, "uniform") for column in columns]
     chi2 = [stats.chisquare(histogram(c, bins or default_bins(len(c)))) for c in columns]
     p = np.minimum(2 * np.minimum([t.pvalue for t in ks], [t.pvalue for t in chi2]), 1.0)
+    marginal: Kind = "rank"
     apart = [column - 0.5 for column in columns]
     return Uniformity(
         names=tuple(names),
-        kinds=tuple(kinds) if kinds is not None else ("rank",) * len(names),
+        kinds=(marginal,) * len(names) if kinds is None else tuple(kinds),
         n=n,
         ks=np.array([t.statistic for t in ks]),
         ks_p=np.array([t.pvalue for t in ks]),

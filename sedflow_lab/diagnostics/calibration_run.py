@@ -1,0 +1,165 @@
+"""The result of a calibration run: scores of simulations, and what they may depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..parameters import N_THETA
+from .mocks import Fault
+from .scoring import KINDS, QUANTITIES
+from .uniformity import Uniformity, check_uniformity
+
+__all__ = ["OBSERVABLES", "CalibrationRun"]
+
+OBSERVABLES = ("snr", "magnitude", "redshift", "colour")
+"""What simulations may be sorted by: see `CalibrationRun.observable`."""
+
+_ARRAYS = (
+    "truth redshift flux sigma scores z_scores contraction predictive_p efficiency ess chi2_min "
+    "badge"
+).split()
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """Scores of N simulations, and what is needed to ask on what they depend.
+
+    Attributes
+    ----------
+    truth : ndarray, shape (N, 12)
+    redshift : ndarray, shape (N,)
+    flux, sigma : ndarray, shape (N, B)
+        Nanomaggies, as the posterior was told.
+    scores : ndarray, shape (N, 15)
+        Of `QUANTITIES`: uniform if posteriors are right; NaN where there is no posterior.
+    z_scores, contraction : ndarray, shape (N, 12)
+    predictive_p : ndarray, shape (N,)
+        Posterior predictive p-values.
+    efficiency, ess, chi2_min : ndarray, shape (N,)
+        Of importance weights (NaN for MCMC); of the draws; smallest χ² among them.
+    badge : ndarray of str, shape (N,)
+    settings : dict
+        What the run was made of (JSON-able).
+    seconds : float
+        Time spent, interruptions left out.
+    """
+
+    truth: np.ndarray
+    redshift: np.ndarray
+    flux: np.ndarray
+    sigma: np.ndarray
+    scores: np.ndarray
+    z_scores: np.ndarray
+    contraction: np.ndarray
+    predictive_p: np.ndarray
+    efficiency: np.ndarray
+    ess: np.ndarray
+    chi2_min: np.ndarray
+    badge: np.ndarray
+    settings: dict[str, Any]
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.redshift)
+
+    def __repr__(self) -> str:
+        return (
+            f"<CalibrationRun: {len(self)} simulations × {self.settings['draws']} draws, method "
+            f"{self.settings['method']!r}, seed {self.settings['seed']}; {self.fault}>"
+        )
+
+    @property
+    def method(self) -> str:
+        """How posteriors were made."""
+        return str(self.settings["method"])
+
+    @property
+    def fault(self) -> Fault:
+        """What was wrong on purpose."""
+        return Fault(**self.settings["fault"])
+
+    def check(self) -> Uniformity:
+        """Test every quantity."""
+        return check_uniformity(self.scores, QUANTITIES, KINDS)
+
+    def observable(self, name: str) -> np.ndarray:
+        """What simulations may be sorted by, shape (N,).
+
+        Parameters
+        ----------
+        name : str
+            ``"snr"``, the median signal-to-noise ratio of the bands; ``"magnitude"`` of the
+            middle band; ``"redshift"``; or ``"colour"``, between the bands next to the middle.
+        """
+        middle = self.flux.shape[1] // 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            magnitude = 22.5 - 2.5 * np.log10(np.where(self.flux > 0, self.flux, np.nan))
+            choices = {
+                "snr": np.nanmedian(self.flux / self.sigma, axis=1),
+                "magnitude": magnitude[:, middle],
+                "redshift": self.redshift,
+                "colour": magnitude[:, max(middle - 1, 0)] - magnitude[:, middle],
+            }
+        if name not in choices:
+            raise InputError(f"There is no observable {name!r}: choose of {', '.join(choices)}.")
+        return choices[name]
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one .npz file, which appears complete or not at all."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        header = json.dumps(self.settings | {"seconds": self.seconds})
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, settings=np.array(header), **{k: getattr(self, k) for k in _ARRAYS})
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CalibrationRun:
+        """Read a run.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged, or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                settings = json.loads(str(file["settings"]))
+                arrays = {name: file[name] for name in _ARRAYS}
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"Cannot read a calibration run from {path}: {error}.") from error
+        seconds = settings.pop("seconds")
+        return cls(**arrays, settings=settings, seconds=seconds)
+
+    @classmethod
+    def concatenate(cls, runs: Sequence[CalibrationRun]) -> CalibrationRun:
+        """Put runs of the same settings one after the other."""
+        joined: dict[str, Any] = {k: np.concatenate([getattr(r, k) for r in runs]) for k in _ARRAYS}
+        return replace(runs[0], **joined, seconds=sum(r.seconds for r in runs))
+
+    def head(self, n: int) -> CalibrationRun:
+        """The first n simulations."""
+        arrays: dict[str, Any] = {k: getattr(self, k)[:n] for k in _ARRAYS}
+        return replace(self, **arrays)
+
+    @classmethod
+    def empty(cls, settings: dict[str, Any], bands: int) -> CalibrationRun:
+        """A run of no simulations."""
+        widths = {"truth": N_THETA, "z_scores": N_THETA, "contraction": N_THETA}
+        widths |= {"flux": bands, "sigma": bands, "scores": len(QUANTITIES)}
+        arrays: dict[str, Any] = {
+            k: np.empty((0, widths[k]) if k in widths else 0) for k in _ARRAYS
+        }
+        arrays["badge"] = np.empty(0, "<U16")
+        return cls(**arrays, settings=settings)
