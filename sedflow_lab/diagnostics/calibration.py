@@ -16,9 +16,9 @@ With equal weights K is the number of draws. With other weights it is the effect
 scores are uniform as far as the weights are reliable.
 
 sbi's `run_sbc` and `run_tarp` are tied to its own posteriors, know no weights, and hold all
-draws of all simulations at once; its `check_tarp` compares the two axes of the curve as if they
-were samples, so that its p-value does not depend on the number of simulations. Hence these
-functions, which work on any block of simulations and are tested against sbi's where both apply.
+draws of all simulations at once; the p-value of its `check_tarp` treats the points of the curve's
+two axes as samples, so that hardly anything is ever rejected. Hence these functions, which work
+on any block of simulations and agree with sbi's where both apply.
 
 References
 ----------
