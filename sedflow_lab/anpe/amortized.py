@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from .. import __version__
 from .._arrays import to_tensor
+from ..diagnostics.support import SupportScore
 from ..diagnostics.trust import badge, pareto_k
 from ..errors import InputError
 from ..exact import LogPosterior, effective_sample_size, importance_weights
@@ -138,6 +139,26 @@ class AmortizedPosterior:
                 parts.append(self.flow.log_prob(x[rows], c, offset[rows][:, None].expand(shape)))
         log_q = torch.cat(parts).double().cpu().numpy()
         return log_q - self.prior.log_abs_det_jacobian(phi)
+
+    def support(self, photometry: Photometry) -> SupportScore | None:
+        """How odd galaxies are beside the training set; None if the bundle does not describe it.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N usable galaxies. Bands that the network takes for missing are left out.
+
+        Returns
+        -------
+        SupportScore or None
+        """
+        self.check(photometry, "raise")
+        if self.bundle.support is None:
+            return None
+        mask, flux, sigma, redshift, modulus = self._measured(photometry)
+        seen = self.flow.features.observed(flux, sigma, mask)
+        arrays = (x.cpu().numpy() for x in (flux, sigma, seen, redshift, modulus))
+        return self.bundle.support(*arrays)
 
     def infer(
         self,
@@ -310,6 +331,9 @@ class AmortizedPosterior:
         arrays = {name: value.double().cpu().numpy() for name, value in result.items()}
         arrays["samples"] = self._reported(phi)
         arrays["chi2_min"] = chi2.double().cpu().numpy()
+        support = self.support(photometry)
+        if support is not None:
+            arrays["support"] = support.p_value
         arrays["badge"] = badge(
             method,
             arrays["efficiency"],
@@ -317,6 +341,7 @@ class AmortizedPosterior:
             arrays["chi2_min"],
             photometry.mask.sum(1),
             finished,
+            arrays.get("support"),
         )
         return arrays
 
@@ -374,14 +399,19 @@ class AmortizedPosterior:
 
     def _context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedded photometry (N, E) and mass offset (N,) of usable galaxies."""
+        mask, flux, sigma, redshift, modulus = self._measured(photometry)
+        with torch.no_grad():
+            return self.flow.context(flux, sigma, mask, redshift, modulus)
+
+    def _measured(self, photometry: Photometry) -> tuple[torch.Tensor, ...]:
+        """Mask, fluxes, uncertainties (N, B), redshifts and distance moduli (N,)."""
         mask = torch.as_tensor(photometry.mask.copy(), device=self.device)
         flux, sigma, redshift = (
             to_tensor(x, torch.float32, self.device)
             for x in (photometry.flux, photometry.sigma, photometry.redshift)
         )
         modulus = distance_modulus(self.model.cosmology.log_distance(redshift))
-        with torch.no_grad():
-            return self.flow.context(flux, sigma, mask, redshift, modulus)
+        return mask, flux, sigma, redshift, modulus
 
     def check(self, photometry: Photometry, on_bad: str = "flag") -> np.ndarray:
         """Reasons (N,) why galaxies cannot be inferred, empty where they can.

@@ -1,8 +1,8 @@
 """A trained posterior on disk: weights (safetensors), everything else (JSON), no pickles.
 
-A bundle is a folder with ``bundle.json``, ``weights.safetensors`` and, once it has been judged,
-a calibration card ``card.json``. It records what it was trained on and refuses to load against
-anything else.
+A bundle is a folder with ``bundle.json``, ``weights.safetensors``, a description of the training
+set in ``support.json`` and, once it has been judged, a calibration card ``card.json``. It records
+what it was trained on and refuses to load against anything else.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..diagnostics.support import Support
 from ..errors import InputError
 from ..noise import NoiseModel
 from ..sps import BandSet, SSPGrid, load_ssp_grid
 from .flow import FlowConfig, PosteriorFlow
 
-__all__ = ["SCHEMA", "SHIPPED_BUNDLES", "Bundle", "load_bundle"]
+__all__ = ["SCHEMA", "SHIPPED_BUNDLES", "Bundle", "attach", "load_bundle"]
 
 SCHEMA = 1
 """Version of the bundle's format."""
@@ -31,7 +32,8 @@ SCHEMA = 1
 SHIPPED_BUNDLES = ("nsa-ugriz",)
 """Names of the bundles in the package's data."""
 
-_DESCRIPTION, _WEIGHTS, _CARD = "bundle.json", "weights.safetensors", "card.json"
+_DESCRIPTION, _WEIGHTS = "bundle.json", "weights.safetensors"
+_SUPPORT, _CARD = "support.json", "card.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Bundle:
     noise : NoiseModel
     training : dict
         Configuration, seeds, losses, time and hardware of the training.
+    support : Support or None
+        What the training set looks like, to tell galaxies that are unlike it.
     card : dict
         Calibration card; empty until one is made.
     """
@@ -65,6 +69,7 @@ class Bundle:
     ssp_hash: str
     noise: NoiseModel
     training: dict[str, Any]
+    support: Support | None = None
     card: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
@@ -95,10 +100,27 @@ class Bundle:
         (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         weights = {k: v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
         save_file(weights, partial / _WEIGHTS)
-        if self.card:
-            (partial / _CARD).write_text(json.dumps(self.card, indent=2) + "\n")
+        attach(partial, self.support, self.card)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
+
+
+def attach(
+    folder: str | Path, support: Support | None = None, card: dict[str, Any] | None = None
+) -> None:
+    """Write a description of the training set, a calibration card, or both into a bundle.
+
+    Each file is replaced in one step; what is left out stays as it is.
+    """
+    texts = {}
+    if support is not None:
+        texts[_SUPPORT] = json.dumps(support.to_dict())
+    if card:
+        texts[_CARD] = json.dumps(card, indent=2)
+    for name, text in texts.items():
+        partial = Path(folder) / f"{name}.partial"
+        partial.write_text(text + "\n")
+        os.replace(partial, Path(folder) / name)
 
 
 def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, SSPGrid]:
@@ -143,7 +165,7 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             len(bands), FlowConfig(**{**config, "hidden": tuple(config["hidden"])})
         )
         flow.load_state_dict(load_file(folder / _WEIGHTS))
-        card_path = folder / _CARD
+        support_path, card_path = folder / _SUPPORT, folder / _CARD
         bundle = Bundle(
             flow=flow.eval().requires_grad_(False),
             bands=bands,
@@ -153,6 +175,9 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             ssp_hash=values["ssp_hash"],
             noise=NoiseModel.from_dict(values["noise"]),
             training=values["training"],
+            support=Support.from_dict(json.loads(support_path.read_text()))
+            if support_path.exists()
+            else None,
             card=json.loads(card_path.read_text()) if card_path.exists() else {},
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -15,17 +15,22 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..diagnostics.support import Support, fit_support
 from ..errors import InputError
 from ..noise import SHIPPED_NOISE, NoiseModel, load_noise
 from ..parameters import get_prior
 from ..simulate import SimulationSet, read_settings, simulate
 from ..sps import BandSet, SEDModel, SSPGrid, load_ssp_grid
+from ..sps.histories import Cosmology
 from .bundle import Bundle
+from .features import distance_modulus
 from .training import PRESETS, TrainingConfig, TrainingRecord, train
 
 __all__ = [
+    "SUPPORT_SIMULATIONS",
     "SimulationPlan",
     "check_folder",
+    "describe_support",
     "find_noise",
     "is_complete",
     "make_config",
@@ -33,6 +38,9 @@ __all__ = [
     "train_bundle",
     "working_folder",
 ]
+
+SUPPORT_SIMULATIONS = 80_000
+"""Simulations that describe a training set."""
 
 
 def make_config(
@@ -216,6 +224,19 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
 
 
+def describe_support(
+    flux: torch.Tensor,
+    redshift: torch.Tensor,
+    noise: NoiseModel,
+    redshift_max: float,
+    seed: int = 0,
+) -> Support:
+    """Describe noiseless simulations (N, B) at redshifts (N,), to know what is unlike them."""
+    n = min(len(flux), SUPPORT_SIMULATIONS)
+    modulus = distance_modulus(Cosmology(redshift_max, torch.float32).log_distance(redshift[:n]))
+    return fit_support(flux[:n], redshift[:n], modulus, noise, seed)
+
+
 def is_complete(config: TrainingConfig, record: TrainingRecord) -> bool:
     """Whether a training took all its steps."""
     return bool(record.step) and record.step[-1] >= config.steps
@@ -296,6 +317,9 @@ def train_bundle(
             },
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
+        support=describe_support(
+            simulations.flux, simulations.redshift, noise, settings["redshift_max"], config.seed
+        ),
     )
     bundle.save(folder)
     return bundle

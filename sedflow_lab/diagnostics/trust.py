@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from scipy import stats
 
+from .support import FALSE_ALARM_RATE
+
 __all__ = ["BADGES", "badge", "chi2_limit", "pareto_k"]
 
 BADGES = {
@@ -81,6 +83,7 @@ def badge(
     chi2_min: np.ndarray,
     n_bands: np.ndarray,
     finished: np.ndarray | None = None,
+    support: np.ndarray | None = None,
 ) -> np.ndarray:
     """One word for each galaxy.
 
@@ -98,6 +101,9 @@ def badge(
         Observed bands.
     finished : ndarray of bool, shape (N,), optional
         Whether refinement came to its end.
+    support : ndarray, shape (N,), optional
+        p-value of the photometry against the training set (`support.SupportScore`); the network
+        by itself is not trusted beyond that.
 
     Returns
     -------
@@ -105,6 +111,8 @@ def badge(
     """
     good = (efficiency >= MIN_EFFICIENCY) & ~(k > MAX_PARETO_K)
     good &= chi2_min <= chi2_limit(n_bands)
+    if support is not None:
+        good &= ~(support < FALSE_ALARM_RATE)
     words = np.where(good, "ok", "refine").astype("<U16")
     if method == "exact":
         words = np.where(good, "ok", "refined").astype("<U16")
