@@ -156,7 +156,7 @@ def _settings(
 
 
 def _batch_size(method: str, draws: int) -> int:
-    return 1 if method == "mcmc" else max(1, _DRAWS_AT_ONCE // draws)
+    return 1 if method == "mcmc" else min(_MOCKS, max(1, _DRAWS_AT_ONCE // draws))
 
 
 def _mocks(

@@ -109,7 +109,7 @@ def plot_ranks(runs: Runs, bins: int | None = None, title: str | None = None) ->
             density = histogram(scores, count) * count / n
             low, high = (b * count / n for b in histogram_band(n, count, _LEVEL))
             ax.axhspan(low, high, color=look.color, alpha=0.15, lw=0)
-            ax.stairs(density, edges, color=look.color, lw=1.6, ls=look.linestyle)
+            ax.stairs(density, edges, baseline=None, color=look.color, lw=1.6, ls=look.linestyle)
             top = max(top, density.max(), high)
         ax.axhline(1, color="#444444", lw=0.8, ls="--")
         ax.set_title(PARAMETERS[k].label, fontsize=11.5, pad=3)
