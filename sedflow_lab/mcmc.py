@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from .anpe import AmortizedPosterior
 
+    Start = str | AmortizedPosterior | PosteriorResult | np.ndarray | tuple[Any, ...] | None
+
 __all__ = ["Progress", "run_mcmc"]
 
 
@@ -57,7 +59,7 @@ def run_mcmc(
     model: SEDModel | None = None,
     prior: Prior | str = "flat-dirichlet",
     *,
-    start: str | AmortizedPosterior | PosteriorResult | np.ndarray | None = None,
+    start: Start = None,
     walkers: int = 128,
     ensembles: int = 2,
     max_steps: int = 20_000,
@@ -77,12 +79,13 @@ def run_mcmc(
     model : SEDModel, optional
         By default one for the photometry's bands.
     prior : Prior or str
-    start : str, AmortizedPosterior, PosteriorResult or array, optional
+    start : str, AmortizedPosterior, PosteriorResult, array, or tuple of these, optional
         Where the walkers start: ``"prior"``; ``"posterior"``, the shipped network's posterior;
         an amortized posterior; a result with a row for each galaxy; or parameters of shape
         (n, 12). By default the shipped network's posterior if there is one for these bands,
         else the prior. From the prior, each ensemble starts at the best of many draws, flattened
-        by a temperature that leaves them diverse.
+        by a temperature that leaves them diverse. With a tuple, ensembles take its starts in
+        turn: after ``("posterior", "prior")`` convergence says that both lead to one place.
     walkers : int
         Walkers in all, shared evenly among the ensembles.
     ensembles : int

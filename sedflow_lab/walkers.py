@@ -88,6 +88,11 @@ Start = Callable[[WalkerTarget, int, int, int, int], np.ndarray]
 
 def resolve_start(start: Any, phot: Photometry) -> tuple[Start, str]:
     """How to start, and what to call it in the provenance."""
+    if isinstance(start, tuple):
+        if not start:
+            raise InputError("No start is given: give one, or one for each ensemble in turn.")
+        each = [resolve_start(one, phot) for one in start]
+        return partial(_in_turn, [one for one, _ in each]), " and ".join(name for _, name in each)
     if isinstance(start, PosteriorResult):
         if len(start) != len(phot):
             raise InputError(
@@ -112,6 +117,14 @@ def resolve_start(start: Any, phot: Photometry) -> tuple[Start, str]:
             return _from_prior, "prior"
         return partial(_from_network, network, phot), "shipped posterior"
     return partial(_from_network, start, phot), "amortized posterior"
+
+
+def _in_turn(
+    starts: list[Start], target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    """Ensembles start in turn from each of several starts."""
+    x = np.stack([start(target, row, walkers, ensembles, seed) for start in starts])
+    return x[np.arange(walkers) * ensembles // walkers % len(starts), np.arange(walkers)]
 
 
 def _from_prior(

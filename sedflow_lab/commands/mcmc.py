@@ -60,10 +60,11 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument(
         "--start",
-        choices=("posterior", "prior"),
+        choices=("posterior", "prior", "both"),
         default="prior",
         help="where walkers start: at draws of the network, or of the prior, like a witness that "
-        "has not talked to the network (default: %(default)s)",
+        "has not talked to the network, or half of them at each, to see whether they meet "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--max-steps",
@@ -109,16 +110,16 @@ def _mcmc(args: argparse.Namespace) -> None:
     from ..sps import SEDModel, load_ssp_grid
 
     out = check_draws_path(args.out)
-    start: str | AmortizedPosterior = "prior"
+    start: str | AmortizedPosterior | tuple[AmortizedPosterior, str] = "prior"
     if args.bands is None:
         posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
         galaxy = _pick(args, read_catalog(args, posterior.bands, "flag"))
         problem = posterior.check(galaxy)[0]
         model, prior = posterior.model, posterior.prior
-        if args.start == "posterior":
-            start = posterior
-    elif args.start == "posterior":
-        raise InputError("--bands is for a model without network: leave out --start posterior.")
+        if args.start != "prior":
+            start = posterior if args.start == "posterior" else (posterior, "prior")
+    elif args.start != "prior":
+        raise InputError(f"--bands is for a model without network: leave out --start {args.start}.")
     else:
         galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
         problem = galaxy.problems[0]

@@ -1,0 +1,17 @@
+"""A study of many galaxies: the network's posteriors held against emcee's."""
+
+from .galaxies import Sample, simulations, spread_showcase
+from .run import open_store, run_chains, run_network
+from .store import METHODS, SAMPLES, Store
+
+__all__ = [
+    "METHODS",
+    "SAMPLES",
+    "Sample",
+    "Store",
+    "open_store",
+    "run_chains",
+    "run_network",
+    "simulations",
+    "spread_showcase",
+]

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import sedflow_lab as sl
+from sedflow_lab.diagnostics.comparison import compare
+from sedflow_lab.mcmc import run_mcmc
+from sedflow_lab.walkers import WalkerTarget, resolve_start
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return sl.load_posterior()
+
+
+@pytest.fixture(scope="module")
+def galaxy():
+    """A galaxy of the showcase for which half of the network's weighted draws count."""
+    galaxies = sl.showcase()
+    return galaxies[int(np.flatnonzero(galaxies.ids == "79381")[0])]
+
+
+@pytest.fixture(scope="module")
+def target(galaxy, posterior):
+    return WalkerTarget(galaxy, posterior.model, posterior.prior)
+
+
+def test_walkers_see_prior_times_likelihood_in_coordinates_that_go_back_and_forth(
+    target, galaxy, posterior
+):
+    phi = posterior.prior.to_free(posterior.sample(galaxy, 200, seed=0)[0])
+    x = target.to_walkers(phi)
+    theta = target.to_reported(x)
+    np.testing.assert_allclose(posterior.prior.to_free(theta), phi, atol=2e-5)
+    exact = sl.LogPosterior(galaxy, posterior.model, posterior.prior)
+    apart = exact(phi[None])[0] - target(x)
+    np.testing.assert_allclose(apart, apart[0], atol=2e-3)
+
+
+def test_a_mass_beyond_the_prior_is_impossible_not_an_error(target):
+    x = np.zeros((3, 11))
+    x[:, 0] = 5.0, -5.0, 400.0
+    assert (target(x) == -np.inf).all()
+
+
+def test_starts_from_prior_and_network_are_possible_and_no_two_walkers_alike(
+    target, galaxy, posterior
+):
+    for start in ("prior", posterior, (posterior, "prior")):
+        begin, _ = resolve_start(start, galaxy)
+        x = begin(target, 0, 128, 2, 3)
+        assert x.shape == (128, 11) and np.isfinite(target(x)).all()
+        assert len(np.unique(x, axis=0)) == 128
+
+
+def test_ensembles_take_several_starts_in_turn(target, galaxy, posterior):
+    parts = [resolve_start(start, galaxy)[0](target, 0, 96, 3, 5) for start in (posterior, "prior")]
+    begin, name = resolve_start((posterior, "prior"), galaxy)
+    x = begin(target, 0, 96, 3, 5)
+    assert name == "amortized posterior and prior"
+    for k, part in enumerate((parts[0], parts[1], parts[0])):
+        np.testing.assert_array_equal(x[32 * k : 32 * (k + 1)], part[32 * k : 32 * (k + 1)])
+
+
+def test_starts_that_do_not_suit_are_refused(galaxy, posterior):
+    two = posterior.infer(sl.showcase()[:2], 100)
+    for start, message in (
+        ("nowhere", "start is 'nowhere'"),
+        (two, "2 galaxies, but the photometry has 1"),
+        ((), "No start"),
+        (("prior", "nowhere"), "start is 'nowhere'"),
+    ):
+        with pytest.raises(sl.InputError, match=message):
+            run_mcmc(galaxy, start=start)
+    with pytest.raises(sl.InputError, match=r"shape \(n, 12\)"):
+        run_mcmc(galaxy, start=np.zeros((5, 3)))
+    with pytest.raises(sl.InputError, match="at least two ensembles"):
+        run_mcmc(galaxy, ensembles=1)
+
+
+@pytest.fixture(scope="module")
+def chain(galaxy, posterior):
+    return run_mcmc(galaxy, posterior.model, start=(posterior, "prior"), seed=1)
+
+
+def test_a_real_galaxy_converges_by_all_criteria(chain):
+    found = {name: values[0] for name, values in chain.diagnostics.items()}
+    assert chain.badge[0] == "converged" and chain.method == "mcmc"
+    assert found["n_kept"] > 50 * found["tau"].max()
+    assert found["rhat"].max() < 1.01
+    assert found["ess_bulk"].min() > 1000 and found["ess_tail"].min() > 400
+    assert found["n_evaluations"] > found["n_steps"] * 128
+    assert chain.samples.shape == (1, 4000, 12) and set(found["draw_chain"]) == {0, 1}
+    assert chain.provenance["start"] == "amortized posterior and prior"
+
+
+def test_ensembles_from_prior_and_network_end_in_the_same_place(chain):
+    first, second = (chain.samples[0, chain.diagnostics["draw_chain"][0] == k] for k in (0, 1))
+    apart = (np.median(first, axis=0) - np.median(second, axis=0)) / second.std(axis=0)
+    assert np.abs(apart).max() < 0.12
+
+
+def test_the_chain_agrees_with_importance_weights_that_know_nothing_of_it(chain, galaxy, posterior):
+    weighted = posterior.infer(galaxy, 20_000, "weighted", seed=2)
+    assert weighted.ess[0] > 4000  # enough to be a second truth
+    table = compare(weighted, chain, posterior.model)
+    assert np.abs(table["shift"]).max() < 0.1 and table["w1"].max() < 0.1
+    assert table.meta["verdict"].startswith("The posteriors agree")
+
+
+def test_the_same_seed_gives_the_same_draws(galaxy, posterior):
+    a, b, c = (
+        run_mcmc(galaxy, posterior.model, start="prior", max_steps=50, draws=200, seed=s)
+        for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(a.samples, b.samples)
+    assert not np.array_equal(a.samples, c.samples)
+    assert a.badge[0] == "not converged"
+
+
+def test_a_bad_galaxy_is_flagged_and_the_next_one_done(galaxy, posterior):
+    flux = np.vstack([galaxy.flux, galaxy.flux])
+    sigma = np.vstack([galaxy.sigma, galaxy.sigma])
+    flux[0, 1] = np.nan
+    both = sl.Photometry(
+        flux, sigma, np.repeat(galaxy.redshift, 2), galaxy.bands, ids=["a", "b"], on_bad="flag"
+    )
+    result = run_mcmc(both, posterior.model, max_steps=50, draws=100)
+    assert result.usable.tolist() == [False, True] and "'a'" in result.problems[0]
+    assert result.badge[0] == "bad photometry"
+
+
+def test_progress_is_told_and_stopping_works_between_steps(galaxy, posterior):
+    stop, seen = threading.Event(), []
+
+    def watch(progress):
+        seen.append(progress)
+        if progress.step >= 100:
+            stop.set()
+
+    result = run_mcmc(galaxy, posterior.model, draws=100, stop=stop, callback=watch)
+    assert result.badge[0] == "cancelled" and result.diagnostics["n_steps"][0] < 120
+    assert [p.step for p in seen[:2]] == [50, 100]
+    assert seen[0].samples.shape == (128, 12) and seen[0].log_prob.shape == (128,)
