@@ -21,7 +21,7 @@ from ..exact import LogPosterior, effective_sample_size, importance_weights
 from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior, get_prior
 from ..photometry import Photometry
 from ..posterior import PosteriorResult
-from ..smc import tempered_smc
+from ..refine import MIN_PARTICLES, refine
 from ..sps import BandSet, SEDModel, SSPGrid
 from .bundle import Bundle, load_bundle
 from .features import distance_modulus
@@ -36,7 +36,7 @@ METHODS = ("fast", "weighted", "exact")
 
 _ROWS = 16_384  # draws that go through the network at once
 _ROUNDS = 60  # of redrawing what fell off the prior on the mass
-_MIN_PARTICLES = 500
+_PER_PARTICLE = 2  # draws of the network for each exact one
 _TRIAL_DRAWS = 1000  # draws that judge the network's posterior when it is not weighted
 
 
@@ -222,9 +222,9 @@ class AmortizedPosterior:
         generator = self._generator(seed)
         started = time.perf_counter()
         extra: dict[str, np.ndarray] = {}
-        particles = max(draws, _MIN_PARTICLES) if method == "exact" else draws
+        per_galaxy = _draws_of_network(draws, method)
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
-            for rows in _blocks(len(usable), particles):
+            for rows in _blocks(len(usable), per_galaxy):
                 where = usable[rows]
                 if stop is not None and stop.is_set():
                     problems[where] = "Stopped before this galaxy was inferred."
@@ -288,10 +288,10 @@ class AmortizedPosterior:
         """Results of usable galaxies that fit into memory together."""
         target = LogPosterior(photometry, self.model, self.prior)
         context, offset = self._context(photometry)
-        n_draws = max(draws, _MIN_PARTICLES) if method == "exact" else draws
-        phi, log_q, latent = self._draw(context, offset, n_draws, generator)
+        n_draws = _draws_of_network(draws, method)
+        phi, log_q = self._draw(context, offset, n_draws, generator)
         with torch.no_grad():
-            n_judged = n_draws if method == "weighted" else min(n_draws, _TRIAL_DRAWS)
+            n_judged = min(n_draws, _TRIAL_DRAWS) if method == "fast" else n_draws
             log_target = target(phi[:, :n_judged])
             log_weights = log_target - log_q[:, :n_judged]
             weights, log_evidence = importance_weights(log_weights)
@@ -308,22 +308,16 @@ class AmortizedPosterior:
         if method == "weighted":
             result |= {"weights": weights, "ess": efficiency * n_draws}
         elif method == "exact":
-            refined = tempered_smc(
-                lambda x, rows: self._ratio(x, context[rows], offset[rows], target.select(rows)),
-                latent,
-                generator,
-                stop=stop,
-            )
-            phi = refined.points[:, :draws]
+            refined = refine(target, phi, log_weights, k, draws, generator, stop=stop)
+            phi = refined.phi
             finished = refined.finished.cpu().numpy()
             result |= {
                 "weights": torch.full(phi.shape[:2], 1.0 / draws),
-                "ess": refined.ess * (draws / n_draws),
+                "ess": refined.ess,
                 "log_evidence": refined.log_evidence,
                 "log_evidence_error": refined.log_evidence_error,
                 "temperatures": refined.temperatures,
                 "evaluations": refined.evaluations,
-                "acceptance": refined.acceptance,
             }
         judged = phi[:, :_TRIAL_DRAWS] if method != "weighted" else phi
         with torch.no_grad():
@@ -345,31 +339,10 @@ class AmortizedPosterior:
         )
         return arrays
 
-    @torch.no_grad()
-    def _ratio(
-        self,
-        latent: torch.Tensor,
-        context: torch.Tensor,
-        offset: torch.Tensor,
-        target: LogPosterior,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Free coordinates of latents (G, P, 11), and log of target over network (G, P)."""
-        phi, log_q = self._push(latent, context, offset)
-        return phi, target(phi) - log_q
-
-    @torch.no_grad()
-    def _push(
-        self, latent: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = latent.shape[:-1]
-        return self.flow.from_latent(
-            latent, context[:, None].expand(*shape, -1), offset[:, None].expand(shape)
-        )
-
     def _draw(
         self, context: torch.Tensor, offset: torch.Tensor, n: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draws (G, n, 11) inside the prior, their normalised log density, and their latents.
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draws (G, n, 11) inside the prior, and their normalised log density.
 
         What falls off the prior on the mass is drawn again. A network that puts almost nothing
         inside is a network that knows nothing of this galaxy; after many rounds what is left is
@@ -377,8 +350,8 @@ class AmortizedPosterior:
         """
         mass = PARAMETERS[0]
         shape = (len(context), n)
-        latent = torch.empty(*shape, N_FREE, device=self.device)
-        phi, log_q = torch.empty_like(latent), torch.empty(shape, device=self.device)
+        phi = torch.empty(*shape, N_FREE, device=self.device)
+        log_q = torch.empty(shape, device=self.device)
         todo = torch.ones(shape, dtype=torch.bool, device=self.device)
         drawn = kept = torch.zeros(shape[0], device=self.device)
         with torch.no_grad():
@@ -388,14 +361,14 @@ class AmortizedPosterior:
                     break
                 new = torch.randn(len(rows), N_FREE, generator=generator, device=self.device)
                 points, density = self.flow.from_latent(new, context[rows], offset[rows])
-                latent[todo], phi[todo], log_q[todo] = new, points, density
+                phi[todo], log_q[todo] = points, density
                 inside = (points[:, 0] >= mass.low) & (points[:, 0] <= mass.high)
                 drawn = drawn + torch.bincount(rows, minlength=shape[0])
                 kept = kept + torch.bincount(rows[inside], minlength=shape[0])
                 todo[todo.clone()] = ~inside
         phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
         accepted = (kept / drawn).clamp_min(1.0 / (n * _ROUNDS))
-        return phi, log_q - torch.log(accepted)[:, None], latent
+        return phi, log_q - torch.log(accepted)[:, None]
 
     def _context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedded photometry (N, E) and mass offset (N,) of usable galaxies."""
@@ -471,6 +444,11 @@ def load_posterior(
     """
     bundle, grid = load_bundle(name, ssp)
     return AmortizedPosterior(bundle, grid, device)
+
+
+def _draws_of_network(draws: int, method: str) -> int:
+    """How often to draw from the network for so many draws by a method."""
+    return _PER_PARTICLE * max(draws, MIN_PARTICLES) if method == "exact" else draws
 
 
 def _blocks(n: int, draws: int) -> list[slice]:
