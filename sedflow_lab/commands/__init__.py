@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import data, demo, inference, mcmc, training
+from . import card, data, demo, figures, inference, mcmc, training
 
 __all__ = ["GROUPS"]
 
-_MODULES = (demo, inference, mcmc, training, data)
+_MODULES = (demo, inference, mcmc, training, card, figures, data)
 
 GROUPS = tuple(module.add_commands for module in _MODULES)
 """Functions that add commands to the parser, in the order of the help."""

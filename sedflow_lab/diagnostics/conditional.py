@@ -39,7 +39,7 @@ class Conditional:
     coverage : ndarray, shape (K, 15)
         Fraction of truths inside regions of probability `level`, by `scoring.QUANTITIES`: central
         intervals of marginals, regions of highest density, the smaller of TARP's distances, and
-        the better fits.
+        the better part of the fits.
     low, high : ndarray, shape (K,)
         Between which the coverage of right posteriors lies with a probability of 95 %.
     p_holm : ndarray, shape (K, 15)
@@ -89,8 +89,8 @@ class CoverageMap:
 
 def covered(scores: np.ndarray, level: float) -> np.ndarray:
     """Whether truths are inside regions of a probability, from scores (N, 15); NaN stays NaN."""
-    central = np.array([kind == "rank" for kind in KINDS])
-    beyond = np.where(central, 2 * np.abs(scores - 0.5), scores)
+    central, fit = (np.array([kind == name for kind in KINDS]) for name in ("rank", "fit"))
+    beyond = np.where(central, 2 * np.abs(scores - 0.5), np.where(fit, 1 - scores, scores))
     return np.where(np.isfinite(scores), beyond <= level, np.nan)
 
 
@@ -145,7 +145,7 @@ def conditional_coverage(
 def coverage_map(
     run: CalibrationRun,
     observables: tuple[str, str] = ("redshift", "snr"),
-    bins: tuple[int, int] = (6, 5),
+    bins: tuple[int, int] = (4, 4),
     level: float = 0.68,
 ) -> CoverageMap:
     """Map the coverage of the joint posterior over two observables.

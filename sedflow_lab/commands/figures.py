@@ -1,0 +1,124 @@
+"""The command that makes the paper's figures: figures."""
+
+from __future__ import annotations
+
+import argparse
+
+from .shared import (
+    Commands,
+    add_command,
+    add_posterior,
+    is_interactive,
+    say,
+    stop_on_interrupt,
+)
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add figures."""
+    parser = add_command(
+        commands,
+        "figures",
+        "the figures of the paper: what was trained on, and is it calibrated",
+        "Makes the figures of the paper as PDF and PNG: 1 the training distribution with real\n"
+        "galaxies over it, 2 a galaxy against MCMC, 3 p-p curves and 4 rank histograms with MCMC\n"
+        "in grey; and 5 joint coverage, 6 coverage by what is observed. Runs are kept: the\n"
+        "network's take minutes, those of MCMC half a minute for each simulation.",
+        "sedflow-lab figures --out figures --mcmc study",
+        _figures,
+        "the simulations that were finished are kept: run the same command again to go on.",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", default="figures", help="where to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only",
+        metavar="N",
+        nargs="+",
+        choices=("1", "2", "3", "4", "5", "6"),
+        default=["1", "2", "3", "4", "5", "6"],
+        help="make these figures only",
+    )
+    parser.add_argument(
+        "--simulations",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="simulations that the network infers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--draws",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="draws for each (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--methods",
+        metavar="METHOD",
+        nargs="+",
+        choices=("fast", "weighted", "exact"),
+        default=["fast", "weighted"],
+        help="fast, weighted or exact; the first goes into figures 3, 4 and 6 (default: fast "
+        "weighted)",
+    )
+    chains = parser.add_mutually_exclusive_group()
+    chains.add_argument(
+        "--mcmc",
+        metavar="FOLDER",
+        help="take the chains of a study that 'sedflow-lab compare' made",
+    )
+    chains.add_argument(
+        "--mcmc-simulations",
+        metavar="N",
+        type=int,
+        default=100,
+        help="simulations that MCMC infers; 0 leaves it out (default: %(default)s)",
+    )
+    parser.add_argument("--galaxy", metavar="ID", help="galaxy of the showcase for figure 2")
+    parser.add_argument(
+        "--store", metavar="FOLDER", help="where runs are kept (default: runs in --out)"
+    )
+    add_posterior(parser)
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="the same seed gives the same numbers (default: %(default)s)",
+    )
+
+
+def _figures(args: argparse.Namespace) -> None:
+    from ..anpe import load_posterior
+    from ..paper import FigureSettings, make_figures
+    from ..sps import load_ssp_grid
+
+    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+    settings = FigureSettings(
+        simulations=args.simulations,
+        draws=args.draws,
+        methods=tuple(dict.fromkeys(args.methods)),
+        mcmc_simulations=args.mcmc_simulations,
+        galaxy=args.galaxy,
+        seed=args.seed,
+    )
+    with stop_on_interrupt() as stop:
+        numbers = make_figures(
+            args.out,
+            posterior,
+            settings,
+            only=list(dict.fromkeys(args.only)),
+            store=args.store,
+            study=args.mcmc,
+            progress=is_interactive(),
+            stop=stop,
+            tell=say,
+        )
+    for method in (*settings.methods, "mcmc"):
+        if method in numbers and "verdict" in numbers[method]:
+            found = numbers[method]
+            print(f"{method}, {found['simulations']} simulations: {found['verdict']}")
+    print(f"The figures and figures.json are in {args.out}.")
