@@ -35,8 +35,9 @@ def plot_conditional(
     """Draw the coverage of every quantity in groups of simulations, and the sampling efficiency.
 
     Colours are the coverage of regions of probability `level`, less that, in points: orange
-    where regions hold too few truths (or draws do not fit the data), purple where too many. A dot marks groups whose scores are
-    not uniform, by a test corrected for the number of all cells of an observable.
+    where regions hold too few truths (or draws do not fit the data), purple where too many. A
+    dot marks groups whose scores are not uniform, by a test corrected for the number of all cells
+    of an observable.
 
     Parameters
     ----------
