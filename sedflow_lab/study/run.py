@@ -24,8 +24,8 @@ from .store import METHODS, Store
 
 __all__ = ["chain_settings", "run_chains", "run_network"]
 
-WALKERS, ENSEMBLES, DRAWS, MAX_STEPS = 512, 4, 4000, 20_000
-"""Large ensembles cost little more than small ones, as the model is quicker in large batches."""
+WALKERS, ENSEMBLES, DRAWS, MAX_STEPS = 256, 4, 4000, 20_000
+"""Larger ensembles cost little more a step, as the model is quicker in large batches."""
 
 
 @dataclass(frozen=True)
