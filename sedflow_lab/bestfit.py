@@ -135,9 +135,8 @@ class _Search:
         target = self.target
         phi = target.prior.sample_free(_SCREENED, generator).to(target.redshift)
         phi = phi.repeat(target.n_galaxies, 1, 1)
-        phi[..., 0] = 10.0
         with torch.no_grad():
-            phi[..., 0] += torch.log10(target.best_scale(target.prior.from_free(phi)))
+            phi[..., 0] = target.profile(phi).log_mstar
             phi = phi.clamp(self.low, self.high)
             residuals = target.residuals(target.prior.from_free(phi))
             best = self.objective(phi, residuals).topk(starts, dim=1, largest=False).indices

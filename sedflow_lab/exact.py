@@ -100,16 +100,6 @@ class LogPosterior:
         flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
         return like_input((flux - self._flux[:, None]) * self._inverse[:, None], theta)
 
-    def best_scale(self, theta: Any) -> Any:
-        """Factor on the flux, and so on the mass, that fits best: (G, D, 12) to (G, D).
-
-        At least 1e-6, for points whose best factor would be negative.
-        """
-        flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
-        model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
-        scale = (model * data).sum(-1) / model.square().sum(-1)
-        return like_input(scale.clamp_min(1e-6), theta)
-
     @property
     def signal_to_noise(self) -> torch.Tensor:
         """Signal-to-noise ratio (G,) of all observed bands together."""

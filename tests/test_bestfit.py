@@ -38,8 +38,8 @@ def test_real_galaxies_are_met_better_than_by_any_of_many_draws(model):
     fit = best_fit(galaxies, model)
     target = LogPosterior(galaxies, model)
     theta = get_prior().sample(3000, seed=9)[None].repeat(len(galaxies), axis=0)
-    theta[..., 0] = 10.0
-    theta[..., 0] += np.log10(target.best_scale(theta))
+    phi = torch.as_tensor(target.prior.to_free(theta), dtype=torch.float32)
+    theta[..., 0] = target.profile(phi).log_mstar
     inside = np.abs(theta[..., 0] - 9.75) < 2.75
     drawn = np.where(inside, target.chi2(theta), np.inf).min(axis=1)
     assert (fit.chi2 <= drawn + 1e-3).all()

@@ -53,12 +53,32 @@ def test_outside_the_prior_is_impossible_and_nothing_else(galaxy, tiny_model):
     assert np.isfinite(values[:, 1]).all()
 
 
-def test_best_scale_is_the_weighted_mean_ratio(galaxy, tiny_model):
+def test_profile_is_the_likelihood_along_the_mass(galaxy, tiny_model):
     theta, photometry = galaxy
-    fainter = theta.copy()
-    fainter[:, 0] -= 0.7
-    scale = sl.LogPosterior(photometry, tiny_model).best_scale(fainter[:, None])
-    assert scale == pytest.approx(np.full((4, 1), 10**0.7), rel=1e-3)
+    target = sl.LogPosterior(photometry, tiny_model)
+    phi = torch.as_tensor(target.prior.to_free(theta), dtype=torch.float32)[:, None]
+    elsewhere = phi.clone()
+    elsewhere[..., 0] = 8.0  # does not count
+    profile = target.profile(elsewhere)
+    assert profile.log_mstar.numpy() == pytest.approx(np.full((4, 1), 10.5), abs=1e-3)
+    for shift in (0.0, -0.05, 0.3):
+        mass = torch.full((4, 1), 10.5 + shift)
+        there = theta[:, None].copy()
+        there[..., 0] += shift
+        got = profile.log_likelihood(mass).numpy()
+        assert got == pytest.approx(target.log_likelihood(there), rel=1e-3, abs=2e-3)
+
+
+def test_profile_of_negative_fluxes_has_a_finite_mass(galaxy, tiny_model):
+    theta, photometry = galaxy
+    negative = sl.Photometry(-photometry.flux, photometry.sigma, photometry.redshift)
+    target = sl.LogPosterior(negative, tiny_model)
+    phi = torch.as_tensor(target.prior.to_free(theta), dtype=torch.float32)[:, None]
+    profile = target.profile(phi)
+    assert torch.isfinite(profile.log_mstar).all()
+    assert (profile.best < 0).all()
+    mass = profile.log_mstar
+    assert profile.log_likelihood(mass)[0] > profile.log_likelihood(mass + 1)[0]
 
 
 def test_bands_must_agree(galaxy, tiny_model):
