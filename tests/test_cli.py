@@ -25,6 +25,7 @@ COMMANDS = [
     ["mcmc"],
     ["simulate"],
     ["train"],
+    ["card"],
     ["noise"],
     ["ssp", "build"],
     ["ssp", "compare"],

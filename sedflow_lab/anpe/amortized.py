@@ -69,6 +69,11 @@ class AmortizedPosterior:
         """Bands of the photometry it takes."""
         return self.bundle.bands
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """Calibration card: how good it was found to be; empty if nobody has measured it."""
+        return self.bundle.card
+
     @cached_property
     def model(self) -> SEDModel:
         """The SED model that the flow was trained on."""

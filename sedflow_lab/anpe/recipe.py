@@ -35,6 +35,7 @@ __all__ = [
     "is_complete",
     "make_config",
     "plan_simulations",
+    "processor_name",
     "train_bundle",
     "working_folder",
 ]
@@ -328,7 +329,7 @@ def train_bundle(
 def _hardware(device: torch.device) -> dict[str, Any]:
     """What the training ran on."""
     hardware: dict[str, Any] = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
@@ -338,7 +339,7 @@ def _hardware(device: torch.device) -> dict[str, Any]:
     return hardware
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Model of the processor; Linux tells it in a file only."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -1,0 +1,278 @@
+"""Make the calibration card of a bundle; an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import __version__
+from ..diagnostics.runs import run_calibration
+from ..diagnostics.support import FALSE_ALARM_RATE
+from ..simulate import mock_photometry
+from .goals import judge_goals, name_limits
+from .measure import (
+    describe_calibration,
+    describe_training,
+    measure_rows,
+    measure_speed,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from ..anpe import AmortizedPosterior
+    from ..diagnostics.calibration_run import CalibrationRun
+    from ..photometry import Photometry
+
+__all__ = ["SCHEMA", "CardSettings", "make_card"]
+
+SCHEMA = 1
+"""Version of the card's format."""
+
+_DRAWS_AT_ONCE = 400_000
+_SUPPORT_MOCKS = 100_000
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """How much is measured.
+
+    Attributes
+    ----------
+    simulations, draws : int
+        Of the calibration runs, fast and weighted.
+    galaxies, weighted_draws : int
+        Galaxies of each kind whose sampling efficiency is measured, and draws for each.
+    refined, particles : int
+        Real galaxies that are refined, and particles for each.
+    catalogue_draws : int
+        Fast draws of each galaxy of a catalogue.
+    seed : int
+    """
+
+    simulations: int = 2000
+    draws: int = 1000
+    galaxies: int = 192
+    weighted_draws: int = 10_000
+    refined: int = 64
+    particles: int = 1000
+    catalogue_draws: int = 500
+    seed: int = 0
+
+
+def make_card(
+    posterior: AmortizedPosterior,
+    work: str | Path,
+    settings: CardSettings = CardSettings(),
+    *,
+    showcase: Photometry | None = None,
+    catalogue: Photometry | None = None,
+    bundle_bytes: int = 0,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+) -> tuple[dict[str, Any], dict[str, CalibrationRun]] | None:
+    """Measure a posterior.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+    work : path
+        Folder that keeps what has been measured, so that a run that was stopped goes on.
+    settings : CardSettings
+    showcase, catalogue : Photometry, optional
+        Real galaxies in the posterior's bands: a few that are measured in detail, and many.
+    bundle_bytes : int
+        Size of the bundle.
+    progress : bool
+    stop : threading.Event, optional
+        Set it to end early.
+
+    Returns
+    -------
+    card : dict
+        JSON-able.
+    runs : dict of CalibrationRun
+        Fast and weighted.
+
+    None if `stop` ended it.
+    """
+    bench = _Bench(posterior, Path(work), settings, progress, stop)
+    runs: dict[str, CalibrationRun] = {}
+    for method in ("fast", "weighted"):
+        runs[method] = run_calibration(
+            posterior,
+            method,
+            settings.simulations,
+            settings.draws,
+            settings.seed,
+            path=bench.work / f"calibration-{method}.npz",
+            progress=progress,
+            stop=stop,
+        )
+        if bench.stopped:
+            return None
+    mocks, _ = mock_photometry(
+        posterior.model,
+        posterior.prior,
+        posterior.bundle.noise,
+        settings.galaxies,
+        settings.seed + 1000,
+    )
+    groups: dict[str, Any] = {}
+    detailed = {"simulations": mocks}
+    if showcase is not None:
+        detailed["showcase"] = showcase[: settings.galaxies]
+    for name, photometry in detailed.items():
+        groups[name] = bench.infer(name, photometry, "weighted", settings.weighted_draws)
+    if catalogue is not None:
+        groups["catalogue"] = bench.infer("catalogue", catalogue, "fast", settings.catalogue_draws)
+    refined = None
+    if showcase is not None and settings.refined:
+        step = max(1, len(showcase) // settings.refined)
+        chosen = showcase[::step][: settings.refined]
+        refined = bench.infer("refinement", chosen, "exact", settings.particles)
+    if bench.stopped:
+        return None
+    card: dict[str, Any] = {
+        "schema": SCHEMA,
+        "made": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sedflow_lab": __version__,
+            "torch": torch.__version__,
+            "machine": _machine(),
+            "seed": settings.seed,
+        },
+        "training": describe_training(posterior.bundle),
+        "bundle_bytes": bundle_bytes,
+        "calibration": {name: describe_calibration(run) for name, run in runs.items()},
+        "galaxies": groups,
+        "refinement": refined,
+        "support": _measure_support(posterior, settings.seed),
+        "speed": measure_speed(posterior, mocks),
+    }
+    card["goals"] = judge_goals(card)
+    card["limits"] = name_limits(posterior.bundle, card)
+    # Through JSON and back, so that it is what a reader of the file will see.
+    return json.loads(json.dumps(card, default=float)), runs
+
+
+class _Bench:
+    """Infers groups of galaxies in parts, and keeps each part on disk."""
+
+    def __init__(
+        self,
+        posterior: AmortizedPosterior,
+        work: Path,
+        settings: CardSettings,
+        progress: bool,
+        stop: threading.Event | None,
+    ) -> None:
+        self.posterior, self.work, self.settings = posterior, work, settings
+        self.progress, self.stop = progress, stop
+        work.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(posterior.flow.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        self._network = digest.hexdigest()[:16]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self.stop is not None and self.stop.is_set()
+
+    def infer(self, name: str, photometry: Photometry, method: str, draws: int) -> dict[str, Any]:
+        """Summary of a group of galaxies; what was inferred before is read."""
+        size = max(1, _DRAWS_AT_ONCE // draws)
+        parts = []
+        for index, first in enumerate(range(0, len(photometry), size)):
+            if self.stopped:
+                return {}
+            part = photometry[first : first + size]
+            parts.append(self._part(f"{name}-{index:04d}", part, method, draws, index))
+        rows: dict[str, list[Any]] = {
+            key: [value for part in parts for value in part["rows"][key]]
+            for key in parts[0]["rows"]
+        }
+        seconds = sum(part["seconds"] for part in parts)
+        return summarise(rows) | {
+            "method": method,
+            "draws": draws,
+            "seconds": seconds,
+            "seconds_a_galaxy": seconds / max(1, sum(rows["usable"])),
+        }
+
+    def _part(
+        self, name: str, photometry: Photometry, method: str, draws: int, index: int
+    ) -> dict[str, Any]:
+        path = self.work / f"{name}.json"
+        digest = hashlib.sha256(photometry.flux.tobytes() + photometry.sigma.tobytes())
+        seed = self.settings.seed + 1_000_003 * index
+        identity = {
+            "network": self._network,
+            "photometry": digest.hexdigest()[:16],
+            "method": method,
+            "draws": draws,
+            "seed": seed,
+        }
+        if path.exists():
+            found = json.loads(path.read_text())
+            if found["identity"] == identity:
+                return found
+        began = time.perf_counter()
+        result = self.posterior.infer(
+            photometry,
+            draws,
+            method,
+            seed,
+            on_bad="flag",
+            progress=self.progress,
+            stop=self.stop,
+        )
+        seconds = time.perf_counter() - began
+        part = {
+            "identity": identity,
+            "seconds": seconds,
+            "rows": measure_rows(result, photometry),
+        }
+        if not self.stopped:
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps(part))
+            os.replace(partial, path)
+        return part
+
+
+def _measure_support(posterior: AmortizedPosterior, seed: int) -> dict[str, Any] | None:
+    """How often simulations are called unlike the training set."""
+    if posterior.bundle.support is None:
+        return None
+    mocks, _ = mock_photometry(
+        posterior.model, posterior.prior, posterior.bundle.noise, _SUPPORT_MOCKS, seed + 2000
+    )
+    score = posterior.support(mocks)
+    assert score is not None
+    return {
+        "stated_rate": FALSE_ALARM_RATE,
+        "measured_rate": float(score.outside.mean()),
+        "simulations": len(mocks),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    from ..anpe.recipe import processor_name
+
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }

@@ -1,0 +1,158 @@
+"""The calibration card: its summaries on known answers, its goals, its command, its resumption."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+import sedflow_lab as sl
+from sedflow_lab.card import CardSettings, make_card
+from sedflow_lab.card.goals import judge_goals
+from sedflow_lab.card.measure import measure_rows, summarise
+from sedflow_lab.cli import main
+
+SMALL = CardSettings(
+    simulations=24, draws=60, galaxies=6, weighted_draws=80, refined=0, catalogue_draws=60
+)
+OPTIONS = "--simulations 24 --draws 60 --galaxies 4 --weighted-draws 80 --refined 1".split()
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle, tmp_path_factory):
+    """A copy that a card may be written into."""
+    return shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("card") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def carded(bundle, tmp_path_factory):
+    """Folder of the page that the command wrote, with a catalogue of odd rows."""
+    out = tmp_path_factory.mktemp("page") / "card"
+    table = sl.showcase()[:5].to_table()
+    table["flux_u"][1] = -1.0
+    table["sigma_g"][2] = 0.0
+    table["redshift"][3] = -0.1
+    table.write(out.with_name("galaxies.ecsv"))
+    argv = ["card", str(bundle), "--out", str(out), *OPTIONS]
+    assert main([*argv, "--catalogue", str(out.with_name("galaxies.ecsv"))]) == 0
+    return out
+
+
+def test_command_writes_card_and_page(carded, bundle):
+    card = sl.load_posterior(bundle).card
+    assert card == json.loads((bundle / "card.json").read_text())
+    assert card["calibration"]["fast"]["simulations"] == 24
+    assert len(card["calibration"]["weighted"]["quantities"]) == 15
+    assert card["training"]["simulations"]["n"] == 1000
+    page = (carded / "card.md").read_text()
+    for goal in card["goals"]:
+        assert goal["goal"] in page
+    for name in ("card-pp.png", "card-ranks.png", "card-coverage.png"):
+        assert (carded / name).stat().st_size > 10_000
+        assert f"({name})" in page
+    assert "nan" not in page.lower().replace("nanomag", "")
+
+
+def test_catalogue_is_inferred_to_the_last_row(carded, bundle):
+    found = sl.load_posterior(bundle).card["galaxies"]["catalogue"]
+    assert found["galaxies"] == 5
+    assert found["usable"] == 4
+    assert found["badges"]["bad photometry"] == 1
+    assert found["inside_prior"] == 4
+    assert found["positive"] == 4
+    assert found["positive_without_posterior"] == 1
+
+
+def test_second_run_measures_nothing_again(carded, bundle, monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise AssertionError("inferred again")
+
+    monkeypatch.setattr("sedflow_lab.anpe.AmortizedPosterior.infer", refuse)
+    argv = ["card", str(bundle), "--out", str(carded), *OPTIONS]
+    assert main(argv) == 0
+    assert "goals are reached" in capsys.readouterr().out
+
+
+def test_stopped_run_goes_on(bundle, tmp_path):
+    posterior = sl.load_posterior(bundle)
+    stop = threading.Event()
+    stop.set()
+    assert make_card(posterior, tmp_path, SMALL, stop=stop) is None
+    card, runs = make_card(posterior, tmp_path, SMALL)
+    again, _ = make_card(posterior, tmp_path, SMALL)
+    assert set(runs) == {"fast", "weighted"}
+    assert card["refinement"] is None
+    assert "showcase" not in card["galaxies"]
+    for key in ("calibration", "galaxies", "support", "training"):
+        assert card[key] == again[key]
+
+
+def test_too_few_simulations_are_refused(bundle, tmp_path, capsys):
+    argv = ["card", str(bundle), "--out", str(tmp_path / "card"), "--simulations", "5"]
+    assert main(argv) == 2
+    assert "--simulations of 20 or more" in capsys.readouterr().err
+
+
+def test_rows_know_draws_beyond_the_prior(tiny_bundle):
+    galaxies = sl.showcase()[:3]
+    result = sl.load_posterior(tiny_bundle).infer(galaxies, draws=50)
+    assert measure_rows(result, galaxies)["inside"] == [True, True, True]
+    result.samples[1, 7, 0] = 12.6
+    result.samples[2, 3, 1] += 0.01
+    rows = measure_rows(result, galaxies)
+    assert rows["inside"] == [True, False, False]
+    assert summarise(rows)["positive_without_posterior"] == 2
+
+
+def test_summary_of_known_numbers():
+    n = 100
+    rows = {
+        "badge": ["ok"] * 90 + ["bad photometry"] * 10,
+        "usable": [True] * 90 + [False] * 10,
+        "inside": [True] * 90 + [False] * 10,
+        "positive": [True] * 95 + [False] * 5,
+        "fits": [True] * 80 + [False] * 20,
+        "chi2_min": [1.0] * 90 + [None] * 10,
+        "ess": [0.6] * 76 + [0.4] * 24,
+        "efficiency": list(np.arange(90) / 100) + [None] * 10,
+        "pareto_k": [0.9] * 9 + [0.1] * 81 + [None] * 10,
+        "support": [1e-4] * 18 + [0.5] * 72 + [None] * 10,
+    }
+    found = summarise(rows)
+    assert found["galaxies"] == n
+    assert found["usable"] == 90
+    assert found["positive_without_posterior"] == 5
+    assert found["efficiency"][2] == pytest.approx(0.445)
+    assert found["efficiency_where_it_fits"][2] == pytest.approx(0.395)
+    assert found["heavy_tails"] == pytest.approx(0.1)
+    assert found["outside_training_set"] == pytest.approx(0.2)
+    assert found["half_effective"] == pytest.approx(0.95)
+
+
+def test_goals_are_judged_by_the_numbers(carded, bundle):
+    card = sl.load_posterior(bundle).card
+    reached = {g["goal"]: g["reached"] for g in judge_goals(card)}
+    assert reached["a bundle of at most 25 MB"]
+    worse = json.loads(json.dumps(card))
+    worse["bundle_bytes"] = 26e6
+    worse["speed"] |= {"seconds": 0.31, "batch_rate": 49_999}
+    worse["galaxies"]["simulations"]["efficiency"][2] = 0.2
+    worse["calibration"]["fast"]["quantities"][3]["ks_p_holm"] = 0.009
+    worse["calibration"]["weighted"]["quantities"][12]["inside_band"] = False
+    worse["refinement"] |= {"half_effective": 0.98, "seconds_a_galaxy": 1.01}
+    judged = {g["goal"]: g["reached"] for g in judge_goals(worse)}
+    assert judged.pop("median sampling efficiency of held-out simulations at least 10%")
+    for goal in (
+        "median sampling efficiency of held-out simulations at least 30%",
+        "fast: every parameter's KS p above 0.01 after Holm's correction",
+        "weighted: TARP and expected coverage within the 99 % band everywhere",
+        "refinement: ESS at least half of the particles for 99 % of galaxies that fit",
+        "refinement within 1 s a galaxy",
+        "10,000 draws of one galaxy within 0.3 s",
+        "50,000 draws a second in batches",
+        "a bundle of at most 25 MB",
+    ):
+        assert judged[goal] is False, goal
