@@ -77,6 +77,14 @@ def test_autocorrelation_time_of_a_process_with_known_correlation():
     np.testing.assert_allclose(autocorrelation_time(chain), (1 + r) / (1 - r), rtol=0.1)
 
 
+def test_autocorrelation_time_is_emcees():
+    from emcee.autocorr import integrated_time
+
+    for correlation, size in ((0.0, 60), (0.9, 401), (0.99, 100)):
+        chain = np.swapaxes(autoregressive(correlation, 8, size), 0, 1)
+        np.testing.assert_allclose(autocorrelation_time(chain), integrated_time(chain, tol=0))
+
+
 def test_a_walker_that_never_moves_makes_the_time_infinite():
     chain = np.random.default_rng(0).normal(size=(200, 8, 2))
     chain[:, 3] = 1.0

@@ -14,12 +14,15 @@ Goodman & Weare 2010, CAMCoS 5, 65; Foreman-Mackey et al. 2013, PASP 125, 306 (e
 from __future__ import annotations
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from ..errors import InputError
 
 __all__ = ["autocorrelation_time", "ess_bulk", "ess_tail", "rank_normalize", "split_rhat"]
+
+_WINDOW = 5  # autocorrelation times, emcee's choice
 
 
 def split_rhat(chains: np.ndarray) -> np.ndarray:
@@ -73,7 +76,7 @@ def ess_tail(chains: np.ndarray) -> np.ndarray:
 
 
 def autocorrelation_time(chain: np.ndarray) -> np.ndarray:
-    """Integrated autocorrelation time of an ensemble, by emcee, in steps of the chain.
+    """Integrated autocorrelation time of an ensemble, as emcee has it, in steps of the chain.
 
     Parameters
     ----------
@@ -88,12 +91,23 @@ def autocorrelation_time(chain: np.ndarray) -> np.ndarray:
     Notes
     -----
     The estimate subtracts each walker's own mean, so it is too low where walkers stay in one
-    mode each. R-hat and the effective sample sizes notice that.
+    mode each. R-hat and the effective sample sizes notice that. emcee's own function gives the
+    same numbers, but takes the walkers one by one.
     """
-    from emcee.autocorr import integrated_time
-
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tau = integrated_time(_checked(chain), tol=0)
+    chain = _checked(chain)
+    size = len(chain)
+    padded = next_fast_len(2 * size, real=True)
+    tau = np.empty(chain.shape[-1])
+    for k in range(len(tau)):
+        x = chain[..., k] - chain[..., k].mean(axis=0)
+        power = np.square(np.abs(rfft(x, padded, axis=0)))
+        correlation = irfft(power, padded, axis=0)[:size]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (correlation / correlation[0]).mean(axis=1)
+        sums = 2.0 * np.cumsum(mean) - 1.0
+        # The shortest window that holds so many of the times that it gives (Sokal 1997).
+        enough = np.arange(size) >= _WINDOW * sums
+        tau[k] = sums[np.argmax(enough) if enough.any() else -1]
     return np.where(np.isfinite(tau), tau, np.inf)
 
 
