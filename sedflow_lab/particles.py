@@ -55,13 +55,30 @@ def resample(
 
 
 class Moves:
-    """What the moves of each galaxy have cost, and how far its local moves go."""
+    """Moves of the particles of G galaxies, with what they have cost and brought to light.
+
+    Parameters
+    ----------
+    points : tensor, shape (G, P, d)
+        Only their number and kind count.
+
+    Attributes
+    ----------
+    jumps, cycles : tensor, shape (G,)
+        Mean number of jumps that a particle made, in so many cycles.
+    evaluations : tensor of int, shape (G,)
+        Evaluations of the density.
+    log_evidence, log_evidence_error : tensor, shape (G,)
+        Log of the integral of the last density, and its error: jumps go to points of a known
+        mixture, and the mean of density over mixture there is that integral.
+    """
 
     def __init__(self, points: torch.Tensor) -> None:
         n, _, size = points.shape
         self.scale = points.new_full((n,), 1.19 / math.sqrt(2 * size))
         self.jumps, self.cycles = points.new_zeros(n), points.new_zeros(n)
         self.evaluations = torch.zeros(n, dtype=torch.long, device=points.device)
+        self.log_evidence, self.log_evidence_error = points.new_zeros(n), points.new_zeros(n)
 
     def move(
         self,
@@ -83,6 +100,7 @@ class Moves:
         self.scale[rows] = walk.scale
         self.jumps[rows] += walk.jumped
         self.evaluations[rows] += walk.evaluations
+        self.log_evidence[rows], self.log_evidence_error[rows] = walk.evidence()
         return walk.points
 
 
@@ -101,6 +119,15 @@ class _Walk:
         self.scale = scale
         self.jumped = torch.zeros_like(scale)  # mean number of jumps a particle has made
         self.evaluations = points.shape[1]
+        # Of the weights of all points of the mixture, and of their squares.
+        self.log_sums = torch.full((2, len(scale)), -torch.inf, device=scale.device)
+        self.proposed = 0
+
+    def evidence(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log of the mean weight (G,) of all points of the mixture, and its error."""
+        total, squares = self.log_sums
+        relative = torch.exp(squares - 2 * total) - 1 / max(self.proposed, 1)
+        return total - math.log(max(self.proposed, 1)), relative.clamp_min(0).sqrt()
 
     def cycle(self, proposal: StudentMixture) -> None:
         """One jump and one local move of every particle."""
@@ -123,6 +150,10 @@ class _Walk:
         points = torch.cat([self.points, new], 1)
         log_prob = torch.cat([self.log_prob, self.density(new)], 1)
         log_weight = (log_prob - proposal.log_prob(points)).reshape(n, 1 + _TRIES, count)
+        for power, total in enumerate(self.log_sums, 1):
+            now = torch.logsumexp(power * log_weight[:, 1:].flatten(1), 1)
+            total.copy_(torch.logaddexp(total, now))
+        self.proposed += _TRIES * count
         # The largest of the log weights plus Gumbel noise is a draw in proportion to the weights.
         uniform = self._random(n, 1 + _TRIES, count).clamp(1e-30, 1 - 1e-7)
         chosen = (log_weight - torch.log(-torch.log(uniform))).argmax(1)

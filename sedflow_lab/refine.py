@@ -26,7 +26,7 @@ import torch
 from .exact import LogPosterior, effective_sample_size, importance_weights
 from .mixture import StudentMixture
 from .particles import resample
-from .smc import largest_step, settle, tempered_smc
+from .smc import SMCResult, largest_step, settle, tempered_smc
 
 __all__ = ["MIN_PARTICLES", "Refined", "refine"]
 
@@ -130,41 +130,48 @@ def refine(
     -------
     Refined
     """
-    n_draws = phi.shape[1]
     particles = max(draws, MIN_PARTICLES)
-    weights, log_evidence = importance_weights(log_weights)
+    weights, _ = importance_weights(log_weights)
     ess = effective_sample_size(weights)
     good = (ess >= _MIN_ESS * particles) & (pareto_k <= _MAX_PARETO_K)
-    one = torch.ones_like(ess, dtype=torch.long)
+    evaluations = torch.full_like(good, phi.shape[1], dtype=torch.long)
     out = Refined(
         phi=phi[:, :draws].clone(),
-        ess=ess.clamp_max(draws),
-        log_evidence=log_evidence,
-        log_evidence_error=(1 / ess - 1 / n_draws).clamp_min(0).sqrt(),
-        temperatures=one,
-        evaluations=one * n_draws,
-        finished=torch.zeros_like(good),
+        ess=ess.clone(),
+        log_evidence=ess.clone(),
+        log_evidence_error=ess.clone(),
+        temperatures=evaluations.clone(),
+        evaluations=evaluations,
+        finished=good.clone(),
     )
+
+    def keep(rows: torch.Tensor, target: _Scaled, moved: SMCResult) -> None:
+        out.phi[rows] = target.to_phi(moved.points[:, :draws])
+        out.ess[rows] = moved.ess.clamp_max(particles) * draws / moved.points.shape[1]
+        out.evaluations[rows] += moved.evaluations
+        for name in ("log_evidence", "log_evidence_error", "temperatures", "finished"):
+            getattr(out, name)[rows] = getattr(moved, name)
+
     rows = torch.nonzero(good)[:, 0]
     if len(rows):
         target = _Scaled(exact.select(rows))
         points = target.from_phi(phi[rows])
         reach = _prior_mixture(points)
-        settled = settle(target.of, points, weights[rows], reach, particles, generator, stop=stop)
-        out.phi[rows] = target.to_phi(settled.points[:, :draws])
-        out.evaluations[rows] += settled.evaluations
-        out.finished[rows] = settled.finished
+        keep(
+            rows,
+            target,
+            settle(target.of, points, weights[rows], reach, particles, generator, stop=stop),
+        )
     rows = torch.nonzero(~good)[:, 0]
     if len(rows):
         target = _Scaled(exact.select(rows))
         start = _first_mixture(target, phi[rows], generator)
-        n_particles = max(draws, _PARTICLES)
-        moved = tempered_smc(target.of, start, n_particles, generator, stop=stop)
-        out.phi[rows] = target.to_phi(moved.points[:, :draws])
-        out.ess[rows] = moved.ess * (draws / n_particles)
-        for name in ("log_evidence", "log_evidence_error", "temperatures", "finished"):
-            getattr(out, name)[rows] = getattr(moved, name)
-        out.evaluations[rows] += moved.evaluations + _POOL
+        out.evaluations[rows] += _POOL
+        keep(
+            rows,
+            target,
+            tempered_smc(target.of, start, max(draws, _PARTICLES), generator, stop=stop),
+        )
     return out
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
@@ -27,7 +26,7 @@ from .exact import effective_sample_size, importance_weights
 from .mixture import StudentMixture
 from .particles import Density, Moves, resample, stopped
 
-__all__ = ["SMCResult", "Settled", "Target", "largest_step", "settle", "tempered_smc"]
+__all__ = ["SMCResult", "Target", "largest_step", "settle", "tempered_smc"]
 
 Target = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Log density, up to a constant, of points (G, P, d) of the galaxies with indices (G,): (G, P)."""
@@ -47,7 +46,8 @@ class SMCResult:
     points : tensor, shape (G, P, d)
         Equally weighted draws from the exact posterior.
     log_evidence, log_evidence_error : tensor, shape (G,)
-        Natural log of the evidence, and its standard error from the spread of the weights.
+        Natural log of the evidence, and its standard error; from the points to which the last
+        moves have jumped or could have. NaN where not finished.
     ess : tensor, shape (G,)
         Effective sample size of the weights at the last temperature.
     temperatures, evaluations : tensor of int, shape (G,)
@@ -98,7 +98,7 @@ def tempered_smc(
     """
     points = start.sample(particles, generator)
     moves = Moves(points)
-    power, log_evidence, variance, ess = (points.new_zeros(len(points)) for _ in range(4))
+    power, ess = points.new_zeros(len(points)), points.new_zeros(len(points))
     temperatures = torch.zeros_like(power, dtype=torch.long)
     for _ in range(max_temperatures):
         active = torch.nonzero(power < 1)[:, 0]
@@ -108,10 +108,8 @@ def tempered_smc(
         ratio = (target(here, active) - first.log_prob(here)).clamp_min(-1e30)
         moves.evaluations[active] += particles
         step = largest_step(ratio, 1 - power[active], _ESS_TARGET * particles)
-        weights, log_mean = importance_weights(step[:, None] * ratio)
+        weights, _ = importance_weights(step[:, None] * ratio)
         ess[active] = effective_sample_size(weights)
-        log_evidence[active] += log_mean
-        variance[active] += 1 / ess[active] - 1 / particles
         power[active] = torch.where(step >= 1 - power[active], 1.0, power[active] + step)
         temperatures[active] += 1
         fit = StudentMixture.fit(here, weights, generator).add(first, _START_SHARE)
@@ -138,24 +136,17 @@ def tempered_smc(
             generator,
             stop,
         )
+    finished = (power >= 1) & (not stopped(stop))
     return SMCResult(
         points=points,
-        log_evidence=log_evidence,
-        log_evidence_error=variance.clamp_min(0).sqrt(),
+        log_evidence=torch.where(finished, moves.log_evidence, torch.nan),
+        log_evidence_error=torch.where(finished, moves.log_evidence_error, torch.nan),
         ess=ess,
         temperatures=temperatures,
         evaluations=moves.evaluations,
         jumps=moves.jumps / moves.cycles.clamp_min(1),
-        finished=(power >= 1) & (not stopped(stop)),
+        finished=finished,
     )
-
-
-class Settled(NamedTuple):
-    """Equally weighted points (G, P, d), and the evaluations (G,) and ends (G,) of their moves."""
-
-    points: torch.Tensor
-    evaluations: torch.Tensor
-    finished: torch.Tensor
 
 
 def settle(
@@ -167,7 +158,7 @@ def settle(
     generator: torch.Generator,
     *,
     stop: threading.Event | None = None,
-) -> Settled:
+) -> SMCResult:
     """Resample weighted draws of the posterior, and move them until copies have come apart.
 
     Parameters
@@ -185,14 +176,24 @@ def settle(
 
     Returns
     -------
-    Settled
+    SMCResult
+        With one temperature.
     """
     here = resample(points, weights, particles, generator)
     moves = Moves(here)
     rows = torch.arange(len(here), device=here.device)
     here = _settle(lambda x: target(x, rows), here, reach, moves, rows, generator, stop)
     finished = torch.full_like(rows, not stopped(stop), dtype=torch.bool)
-    return Settled(here, moves.evaluations, finished)
+    return SMCResult(
+        points=here,
+        log_evidence=torch.where(finished, moves.log_evidence, torch.nan),
+        log_evidence_error=torch.where(finished, moves.log_evidence_error, torch.nan),
+        ess=effective_sample_size(weights),
+        temperatures=torch.ones_like(rows),
+        evaluations=moves.evaluations,
+        jumps=moves.jumps / moves.cycles.clamp_min(1),
+        finished=finished,
+    )
 
 
 def _settle(

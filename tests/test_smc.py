@@ -93,7 +93,9 @@ def test_a_perfect_start_takes_one_temperature_and_seeds_repeat():
 
     first, second = run(), run()
     assert first.temperatures.tolist() == [1, 1]
-    assert first.log_evidence.tolist() == pytest.approx([0, 0], abs=1e-5)
+    # Not exactly zero: it comes from points of the mixtures that are fitted for the jumps.
+    assert (first.log_evidence.abs() < 4 * first.log_evidence_error).all()
+    assert first.log_evidence_error.max() < 0.005
     assert torch.equal(first.points, second.points)
 
 
