@@ -5,10 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["ExplorerPanel", "ExplorerState", "GalaxyPanel", "GalaxyState"]
+__all__ = [
+    "CoveragePanel",
+    "CoverageState",
+    "ExplorerPanel",
+    "ExplorerState",
+    "GalaxyPanel",
+    "GalaxyState",
+]
 
 # Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
 _HOME = {
+    "CoveragePanel": ".coverage",
+    "CoverageState": ".coverage_state",
     "ExplorerPanel": ".explorer",
     "ExplorerState": ".explorer_state",
     "GalaxyPanel": ".view",
@@ -16,6 +25,8 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
+    from .coverage import CoveragePanel
+    from .coverage_state import CoverageState
     from .explorer import ExplorerPanel
     from .explorer_state import ExplorerState
     from .state import GalaxyState

@@ -1,0 +1,131 @@
+"""The coverage panel: its state without a browser, and its widgets driven in Python."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import traitlets
+
+import sedflow_lab as sl
+from sedflow_lab.diagnostics.scoring import QUANTITIES
+from sedflow_lab.panels.coverage_state import GRID, CoverageState
+
+SMALL = {"simulations": 96, "draws": 60}
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return sl.load_posterior("nsa-ugriz")
+
+
+@pytest.fixture(scope="module")
+def finished(posterior):
+    """A state with a finished run, which tests must not change."""
+    state = CoverageState(posterior, **SMALL)
+    state.start()
+    assert state.wait(120)
+    return state
+
+
+def test_a_run_grows_in_the_background_and_ends_with_a_verdict(posterior):
+    state = CoverageState(posterior, **SMALL)
+    sizes = []
+    state.observe(lambda change: change.new and sizes.append(len(change.new.run)), "frame")
+    assert state.frame is None
+    state.start()
+    assert state.busy
+    assert state.wait(120)
+    assert not state.busy
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == 96
+    frame = state.frame
+    assert frame.curves.shape == (len(GRID), len(QUANTITIES))
+    assert frame.check is not None
+    assert frame.verdict.startswith(("Calibrated", "Not calibrated"))
+    assert not state.outdated
+    state.draws = 70
+    assert state.outdated
+
+
+def test_a_cancelled_run_keeps_what_it_has_shown_and_another_may_follow(posterior):
+    state = CoverageState(posterior, simulations=5000, draws=60)
+    state.start()
+    deadline = time.monotonic() + 60
+    while state.frame is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started = time.perf_counter()
+    state.cancel()
+    assert time.perf_counter() - started < 0.5
+    assert not state.busy
+    shown = len(state.frame.run)
+    assert state.wait(60)
+    assert len(state.frame.run) == shown < 5000
+    state.simulations = 32
+    state.start()
+    assert state.wait(60)
+    assert len(state.frame.run) == 32
+
+
+def test_one_simulation_can_be_opened(finished):
+    finished.drill(7)
+    assert finished.wait(60)
+    example = finished.example
+    assert example.index == 7
+    assert np.array_equal(example.truth, finished.frame.run.truth[7])
+    assert np.array_equal(example.photometry.flux[0], finished.frame.run.flux[7])
+    assert not finished.opening
+    index = finished.most_surprising()
+    scores = finished.frame.run.scores[:, QUANTITIES.index("HPD regions")]
+    assert scores[index] == scores.max()
+
+
+@pytest.fixture(scope="module")
+def fine(posterior):
+    """Quantities of a run without faults that are as they should be."""
+    state = CoverageState(posterior, simulations=128, draws=100)
+    state.start()
+    assert state.wait(120)
+    return state.frame.check.uniform
+
+
+SWITCHES = {
+    "understated": {"sigma": 0.4},
+    "overstated": {"sigma": 2.5},
+    "shifted": {"prior_shift": 0.75},
+    "narrowed": {"narrow": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_is_caught(posterior, fine, name):
+    state = CoverageState(posterior, simulations=128, draws=100, **SWITCHES[name])
+    state.start()
+    assert state.wait(120)
+    check = state.frame.check
+    assert (~check.uniform & fine).any(), check.verdict()
+    assert state.frame.verdict.startswith("Not calibrated")
+    state.reset()
+    assert not state.fault
+
+
+def test_another_bundle_is_loaded_and_a_wrong_one_refused(tiny_bundle):
+    state = CoverageState(simulations=32, draws=60)
+    before = state.posterior
+    state.bundle = "/nowhere"
+    assert "There is no posterior bundle at" in state.message
+    assert state.posterior is before
+    state.bundle = str(tiny_bundle)
+    assert state.message == ""
+    assert state.posterior is not before
+    state.start()
+    assert state.wait(60)
+    assert len(state.frame.run) == 32
+
+
+def test_choices_that_make_no_sense_are_refused(posterior):
+    state = CoverageState(posterior)
+    for name, value in (("method", "best"), ("simulations", 3), ("sigma", 0.0), ("quantity", "x")):
+        with pytest.raises(traitlets.TraitError):
+            setattr(state, name, value)
