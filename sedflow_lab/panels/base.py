@@ -3,17 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ipywidgets as w
+from bokeh.core.json_encoder import serialize_json
+from bokeh.core.serialization import Serializer
 from bokeh.io import output_notebook
 from bokeh.models import UIElement
+from bokeh.protocol.messages.patch_doc import patch_doc
 from bokeh.resources import Resources
 from jupyter_bokeh import BokehModel
 
-__all__ = ["Panel"]
+__all__ = ["FigureView", "Panel"]
 
 _QUIET = 0.7  # seconds
+
+
+class FigureView(BokehModel):
+    """A Bokeh figure whose changes can reach the browser together.
+
+    By itself jupyter_bokeh sends three messages for each change and two more for each array in
+    it, hundreds for one refreshed panel. Here arrays are part of their message, and what changes
+    within `together` makes one patch.
+
+    Parameters
+    ----------
+    model : bokeh.models.LayoutDOM
+    **options
+        Of the widget.
+    """
+
+    def __init__(self, model: UIElement, **options: Any) -> None:
+        self._held: list[Any] | None = None
+        super().__init__(model, **options)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Context in which changes are collected; they are sent when it ends."""
+        self._held = []
+        try:
+            yield
+        finally:
+            events, self._held = self._held, None
+            if events:
+                self._send_patch(events)
+
+    def _document_patched(self, event: Any) -> None:
+        """Called by Bokeh on each change."""
+        if event.setter is self:
+            return  # it came from the browser
+        if self._held is None:
+            self._send_patch([event])
+        else:
+            self._held.append(event)
+
+    def _send_patch(self, events: list[Any]) -> None:
+        models = self._document.models
+        serializer = Serializer(references=models.synced_references, deferred=False)
+        content = {"events": serializer.encode(events)}
+        models.flush_synced(lambda model: not serializer.has_ref(model))
+        # The browser wants the three parts of Bokeh's protocol one by one.
+        for part in (patch_doc.create_header(), {}, content):
+            self.send({"msg": "patch", "payload": serialize_json(part)})
 
 
 class Panel(w.VBox):
@@ -28,7 +81,7 @@ class Panel(w.VBox):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
-        self._figures: dict[str, BokehModel] = {}
+        self._figures: dict[str, FigureView] = {}
         self._keeping: asyncio.TimerHandle | None = None
         super().__init__()
 
@@ -37,9 +90,9 @@ class Panel(w.VBox):
         output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
         return super()._repr_mimebundle_(**kwargs)
 
-    def _show(self, name: str, model: UIElement) -> BokehModel:
+    def _show(self, name: str, model: UIElement) -> FigureView:
         """A widget for a figure."""
-        self._figures[name] = BokehModel(model, layout=w.Layout(width="100%"))
+        self._figures[name] = FigureView(model, layout=w.Layout(width="100%"))
         return self._figures[name]
 
     def _place(self, box: w.Box, name: str, model: UIElement) -> None:
@@ -49,6 +102,14 @@ class Panel(w.VBox):
         if old is not None:
             # BokehModel.close() itself may run but once, and that is when Python drops it.
             w.DOMWidget.close(old)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Context in which each figure collects its changes, and sends them in one patch."""
+        with ExitStack() as stack:
+            for view in self._figures.values():
+                stack.enter_context(view.together())
+            yield
 
     def _changed(self) -> None:
         """Note that figures have changed; call it from any thread."""

@@ -21,7 +21,7 @@ from .explorer_figures import (
 )
 from .explorer_state import BETAS, LAST_MOVED, LOGARITHMIC, NOTHING, ExplorerState, Frame
 
-__all__ = ["ExplorerPanel"]
+__all__ = ["ExplorerPanel", "Track"]
 
 _HELP = (
     "Drag a slider: the dark lines and squares are your galaxy, the coloured ones the same galaxy "
@@ -35,6 +35,7 @@ _GROUPS = (
     ("Dust", ("tau_bc", "tau_ism", "n_dust")),
 )
 _REDSHIFT = ("z", "redshift: sets distance, and the age of the universe")
+_STEP = 0.01
 _SHOWN = ("log_sfr_1gyr", "log_ssfr_1gyr", "age_mw", "log_z_mw", "log_mstar_surviving")
 
 
@@ -62,34 +63,29 @@ class ExplorerPanel(Panel):
         self.rate = RateFigure()
         self.metallicity = MetallicityFigure()
         self.attenuation = AttenuationFigure(model.birth_cloud_age)
-        self._following = False
         self._make_controls()
-        small = w.Layout(flex="1 1 270px", min_width="270px")
-        figures = w.VBox(
-            [
-                self._show("spectrum", self.spectrum.figure),
-                self.legend,
-                self.status,
-                w.Box(
-                    [
-                        w.Box([self._show(name, part.figure)], layout=small)
-                        for name, part in (
-                            ("rate", self.rate),
-                            ("metallicity", self.metallicity),
-                            ("attenuation", self.attenuation),
-                        )
-                    ],
-                    layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
-                ),
-            ],
-            layout=w.Layout(flex="1 1 420px", min_width="380px"),
+        main = w.VBox(
+            [self._show("spectrum", self.spectrum.figure), self.legend, self.status, self.buttons],
+            layout=w.Layout(flex="1 1 400px", min_width="360px"),
         )
+        small = w.Layout(flex="1 1 300px", min_width="280px", max_width="520px")
+        others = [
+            w.Box([self._show(name, part.figure)], layout=small)
+            for name, part in (
+                ("rate", self.rate),
+                ("metallicity", self.metallicity),
+                ("attenuation", self.attenuation),
+            )
+        ]
+        row: Any = {"display": "flex", "width": "100%"}
         self.children = [
             w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
+            # On narrow pages the spectrum goes above the sliders, not below.
             w.Box(
-                [self._controls, figures],
-                layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
+                [self._controls, main],
+                layout=w.Layout(flex_flow="row wrap-reverse", align_items="flex-end", **row),
             ),
+            w.Box(others, layout=w.Layout(flex_flow="row wrap", **row)),
         ]
         self.state.observe(lambda _: self._refresh(), "frame")
         self._refresh()
@@ -97,11 +93,14 @@ class ExplorerPanel(Panel):
     def _make_controls(self) -> None:
         state = self.state
         self.sliders: dict[str, Any] = {}
+        self.tracks: dict[str, Track] = {}
         parts: list[Any] = []
         for title, names in _GROUPS:
-            parts.append(w.HTML(f"<b style='font-size:13px'>{title}</b>"))
+            heading = f"<b style='font-size:13px;line-height:20px'>{title}</b>"
+            parts.append(w.HTML(heading, layout=w.Layout(height="20px", margin="4px 0 0 2px")))
             for name in names:
-                slider = _slider(name, state.values[name], *state.limits[name])
+                self.tracks[name] = Track(name, *state.limits[name])
+                slider = _slider(name, state.values[name], self.tracks[name])
                 slider.observe(partial(self._moved, name), "value")
                 self.sliders[name] = slider
                 parts.append(slider)
@@ -122,28 +121,25 @@ class ExplorerPanel(Panel):
         self.reset.on_click(lambda _: state.reset())
         self.random.on_click(lambda _: state.draw())
         self.legend, self.status = w.HTML(), w.HTML()
-        buttons = w.HBox([self.random, self.reset])
+        self.buttons = w.HBox([self.random, self.reset])
         self._controls = w.VBox(
-            [self.fan, buttons, *parts], layout=w.Layout(flex="0 0 330px", width="330px")
+            [self.fan, *parts], layout=w.Layout(flex="0 0 330px", width="330px")
         )
 
     def _moved(self, name: str, change: Any) -> None:
-        # Sliders that follow the state, rounded, must not move it in their turn.
-        if not self._following:
+        # A slider that follows the state, rounded to its steps, must not move it in its turn.
+        track = self.tracks[name]
+        if track.index(change.new) != track.index(self.state.values[name]):
             self.state.put(**{name: change.new})
 
     def _refresh(self) -> None:
         """Show the newest frame."""
         frame = self.state.frame
-        self._following = True
-        try:
-            for name, slider in self.sliders.items():
-                if abs(slider.value - self.state.values[name]) > 1e-9:
-                    slider.value = self.state.values[name]
-        finally:
-            self._following = False
-        for part in (self.spectrum, self.rate, self.metallicity, self.attenuation):
-            part.update(frame)
+        for name, slider in self.sliders.items():
+            slider.value = self.tracks[name].nearest(self.state.values[name])
+        with self._together():
+            for part in (self.spectrum, self.rate, self.metallicity, self.attenuation):
+                part.update(frame)
         self.legend.value = _legend(frame)
         self.status.value = _status(frame, self.spectrum.labels)
         self._changed()
@@ -157,20 +153,47 @@ def _label(name: str) -> tuple[str, str]:
     return quantity.axis_label, quantity.description
 
 
-def _slider(name: str, value: float, low: float, high: float) -> Any:
+class Track:
+    """The places that a slider can take: steps of some 0.01, or 0.01 dex, from end to end.
+
+    The browser rounds to such places and reports what it has rounded; were it given anything
+    else, it would answer each move of one slider with moves of the others.
+    """
+
+    def __init__(self, name: str, low: float, high: float) -> None:
+        self.logarithmic = name in LOGARITHMIC
+        self.low, self.high = (
+            (math.log10(low), math.log10(high)) if self.logarithmic else (low, high)
+        )
+        self.n_steps = round((self.high - self.low) / _STEP)
+        self.step = (self.high - self.low) / self.n_steps
+
+    def index(self, value: float) -> int:
+        """Place that is nearest to a value, from 0."""
+        x = math.log10(value) if self.logarithmic else value
+        return min(max(round((x - self.low) / self.step), 0), self.n_steps)
+
+    def nearest(self, value: float) -> float:
+        """The value there."""
+        index = self.index(value)
+        x = self.high if index == self.n_steps else self.low + index * self.step
+        return 10.0**x if self.logarithmic else x
+
+
+def _slider(name: str, value: float, track: Track) -> Any:
     label, description = _label(name)
-    options: Any = {
-        "value": value,
-        "description": label.partition(" [")[0],
-        "description_tooltip": description,
-        "layout": w.Layout(width="318px", margin="0 2px"),
-        "style": {"description_width": "72px"},
-        "readout_format": ".3f" if name == "redshift" else ".2f",
-    }
-    if name in LOGARITHMIC:
-        ends = {"min": math.log10(low), "max": math.log10(high)}
-        return w.FloatLogSlider(**options, **ends, step=0.01)
-    return w.FloatSlider(**options, min=low, max=high, step=0.01)
+    kind = w.FloatLogSlider if track.logarithmic else w.FloatSlider
+    return kind(
+        value=track.nearest(value),
+        min=track.low,
+        max=track.high,
+        step=track.step,
+        description=label.partition(" [")[0],
+        tooltip=description,
+        layout=w.Layout(width="318px", margin="0 2px"),
+        style={"description_width": "72px"},
+        readout_format=".3f" if name == "redshift" else ".2f",
+    )
 
 
 def _legend(frame: Frame) -> str:
@@ -181,13 +204,17 @@ def _legend(frame: Frame) -> str:
     chips = "".join(
         f"<span style='white-space:nowrap'><span style='display:inline-block;width:18px;"
         f"border-top:3px solid {colour};vertical-align:middle;margin-right:4px'></span>"
-        f"{value:{digits}}</span>"
+        f"{_number(value, digits)}</span>"
         for colour, value in zip(FAN_COLORS, frame.fan_values, strict=True)
     )
     return (
         "<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:12px;line-height:1.5;"
         f"min-height:20px'><b>{html.escape(_label(frame.fanned)[0])}</b>{chips}</div>"
     )
+
+
+def _number(value: float, digits: str = ".2f") -> str:
+    return f"{value:{digits}}".replace("-", "−")
 
 
 def _status(frame: Frame, bands: list[str]) -> str:
@@ -200,7 +227,7 @@ def _status(frame: Frame, bands: list[str]) -> str:
         label, description = _label(name)
         parts.append(
             f"<span title='{html.escape(description)}'>{html.escape(label)} "
-            f"<b>{frame.derived[name]:.2f}</b></span>"
+            f"<b>{_number(frame.derived[name])}</b></span>"
         )
     notes = "".join(f"<div style='color:#B87A00'>{html.escape(note)}</div>" for note in frame.notes)
     return (

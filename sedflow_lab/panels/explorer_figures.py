@@ -52,6 +52,35 @@ def hold(now: tuple[float, float], wanted: tuple[float, float]) -> tuple[float, 
     return low - margin, high + margin
 
 
+class _Lines:
+    """Lines of the fan, and on top of them that of the chosen galaxy."""
+
+    def __init__(self, plot: figure, weight: float = 1.0, **look: Any) -> None:
+        self.weight = weight
+        self.source = ColumnDataSource({"xs": [], "ys": [], "color": [], "width": []})
+        paint = {"line_color": "color", "line_width": "width"}
+        plot.multi_line("xs", "ys", source=self.source, **paint, **look)
+        self._shown: tuple[np.ndarray, np.ndarray] | None = None
+
+    def show(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Draw lines (N, L), the chosen galaxy's first, unless they are there already."""
+        new = np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32)
+        old, self._shown = self._shown, new
+        # Most parameters change but some of the figures, and drawing is what takes time.
+        if old is not None and all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(old, new, strict=True)
+        ):
+            return
+        n_fan = len(y) - 1
+        order = [*range(1, n_fan + 1), 0]
+        self.source.data = {
+            "xs": list(new[0][order]),
+            "ys": list(new[1][order]),
+            "color": [*FAN_COLORS[:n_fan], COLORS["data"]],
+            "width": [1.3 * self.weight] * n_fan + [2.2 * self.weight],
+        }
+
+
 class _FanFigure:
     """A figure with one line for the chosen galaxy over one for each of the fan."""
 
@@ -62,17 +91,9 @@ class _FanFigure:
             sizing_mode="stretch_width",
             tools="box_zoom,reset,save",
             active_drag="box_zoom",
-            toolbar_location="right",
             **axes,
         )
-        self.lines = self._lines()
-
-    def _lines(self, **look: Any) -> ColumnDataSource:
-        empty = np.empty((0, 2))
-        source = ColumnDataSource({"xs": empty, "ys": empty, "color": [], "width": []})
-        paint = {"line_color": "color", "line_width": "width"}
-        self.figure.multi_line("xs", "ys", source=source, **paint, **look)
-        return source
+        self.lines = _Lines(self.figure)
 
     def _set_y(self, low: float, high: float, logarithmic: bool = False) -> None:
         """Hold or move the y axis."""
@@ -87,18 +108,6 @@ class _FanFigure:
             axis.update(start=start, end=end, reset_start=start, reset_end=end)
 
 
-def _columns(x: np.ndarray, y: np.ndarray, weight: float = 1.0) -> dict[str, Any]:
-    """Columns of lines, the chosen galaxy's last and so on top of the fan's."""
-    n_fan = len(y) - 1
-    order = [*range(1, n_fan + 1), 0]
-    return {
-        "xs": np.broadcast_to(x, y.shape)[order],
-        "ys": y[order],
-        "color": [*FAN_COLORS[:n_fan], COLORS["data"]],
-        "width": [1.3 * weight] * n_fan + [2.2 * weight],
-    }
-
-
 class SpectrumFigure(_FanFigure):
     """Spectrum and photometry, over the bands' responses."""
 
@@ -108,7 +117,8 @@ class SpectrumFigure(_FanFigure):
         high = max(2.5, *(1.05 * band.support[1] * _MICRON for band in bands))
         super().__init__(
             "Spectral energy distribution",
-            330,
+            375,
+            toolbar_location="right",
             x_axis_label="Observed wavelength [µm]",
             y_axis_label="AB magnitude",
             x_axis_type="log",
@@ -145,7 +155,7 @@ class SpectrumFigure(_FanFigure):
     def update(self, frame: Frame) -> None:
         """Show a frame."""
         curves = frame.curves
-        self.lines.data = _columns(curves.spectrum_x, curves.spectrum, 0.8)
+        self.lines.show(curves.spectrum_x, curves.spectrum)
         n, n_bands = curves.photometry.shape
         order = [*range(1, n), 0]
         self.points.data = {
@@ -169,7 +179,8 @@ class RateFigure(_FanFigure):
     def __init__(self) -> None:
         super().__init__(
             "Star-formation history",
-            260,
+            240,
+            toolbar_location=None,
             x_axis_label="Lookback time [Gyr]",
             y_axis_label="SFR [M☉ / yr]",
             x_axis_type="log",
@@ -178,7 +189,7 @@ class RateFigure(_FanFigure):
             y_range=Range1d(1.0, 1.01),
         )
         _mark_times(self.figure)
-        rates = [float(f"1e{power}") for power in range(-12, 7)]
+        rates = [float(f"{digit}e{power}") for power in range(-12, 7) for digit in (1, 3)]
         self.figure.yaxis.ticker = self.figure.ygrid.ticker = FixedTicker(ticks=rates)
         self.figure.yaxis.major_label_overrides = {rate: f"{rate:g}" for rate in rates}
         dress(self.figure)
@@ -191,7 +202,7 @@ class RateFigure(_FanFigure):
         # Rates that are as good as nothing must not squeeze the ones that matter.
         bottom = max(float(np.log10(np.nanmin(np.maximum(curves.sfr, 1e-30)))), top - 4.0)
         # A logarithmic axis has no place for no stars at all.
-        self.lines.data = _columns(curves.time, np.maximum(curves.sfr, 10.0 ** (top - 8.0)))
+        self.lines.show(curves.time, np.maximum(curves.sfr, 10.0 ** (top - 8.0)))
         self._set_y(min(bottom, top - 1.0), top, logarithmic=True)
 
 
@@ -202,7 +213,8 @@ class MetallicityFigure(_FanFigure):
         low, high = 0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1]
         super().__init__(
             "Metallicity history",
-            260,
+            240,
+            toolbar_location=None,
             x_axis_label="Lookback time [Gyr]",
             y_axis_label="Z label (solar 0.019)",
             x_axis_type="log",
@@ -228,7 +240,7 @@ class MetallicityFigure(_FanFigure):
 
     def update(self, frame: Frame) -> None:
         """Show a frame."""
-        self.lines.data = _columns(frame.curves.time, frame.curves.metallicity)
+        self.lines.show(frame.curves.time, frame.curves.metallicity)
 
 
 class AttenuationFigure(_FanFigure):
@@ -236,15 +248,16 @@ class AttenuationFigure(_FanFigure):
 
     def __init__(self, birth_cloud_age: float) -> None:
         super().__init__(
-            f"Attenuation: dashed in birth clouds (< {1000 * birth_cloud_age:g} Myr)",
-            260,
+            f"Attenuation (dashed: < {1000 * birth_cloud_age:g} Myr)",
+            240,
+            toolbar_location=None,
             x_axis_label="Rest-frame wavelength [µm]",
             y_axis_label="A [mag]",
             x_axis_type="log",
             x_range=Range1d(ATTENUATION_UM[0], ATTENUATION_UM[-1]),
             y_range=Range1d(0.0, 0.01),
         )
-        self.clouds = self._lines(line_dash="dashed")
+        self.clouds = _Lines(self.figure, 0.8, line_dash="dashed")
         marks = [0.15, 0.25, 0.5, 1.0, 2.0]
         self.figure.xaxis.ticker = self.figure.xgrid.ticker = FixedTicker(ticks=marks)
         self.figure.xaxis.major_label_overrides = {mark: f"{mark:g}" for mark in marks}
@@ -253,8 +266,8 @@ class AttenuationFigure(_FanFigure):
     def update(self, frame: Frame) -> None:
         """Show a frame."""
         magnitudes = frame.curves.attenuation
-        self.lines.data = _columns(ATTENUATION_UM, magnitudes[:, 0])
-        self.clouds.data = _columns(ATTENUATION_UM, magnitudes[:, 1], 0.8)
+        self.lines.show(ATTENUATION_UM, magnitudes[:, 0])
+        self.clouds.show(ATTENUATION_UM, magnitudes[:, 1])
         # The steepest curves run out of the figure in the ultraviolet.
         shown = magnitudes[..., ATTENUATION_UM > 0.2]
         top = min(float(shown.max()), float(shown[0].max()) + 2 * _FAN_REACH)

@@ -65,6 +65,7 @@ _MICRON = 1e-4  # micron per Angstrom
 _ZERO_POINT = 22.5
 _YOUNGEST = 10**-2.05  # Gyr: the youngest stars are one population up to here
 _REDDEST = 2.6  # micron
+_PIXEL = 2.5e-3  # of the spectra, in ln λ
 _LAST_DIGITS = 1e-9
 
 
@@ -75,7 +76,7 @@ class Curves:
     Attributes
     ----------
     spectrum_x, spectrum : ndarray, shape (N, L)
-        Observed wavelengths [micron] and AB magnitudes of the spectra.
+        Observed wavelengths [micron] and AB magnitudes of the spectra, in bins of ln λ.
     photometry : ndarray, shape (N, B)
         AB magnitudes in the bands.
     time, sfr, metallicity : ndarray, shape (N, 2 T)
@@ -202,10 +203,12 @@ class ExplorerState(traitlets.HasTraits):
         with self._lock:
             new = dict(self.values)
             for name, value in values.items():
-                new[name] = self._checked(name, value)
+                value = self._checked(name, value)
+                if value == new[name]:
+                    continue
+                new[name], self.last_moved = value, name
                 if name in BETAS:
                     self._share(new, name)
-                self.last_moved = name
             self.set_trait("values", new)
 
     def reset(self) -> None:
@@ -310,10 +313,14 @@ def make_curves(model: SEDModel, theta: np.ndarray, redshift: np.ndarray) -> Cur
         wavelength, spectrum = model.observed_spectrum(theta, redshift)
         flux = model.photometry(theta, redshift)
         time_gyr, sfr, metallicity = _steps(model, theta, redshift)
-        inside = model.wavelength * _MICRON < _reddest(model)
+        starts, counts = _pixels(model)
+        wavelength, spectrum = (
+            np.add.reduceat(array, starts, axis=1)[:, : len(counts)] / counts
+            for array in (wavelength, spectrum)
+        )
         return Curves(
-            wavelength[:, inside] * _MICRON,
-            _magnitude(spectrum[:, inside]),
+            wavelength * _MICRON,
+            _magnitude(spectrum),
             _magnitude(flux),
             time_gyr,
             sfr,
@@ -322,9 +329,17 @@ def make_curves(model: SEDModel, theta: np.ndarray, redshift: np.ndarray) -> Cur
         )
 
 
-def _reddest(model: SEDModel) -> float:
-    """Wavelength [micron] beyond which nothing is shown."""
-    return max(_REDDEST, 1.1 * max(band.support[1] for band in model.bands.bands) * _MICRON)
+def _pixels(model: SEDModel) -> tuple[np.ndarray, np.ndarray]:
+    """Where bins of the spectrum begin, and how many of its wavelengths each averages.
+
+    Finer spectra than a screen has pixels would only slow the figures down. The last beginning
+    is the end of what is shown.
+    """
+    reddest = max(_REDDEST, 1.1 * max(band.support[1] for band in model.bands.bands) * _MICRON)
+    position = np.floor(np.log(model.wavelength) / _PIXEL)
+    starts = np.flatnonzero(np.diff(position, prepend=-1))
+    starts = starts[model.wavelength[starts] * _MICRON < reddest]
+    return starts, np.diff(starts)
 
 
 def _magnitude(flux: np.ndarray) -> np.ndarray:

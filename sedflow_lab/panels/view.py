@@ -209,10 +209,11 @@ class GalaxyPanel(Panel):
     def _refresh(self) -> None:
         """Show the newest outcome."""
         outcome = self.state.outcome
-        if outcome is None:
-            self._clear()
-        else:
-            self._draw(outcome)
+        with self._together():
+            if outcome is None:
+                self._clear()
+            else:
+                self._draw(outcome)
         self._tell()
         self._changed()
 
