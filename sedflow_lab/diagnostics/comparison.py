@@ -35,6 +35,7 @@ SMALL_SHIFT = 0.1
 SMALL_C2ST = 0.55
 """Classifier accuracy that is as good as chance for all practical purposes."""
 
+_MOST_NAMED = 4  # quantities that a sentence bears
 _BINS = 24
 _FOLDS = 5
 _C2ST_DRAWS = 2000  # of each set: a classifier learns no more from more, but takes longer
@@ -301,4 +302,6 @@ def _verdict(table: Table) -> str:
             f"distributions do not{classifier}."
         )
     named = ", ".join(str(name) for name in table["parameter"][differ])
+    if len(differ) > _MOST_NAMED:
+        named = f"{len(differ)} of {len(table)} quantities"
     return f"The posteriors differ in {named} (by up to {largest}){classifier}."

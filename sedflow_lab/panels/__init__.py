@@ -12,6 +12,8 @@ __all__ = [
     "ExplorerState",
     "GalaxyPanel",
     "GalaxyState",
+    "WitnessPanel",
+    "WitnessState",
 ]
 
 # Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
@@ -22,6 +24,8 @@ _HOME = {
     "ExplorerState": ".explorer_state",
     "GalaxyPanel": ".view",
     "GalaxyState": ".state",
+    "WitnessPanel": ".witness",
+    "WitnessState": ".witness_state",
 }
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from .explorer_state import ExplorerState
     from .state import GalaxyState
     from .view import GalaxyPanel
+    from .witness import WitnessPanel
+    from .witness_state import WitnessState
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,95 @@
+"""Threads behind a panel: one of each name, and no news from any that was stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Job", "Jobs", "running_loop"]
+
+
+class Job:
+    """A thread that works for a panel.
+
+    Attributes
+    ----------
+    stop : threading.Event
+        Set when nobody waits for the work any more.
+    """
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.stop = threading.Event()
+        self._jobs = jobs
+
+    def post(self, tell: Callable[..., None], *news: Any) -> None:
+        """Call `tell` with news where the panel lives, unless the job has been stopped by then."""
+        loop = self._jobs.loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(self._deliver, tell, *news)
+        else:
+            self._deliver(tell, *news)
+
+    def _deliver(self, tell: Callable[..., None], *news: Any) -> None:
+        # Whoever stops a job holds the lock: news of one galaxy cannot slip in after another.
+        with self._jobs.lock:
+            if not self.stop.is_set():
+                tell(*news)
+
+
+class Jobs:
+    """The threads of one panel.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop, optional
+        Where news is delivered; without one, in the thread that has them.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while news is delivered; hold it to change what a job may see or tell.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop
+        self.lock = threading.RLock()
+        self._running: dict[str, Job] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self, name: str, work: Callable[[Job], None]) -> Job:
+        """Begin to work in a thread, after stopping the job that has this name."""
+        with self.lock:
+            self.stop(name)
+            job = self._running[name] = Job(self)
+            thread = threading.Thread(target=work, args=(job,), name=f"sedflow-{name}", daemon=True)
+            self._threads = [t for t in self._threads if t.is_alive()]
+            self._threads.append(thread)
+            thread.start()
+        return job
+
+    def stop(self, *names: str) -> None:
+        """Stop the jobs of these names, or all of them; their threads end soon after."""
+        with self.lock:
+            for name in names or tuple(self._running):
+                job = self._running.pop(name, None)
+                if job is not None:
+                    job.stop.set()
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait for the threads, at most so many seconds; whether all have ended."""
+        end = time.monotonic() + timeout
+        # A job may start another as its last act.
+        while (alive := [t for t in self._threads if t.is_alive()]) and time.monotonic() < end:
+            alive[0].join(max(0.0, min(0.2, end - time.monotonic())))
+        return not alive
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs this cell, None outside of one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
