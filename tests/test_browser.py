@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -44,6 +45,13 @@ def lab(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert "GalaxyPanel()" in source
     notebook.cells[1].source = source.replace("GalaxyPanel()", f"GalaxyPanel({bundle!r})")
     nbformat.write(notebook, root / "quickstart.ipynb")
+    with jupyterlab(root) as address:
+        yield address("quickstart.ipynb")
+
+
+@contextmanager
+def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
+    """A JupyterLab in a folder; gives the address of a notebook there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,7 +74,7 @@ def lab(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         )
         try:
             _wait_for(f"{base}/api?token={token}", server, root / "server.log")
-            yield f"{base}/lab/tree/quickstart.ipynb?token={token}&reset"
+            yield lambda name: f"{base}/lab/tree/{name}?token={token}&reset"
         finally:
             server.terminate()
             server.wait(20)
@@ -85,7 +93,14 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def page(lab: str) -> Iterator[playwright.Page]:
-    """The notebook, open in a page without internet."""
+    """The quickstart, open in a page."""
+    with browser_page(lab) as page:
+        yield page
+
+
+@contextmanager
+def browser_page(address: str) -> Iterator[playwright.Page]:
+    """A page without internet, 1440 pixels wide, that shows a notebook."""
     with playwright.sync_playwright() as driver:
         options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -93,7 +108,7 @@ def page(lab: str) -> Iterator[playwright.Page]:
         page.set_default_timeout(180_000)
         local = re.compile(r"^https?://127\.0\.0\.1[:/]|^(data|blob):")
         page.route(lambda url: not local.match(url), lambda route: route.abort())
-        page.goto(lab)
+        page.goto(address)
         yield page
         browser.close()
 
