@@ -354,23 +354,28 @@ class AmortizedPosterior:
         put on the edge.
         """
         mass = PARAMETERS[0]
-        shape = (len(context), n)
-        phi = torch.empty(*shape, N_FREE, device=self.device)
-        log_q = torch.empty(shape, device=self.device)
-        todo = torch.ones(shape, dtype=torch.bool, device=self.device)
-        drawn = kept = torch.zeros(shape[0], device=self.device)
+
+        def inside(points: torch.Tensor) -> torch.Tensor:
+            return (points[..., 0] >= mass.low) & (points[..., 0] <= mass.high)
+
+        kind: dict[str, Any] = {"generator": generator, "device": self.device}
         with torch.no_grad():
+            latent = torch.randn(len(context), n, N_FREE, **kind)
+            phi, log_q = self.flow.from_latent(latent, context[:, None], offset[:, None])
+            outside = ~inside(phi)
+            drawn = torch.full_like(offset, n)
+            kept = n - outside.sum(1).to(drawn.dtype)
             for _ in range(_ROUNDS):
-                rows = torch.nonzero(todo)[:, 0]
+                rows = torch.nonzero(outside)[:, 0]
                 if len(rows) == 0:
                     break
-                new = torch.randn(len(rows), N_FREE, generator=generator, device=self.device)
-                points, density = self.flow.from_latent(new, context[rows], offset[rows])
-                phi[todo], log_q[todo] = points, density
-                inside = (points[:, 0] >= mass.low) & (points[:, 0] <= mass.high)
-                drawn = drawn + torch.bincount(rows, minlength=shape[0])
-                kept = kept + torch.bincount(rows[inside], minlength=shape[0])
-                todo[todo.clone()] = ~inside
+                latent = torch.randn(len(rows), N_FREE, **kind)
+                points, density = self.flow.from_latent(latent, context[rows], offset[rows])
+                phi[outside], log_q[outside] = points, density
+                good = inside(points)
+                drawn = drawn + torch.bincount(rows, minlength=len(drawn))
+                kept = kept + torch.bincount(rows[good], minlength=len(drawn))
+                outside[outside.clone()] = ~good
         phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
         accepted = (kept / drawn).clamp_min(1.0 / (n * _ROUNDS))
         return phi, log_q - torch.log(accepted)[:, None]

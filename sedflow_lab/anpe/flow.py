@@ -7,6 +7,7 @@ ten coordinates are probits, which are standard normal under the prior.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -18,8 +19,11 @@ from zuko.transforms import MonotonicRQSTransform
 
 from ..parameters import N_FREE
 from .features import Features
+from .inverse import invert_couplings
 
 __all__ = ["FlowConfig", "PosteriorFlow"]
+
+_CHUNK = 4096  # points that go through the networks together: they fit into a core's cache
 
 
 @dataclass(frozen=True)
@@ -137,25 +141,34 @@ class PosteriorFlow(torch.nn.Module):
     def from_latent(
         self, latent: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Free coordinates of latent points, and the log density there.
+        """Free coordinates of latent points, and the log density there, without gradients.
 
         Parameters
         ----------
-        latent : tensor, shape (..., 11)
+        latent : tensor, shape (..., N, 11)
             Standard normal under q.
-        context : tensor, shape (..., E)
-        offset : tensor, shape (...)
+        context : tensor, shape (..., N, E) or (..., 1, E)
+            With 1, what the context adds to the networks is found once for all points.
+        offset : tensor, shape (..., N) or (..., 1)
 
         Returns
         -------
-        phi : tensor, shape (..., 11)
-        log_q : tensor, shape (...)
+        phi : tensor, shape (..., N, 11)
+        log_q : tensor, shape (..., N)
         """
-        distribution = self.flow(context)
-        psi, ladj = distribution.transform.inv.call_and_ladj(latent)
-        log_q = distribution.base.log_prob(latent) - ladj - torch.log(self.mass_scale)
+        couplings = list(self.flow.transform.transforms)[::-1]
+        size = max(1, _CHUNK // math.prod(latent.shape[:-2]))
+        points, densities = [], []
+        for i in range(0, latent.shape[-2], size):
+            part = latent[..., i : i + size, :]
+            given = context if context.shape[-2] == 1 else context[..., i : i + size, :]
+            psi, ladj = invert_couplings(couplings, part, given)
+            log_normal = -0.5 * (part.square() + math.log(2 * math.pi)).sum(-1)
+            points.append(psi)
+            densities.append(log_normal - ladj - torch.log(self.mass_scale))
+        psi = torch.cat(points, -2)
         mass = psi[..., :1] * self.mass_scale + self.mass_mean - offset[..., None]
-        return torch.cat([mass, psi[..., 1:]], dim=-1), log_q
+        return torch.cat([mass, psi[..., 1:]], dim=-1), torch.cat(densities, -1)
 
 
 def _masks(config: FlowConfig) -> list[torch.Tensor]:

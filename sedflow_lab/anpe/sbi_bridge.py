@@ -90,10 +90,9 @@ class FlowEstimator(ConditionalDensityEstimator):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draws (*sample_shape, N, 11) and their log density."""
         context, offset = self._context(condition)
-        shape = (*sample_shape, *offset.shape)
-        latent = torch.randn(*shape, N_FREE)
+        latent = torch.randn(*sample_shape, *offset.shape, N_FREE)
         with torch.no_grad():
-            return self.net.from_latent(latent, context.expand(*shape, -1), offset.expand(shape))
+            return self.net.from_latent(latent, context, offset)
 
 
 def observation_vector(photometry: Photometry) -> torch.Tensor:
