@@ -1,0 +1,284 @@
+"""Training: what a step sees, the schedule, and resumption after a kill at any point."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import sedflow_lab as sl
+from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, train, training
+from sedflow_lab.anpe.training import PRESETS, Batch, observe_batch
+from sedflow_lab.noise import load_noise
+from sedflow_lab.simulate import SimulationSet, simulate
+
+SMALL = FlowConfig(couplings=2, hidden=(8,), embedding=(16, 8))
+CONFIG = TrainingConfig(
+    flow=SMALL, simulations=600, batch=32, steps=12, decay_steps=8, warmup_steps=2
+)
+
+
+class Killed(BaseException):
+    """What no code of ours catches, as no code survives SIGKILL."""
+
+
+@pytest.fixture(scope="module")
+def simulations(tiny_model, tmp_path_factory) -> SimulationSet:
+    return simulate(tmp_path_factory.mktemp("sims"), 600, tiny_model, seed=2)
+
+
+@pytest.fixture(scope="module")
+def whole(simulations, tmp_path_factory):
+    """Flow and record of a training that nothing interrupted."""
+    return run(simulations, tmp_path_factory.mktemp("whole"))
+
+
+def run(simulations, folder, config=CONFIG, **options):
+    return train(
+        simulations,
+        load_noise(),
+        config,
+        folder,
+        **{"checkpoint_seconds": 0.0, "evaluate_every": 4} | options,
+    )
+
+
+def assert_same(first, second):
+    (flow, record), (other, other_record) = first, second
+    for (name, x), y in zip(flow.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(x, y), name
+    for name in ("step", "training_loss", "validation_loss", "running_loss"):
+        assert getattr(record, name) == getattr(other_record, name), name
+
+
+def steps_done(folder) -> int:
+    """Steps in the checkpoint of a folder, 0 if there is none."""
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as archive:
+        return json.loads(archive.metadata()["state"])["step"]
+
+
+def kill_at(monkeypatch, module, name, call, before=True):
+    """Let a function of a module be the last thing that happens, at one of its calls."""
+    calls = []
+    original = getattr(module, name)
+
+    def lethal(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call and before:
+            raise Killed
+        result = original(*args, **kwargs)
+        if len(calls) == call:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(module, name, lethal)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 11, 12])
+@pytest.mark.parametrize("where", ["in a step", "while writing", "before renaming", "after"])
+def test_killed_at_any_point_resumes_to_the_same_result(
+    simulations, whole, tmp_path, monkeypatch, step, where
+):
+    module, name, before = {
+        "in a step": (training, "_schedule", True),
+        "while writing": (training, "save_file", False),
+        "before renaming": (training.os, "replace", True),
+        "after": (training, "_save", False),
+    }[where]
+    with monkeypatch.context() as patch:
+        kill_at(patch, module, name, step, before)
+        with pytest.raises(Killed):
+            run(simulations, tmp_path)
+    assert steps_done(tmp_path) == (step if where == "after" else step - 1)
+    if where == "while writing":  # what a kill leaves of a file may be its first half
+        partial = tmp_path / "checkpoint.safetensors.partial"
+        partial.write_bytes(partial.read_bytes()[:100])
+    assert_same(run(simulations, tmp_path), whole)
+
+
+def test_killed_again_and_again(simulations, whole, tmp_path, monkeypatch):
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            kill_at(patch, training, "_schedule", 4)
+            with pytest.raises(Killed):
+                run(simulations, tmp_path)
+    assert steps_done(tmp_path) == 9
+    assert_same(run(simulations, tmp_path), whole)
+
+
+SCRIPT = """
+import sys, torch
+from sedflow_lab.anpe import recipe
+from sedflow_lab.noise import load_noise
+from sedflow_lab.simulate import SimulationSet
+from tests.test_training import CONFIG
+from dataclasses import replace
+torch.set_num_threads(1)
+simulations, out = SimulationSet.load(sys.argv[1]), sys.argv[2]
+recipe.train_bundle(out, simulations, recipe.SEDModel().bands, load_noise(),
+                    replace(CONFIG, steps=int(sys.argv[3])), checkpoint_seconds=0.0)
+"""
+
+
+def test_killed_process_resumes_to_the_same_bundle(tiny_model, tmp_path):
+    """SIGKILL, for real: whatever the process was doing, the bundle comes out the same."""
+    folder, steps = tmp_path / "sims", 400
+    made = simulate(folder, 600, tiny_model, seed=2)
+    out = tmp_path / "bundle"
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(out), str(steps)]
+    reached = 0
+    for _ in range(2):
+        process = subprocess.Popen(command, cwd=os.path.dirname(os.path.dirname(__file__)))
+        try:
+            deadline = time.monotonic() + 120
+            while steps_done(recipe.working_folder(out)) < reached + 20:
+                assert process.poll() is None, "training ended by itself"
+                assert time.monotonic() < deadline, "training does not get on"
+                time.sleep(0.01)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        reached = steps_done(recipe.working_folder(out))
+        assert not out.exists()
+    assert 40 <= reached < steps
+    config = replace(CONFIG, steps=steps)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        bundle = recipe.train_bundle(out, made, tiny_model.bands, load_noise(), config)
+        straight = recipe.train_bundle(
+            tmp_path / "straight", made, tiny_model.bands, load_noise(), config
+        )
+    finally:
+        torch.set_num_threads(threads)
+    pairs = zip(bundle.flow.state_dict().values(), straight.flow.state_dict().values(), strict=True)
+    assert all(torch.equal(x, y) for x, y in pairs)
+    assert sl.load_posterior(out).bundle.training["record"]["step"][-1] == steps
+
+
+def test_bundle_appears_whole_or_not_at_all(simulations, tiny_model, tmp_path, monkeypatch):
+    out = tmp_path / "bundle"
+    arguments = (out, simulations, tiny_model.bands, load_noise(), CONFIG)
+    with monkeypatch.context() as patch:
+        kill_at(patch, recipe.Bundle, "save", 1)
+        with pytest.raises(Killed):
+            recipe.train_bundle(*arguments)
+    assert not out.exists()
+    from sedflow_lab.anpe import bundle as module
+
+    with monkeypatch.context() as patch:
+        kill_at(patch, module, "save_file", 1, before=False)
+        with pytest.raises(Killed):
+            recipe.train_bundle(*arguments)
+    assert not out.exists()
+    assert recipe.train_bundle(*arguments) is not None
+    assert sorted(p.name for p in out.iterdir()) == [
+        "bundle.json",
+        "support.json",
+        "weights.safetensors",
+    ]
+
+
+def test_longer_training_goes_on_from_a_shorter_one(simulations, tmp_path):
+    run(simulations, tmp_path)
+    flow, record = run(simulations, tmp_path, replace(CONFIG, steps=20))
+    assert record.step == [4, 8, 12, 16, 20]
+    assert all(torch.isfinite(p).all() for p in flow.parameters())
+
+
+def test_seeds_matter_and_nothing_else_does(simulations, whole, tmp_path):
+    torch.manual_seed(12345)
+    assert_same(run(simulations, tmp_path / "again", evaluate_every=4), whole)
+    other, _ = run(simulations, tmp_path / "other", replace(CONFIG, seed=1))
+    first = next(iter(whole[0].parameters()))
+    assert not torch.equal(first, next(iter(other.parameters())))
+
+
+def test_step_with_a_gradient_that_is_not_finite_is_left_out(simulations, tmp_path, monkeypatch):
+    calls = []
+    original = Batch.loss
+
+    def poisoned(self, flow):
+        calls.append(1)
+        return original(self, flow) * (float("nan") if len(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(Batch, "loss", poisoned)
+    flow, record = run(simulations, tmp_path)
+    assert all(torch.isfinite(p).all() for p in flow.parameters())
+    assert record.running_loss == record.running_loss
+
+
+def test_damaged_checkpoint_says_what_to_do(simulations, tmp_path):
+    run(simulations, tmp_path)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(sl.InputError, match="Delete it to start anew"):
+        run(simulations, tmp_path)
+
+
+def test_bands_are_hidden_as_the_configuration_says(simulations, tiny_model):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(600, (20_000,), generator=generator)
+    batch = observe_batch(simulations, rows, load_noise(), tiny_model.cosmology, 0.75, generator)
+    count = batch.mask.sum(1)
+    assert count.min() == 2
+    # A quarter keeps 2, 3, 4 or 5 bands, each number as often.
+    for bands, share in ((2, 0.0625), (3, 0.0625), (4, 0.0625), (5, 0.8125)):
+        assert float((count == bands).float().mean()) == pytest.approx(share, abs=0.008)
+    hidden = (~batch.mask).float().mean(0)
+    assert float(hidden.max() - hidden.min()) < 0.01
+    assert torch.equal(batch.phi, simulations.phi[rows])
+
+
+def test_noise_is_fresh_at_every_step(simulations, tiny_model):
+    rows = torch.zeros(2, dtype=torch.long)
+    flux = [
+        observe_batch(
+            simulations, rows, load_noise(), tiny_model.cosmology, 1.0,
+            torch.Generator().manual_seed(seed),
+        ).flux
+        for seed in (0, 0, 1)
+    ]  # fmt: skip
+    assert torch.equal(flux[0], flux[1])
+    assert not torch.equal(flux[0], flux[2])
+    assert not torch.equal(flux[0][0], flux[0][1])
+
+
+def test_learning_rate_warms_up_stays_and_falls_to_zero():
+    config = TrainingConfig(steps=100, warmup_steps=10, decay_steps=40)
+    rates = [training._schedule(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:61] == pytest.approx([1.0] * 52)
+    assert all(a >= b for a, b in itertools.pairwise(rates[60:]))
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_training_learns(simulations, tmp_path):
+    """From worse than a normal of the right width to clearly better, in seconds."""
+    config = replace(CONFIG, steps=150, decay_steps=100, batch=128, learning_rate=5e-3)
+    _, record = run(simulations, tmp_path, config, checkpoint_seconds=60.0, evaluate_every=50)
+    # Eleven standard normals have 15.6; ten of the coordinates are standard normal under the
+    # prior, and the mass offset is known to a third of a dex.
+    assert record.validation_loss[-1] < 13.5
+    assert record.validation_loss[-1] < record.validation_loss[0]
+
+
+def test_presets_are_consistent():
+    for name, config in PRESETS.items():
+        assert config.warmup_steps + config.decay_steps <= config.steps, name
+        assert recipe.make_config(name) == config
+    shorter = recipe.make_config("nsa-ugriz", steps=310)
+    assert shorter.decay_steps == 215
+    assert shorter.warmup_steps == 31
