@@ -138,7 +138,7 @@ def test_saved_bundle_gives_the_same_draws(tmp_path, tiny_bundle):
 
 def test_shapes_seeds_and_limits(posterior):
     galaxies = sl.showcase()[4:6]
-    for method in ("fast", "weighted", "exact"):
+    for method in ("fast", "weighted", "exact", "auto"):
         result = posterior.infer(galaxies, draws=600, method=method, seed=3)
         assert result.samples.shape == (2, 600, 12)
         assert result.weights.sum(1) == pytest.approx(np.ones(2))
@@ -147,6 +147,20 @@ def test_shapes_seeds_and_limits(posterior):
         assert len(result.summary()) == 2
         again = posterior.infer(galaxies, draws=600, method=method, seed=3)
         assert np.array_equal(result.samples, again.samples)
+
+
+def test_auto_refines_those_that_ask_for_it_and_leaves_the_others(posterior):
+    galaxies = sl.showcase()[:16]
+    fast = posterior.infer(galaxies, draws=500)
+    auto = posterior.infer(galaxies, draws=500, method="auto")
+    asks = fast.badge == "refine"
+    assert 0 < asks.sum() < len(galaxies)
+    assert np.array_equal(auto.samples[~asks], fast.samples[~asks])
+    assert (auto.badge[~asks] == fast.badge[~asks]).all()
+    assert np.isin(auto.badge[asks], ["ok", "refined", "model cannot fit"]).all()
+    assert (auto.samples[asks] != fast.samples[asks]).any((1, 2)).all()
+    assert np.isfinite(auto.diagnostics["temperatures"][asks]).all()
+    assert np.isnan(auto.diagnostics["temperatures"][~asks]).all()
 
 
 def test_log_prob_is_that_of_the_draws(posterior):

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "AmortizedPosterior", "load_posterior"]
 
-METHODS = ("fast", "weighted", "exact")
-"""Draws from the network, the same with importance weights, or exact draws."""
+METHODS = ("fast", "weighted", "exact", "auto")
+"""Draws from the network, the same with importance weights, exact draws, or these where needed."""
 
 _ROWS = 16_384  # draws that go through the network at once
 _ROUNDS = 60  # of redrawing what fell off the prior on the mass
@@ -187,7 +187,8 @@ class AmortizedPosterior:
         method : str
             ``"fast"`` draws from the network; ``"weighted"`` adds importance weights that
             correct the draws towards the exact posterior; ``"exact"`` moves the draws there by
-            tempered sequential Monte Carlo.
+            tempered sequential Monte Carlo; ``"auto"`` is fast, and exact for those galaxies
+            whose badge would be ``"refine"``.
         seed : int
             The same seed gives the same numbers.
         on_bad : str
@@ -291,6 +292,8 @@ class AmortizedPosterior:
         stop: threading.Event | None,
     ) -> dict[str, np.ndarray]:
         """Results of usable galaxies that fit into memory together."""
+        if method == "auto":
+            return self._infer_where_needed(photometry, draws, generator, stop)
         target = LogPosterior(photometry, self.model, self.prior)
         context, offset = self._context(photometry)
         n_draws = _draws_of_network(draws, method)
@@ -343,6 +346,27 @@ class AmortizedPosterior:
             arrays.get("support"),
         )
         return arrays
+
+    def _infer_where_needed(
+        self,
+        photometry: Photometry,
+        draws: int,
+        generator: torch.Generator,
+        stop: threading.Event | None,
+    ) -> dict[str, np.ndarray]:
+        """Fast results, and exact ones for the galaxies that ask for them."""
+        result = self._infer_block(photometry, draws, "fast", generator, stop)
+        rows = np.flatnonzero(result["badge"] == "refine")
+        for block in _blocks(len(rows), _draws_of_network(draws, "exact")):
+            where = rows[block]
+            if len(where) == 0 or (stop is not None and stop.is_set()):
+                break
+            refined = self._infer_block(photometry[where], draws, "exact", generator, stop)
+            for name, values in refined.items():
+                if name not in result:
+                    result[name] = np.full((len(photometry), *values.shape[1:]), np.nan)
+                result[name][where] = values
+        return result
 
     def _draw(
         self, context: torch.Tensor, offset: torch.Tensor, n: int, generator: torch.Generator

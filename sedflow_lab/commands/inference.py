@@ -55,7 +55,8 @@ def add_commands(commands: Commands) -> None:
         metavar="NAME",
         default="fast",
         help="fast: the network's draws; weighted: the same with importance weights; exact: draws "
-        "moved to the exact posterior, about a second a galaxy (default: %(default)s)",
+        "moved to the exact posterior, a few seconds a galaxy; auto: fast, and exact where the "
+        "badge asks for it (default: %(default)s)",
     )
     parser.add_argument(
         "--draws",
