@@ -21,7 +21,7 @@ from .errors import InputError
 from .noise import NoiseModel
 from .parameters import Prior, get_prior
 from .photometry import Photometry
-from .sps import SEDModel
+from .sps import SEDModel, get_bands
 
 __all__ = [
     "REDSHIFT_MIN",
@@ -90,9 +90,12 @@ class SimulationSet:
 
 
 def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
-    """What identifies the physics of a simulation: two sets that agree in it may be mixed."""
+    """What identifies the physics of a simulation: two sets that agree in it may be mixed.
+
+    Filters of one's own are there with their curves: their files may change or vanish.
+    """
     return {
-        "bands": list(model.bands.names),
+        "bands": model.bands.to_json(),
         "prior": prior.name,
         "birth_cloud_age": model.birth_cloud_age,
         "ssp_hash": model.ssp.hash,
@@ -226,8 +229,11 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        settings = json.loads(path.read_text())
+        if isinstance(settings["bands"], list):  # a set of the first version: names alone
+            settings["bands"] = get_bands(settings["bands"]).to_json()
+        return settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Cannot read {path}: {error}. Delete the folder and simulate again."
         ) from error

@@ -186,6 +186,8 @@ def plan_simulations(
             f"{grid.hash}: give the grid they were made with (--ssp), or another folder."
         )
 
+    bands_found = BandSet.from_json(found["bands"]) if found else "sdss-ugriz"
+
     def setting(name: str, given: Any, default: Any) -> Any:
         return found.get(name, default) if given is None else given
 
@@ -193,7 +195,7 @@ def plan_simulations(
         folder=Path(folder),
         n=setting("n", n, default_n),
         model=SEDModel(
-            bands=setting("bands", bands, "sdss-ugriz"),
+            bands=bands_found if bands is None else bands,
             birth_cloud_age=setting("birth_cloud_age", birth_cloud_age, 0.1),
             redshift_max=setting("redshift_max", redshift_max, 0.2),
             ssp=grid,
