@@ -195,6 +195,14 @@ def test_galaxies_without_a_posterior_have_no_scores():
     assert np.isnan(cal.predictive_p_values(toy.chi2, np.full(30, 2), weights)[4])
 
 
+def test_a_truth_without_density_is_outside_of_every_region():
+    density = np.random.default_rng(0).normal(size=(3, 50))
+    levels = cal.hpd_levels(density, np.array([-np.inf, np.nan, 99.0]))
+    assert levels[0] > 0.98
+    assert np.isnan(levels[1])
+    assert levels[2] < 0.02
+
+
 def test_z_scores_and_contraction_of_a_known_posterior():
     toy = Toy(5, n=4000, draws=500)
     z = cal.z_scores(toy.samples, toy.truth)

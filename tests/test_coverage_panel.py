@@ -129,3 +129,66 @@ def test_choices_that_make_no_sense_are_refused(posterior):
     for name, value in (("method", "best"), ("simulations", 3), ("sigma", 0.0), ("quantity", "x")):
         with pytest.raises(traitlets.TraitError):
             setattr(state, name, value)
+
+
+def test_widgets_drive_the_state_and_figures_follow(posterior):
+    from sedflow_lab.panels.coverage import CoveragePanel
+    from sedflow_lab.panels.coverage_figures import BAD_COLOR
+
+    panel = CoveragePanel(posterior, **SMALL)
+    state = panel.state
+    assert "Press Run." in panel.verdict.value
+    assert panel.cancel.disabled
+    panel.narrow.value = 0.5
+    panel.run.click()
+    assert panel.run.disabled
+    assert state.wait(120)
+    assert not panel.run.disabled
+    assert "posterior narrowed (× 0.5)" in panel.verdict.value
+    assert "Not calibrated at 96 simulations" in panel.verdict.value
+    assert len(panel.curves.curves.data["xs"]) == len(QUANTITIES)
+    assert panel.curves.curves.data["color"][-1] == BAD_COLOR
+    assert panel.table.value.count("too narrow") >= 2
+    panel.reset.click()
+    assert panel.narrow.value == 1.0
+    assert "has changed since" in panel.verdict.value
+
+    # Another quantity, observable, and choice of parameters.
+    panel.quantity.value = "tau_ism"
+    assert panel.ranks.figure.title.text == "Ranks: τ ISM"
+    panel.observable.value = "redshift"
+    assert panel.simulations.figure.xaxis[0].axis_label == "Redshift"
+    inside = panel.simulations.figure.x_range
+    x = panel.simulations.points.data["x"]
+    assert inside.start < x.min() and x.max() < inside.end
+    panel.chosen.value = ("log_mstar", "tau_ism")
+    assert len(panel.curves.curves.data["xs"]) == 2
+    assert [q.name for q in panel.corner.quantities] == ["log_mstar", "tau_ism"]
+
+    # A tap opens a simulation, and so does a button.
+    panel.simulations.points.selected.indices = [5]
+    assert state.wait(60)
+    assert state.example.index == panel.index.value == 5
+    assert "Simulation 5" in panel.story.value
+    assert panel.corner.truths[0, 0].data["x"] == [state.example.truth[0]]
+    panel.surprise.click()
+    assert state.wait(60)
+    assert state.example.index == state.most_surprising()
+    chosen = panel.simulations.points.selected.indices[0]
+    assert panel.simulations.points.data["index"][chosen] == state.example.index
+
+
+def test_a_folder_can_be_chosen_in_the_panel(posterior, tiny_bundle):
+    from sedflow_lab.panels.coverage import CoveragePanel
+
+    panel = CoveragePanel(**SMALL)
+    panel.posterior.value = "a folder …"
+    assert panel.folder.layout.display is None
+    panel.folder.value = "/nowhere"
+    assert "There is no posterior bundle at" in panel.verdict.value
+    panel.folder.value = str(tiny_bundle)
+    assert panel.state.bundle == str(tiny_bundle)
+    assert "There is no" not in panel.verdict.value
+    panel.posterior.value = "nsa-ugriz"
+    assert panel.folder.layout.display == "none"
+    assert panel.state.bundle == "nsa-ugriz"

@@ -306,7 +306,7 @@ def _scores(
     below = (weights * (draws < truth[:, None])).sum(1)
     equal = (weights * (draws == truth[:, None])).sum(1)
     scores = (ess * below + rng.random(len(truth)) * (ess * equal + 1.0)) / (ess + 1.0)
-    known = (weights.sum(1) > 0) & np.isfinite(truth)
+    known = (weights.sum(1) > 0) & ~np.isnan(truth)  # a density of zero is no lack of one
     return np.where(known, np.clip(scores, 0.0, 1.0), np.nan)
 
 

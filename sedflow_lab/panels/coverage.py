@@ -69,7 +69,7 @@ class CoveragePanel(Panel):
         self.curves, self.ranks, self.simulations = CurveFigure(), RankFigure(), SimulationFigure()
         self.corner = TruthCorner(_CORNER)
         self._make_controls()
-        wide = w.Layout(flex="1 1 340px", min_width="300px", max_width="640px")
+        wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
         parts = (("curves", self.curves), ("ranks", self.ranks), ("simulations", self.simulations))
         figures = [w.Box([self._show(name, part.figure)], layout=wide) for name, part in parts]
         self._corner_box = w.VBox(layout=w.Layout(flex="0 0 auto"))
@@ -112,7 +112,7 @@ class CoveragePanel(Panel):
         self.posterior.observe(lambda change: self._choose_posterior(change.new), "value")
         self.folder.observe(lambda change: self._choose_folder(change.new), "value")
         self.method = w.ToggleButtons(options=_METHODS, style={"button_width": "86px"}, layout=auto)
-        self.number = _dropdown("Simulations", (100, 200, 500, 1000, 2000), state.simulations, 175)
+        self.number = _dropdown("Simulations", (100, 200, 500, 1000, 2000), state.simulations, 185)
         self.draws = _dropdown("Draws", (50, 100, 200, 500, 1000), state.draws, 150)
         self.seed = w.BoundedIntText(
             value=state.seed, min=0, max=10**6, description="Seed", layout=w.Layout(width="150px")
@@ -150,9 +150,7 @@ class CoveragePanel(Panel):
             value=QUANTITIES, rows=8, layout=w.Layout(width="260px"),
         )  # fmt: skip
         self.chosen.observe(lambda _: self._choose_quantities(), "value")
-        picker = w.Accordion(
-            [self.chosen], titles=("Quantities shown (all), and parameters of the corner plot",)
-        )
+        picker = w.Accordion([self.chosen], titles=("Quantities and parameters shown",))
         fail = w.HTML("<b style='margin:0 6px 0 10px;color:#8a3ffc'>Fail on purpose</b>")
         self._controls = w.VBox(
             [
@@ -282,7 +280,7 @@ class CoveragePanel(Panel):
 def _dropdown(label: str, options: tuple[int, ...], value: int, width: int) -> w.Dropdown:
     return w.Dropdown(
         options=sorted({*options, value}), value=value, description=label,
-        layout=w.Layout(width=f"{width}px"), style={"description_width": "75px"},
+        layout=w.Layout(width=f"{width}px"), style={"description_width": "82px"},
     )  # fmt: skip
 
 
@@ -290,7 +288,7 @@ def _slider(label: str, values: tuple[float, ...], value: float, text: str = "{:
     options = [(text.format(v), v) for v in sorted({*values, value})]
     return w.SelectionSlider(
         options=options, value=value, description=label, continuous_update=False,
-        layout=w.Layout(width="285px"), style={"description_width": "90px"},
+        layout=w.Layout(width="245px"), style={"description_width": "88px"},
     )  # fmt: skip
 
 

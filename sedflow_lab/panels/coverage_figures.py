@@ -175,6 +175,7 @@ class SimulationFigure:
             tools="tap,box_zoom,reset,save",
             x_axis_label="",
             y_axis_label="Score",
+            x_range=Range1d(0, 1),
             y_range=Range1d(-0.03, 1.03),
         )
         self.marks = self.figure.scatter(
@@ -192,6 +193,11 @@ class SimulationFigure:
         x, y = run.observable(observable), run.scores[:, QUANTITIES.index(chosen)]
         known = np.isfinite(x) & np.isfinite(y)
         self.points.data = {"x": x[known], "y": y[known], "index": np.flatnonzero(known)}
+        low, high = (float(v) for v in (x[known].min(), x[known].max()))
+        margin = 0.03 * (high - low) or 1.0
+        axis = self.figure.x_range
+        axis.update(start=low - margin, end=high + margin)
+        axis.update(reset_start=axis.start, reset_end=axis.end)
         self.marks.glyph.fill_color = color
         self.figure.xaxis.axis_label = OBSERVABLE_LABELS[observable]
         self.figure.yaxis.axis_label = f"Score of {quantity_label(chosen)}"
