@@ -80,6 +80,8 @@ class Ensemble(torch.nn.Module):
 
     def from_latent(self, latent, context, offset):
         n = len(self.flows)
+        context = context.expand(*latent.shape[:-1], -1)
+        offset = offset.expand(latent.shape[:-1])
         contexts = context.chunk(n, -1)
         phi = torch.empty_like(latent)
         for k, flow in enumerate(self.flows):
@@ -186,9 +188,7 @@ def efficiency(flow: torch.nn.Module, setting: Setting, photometry: sl.Photometr
     for i in range(len(photometry)):
         latent = torch.randn(1, DRAWS, N_FREE, generator=generator)
         began = time.process_time()
-        phi, log_q = flow.from_latent(
-            latent, context[i].expand(1, DRAWS, -1), offset[i].expand(1, DRAWS)
-        )
+        phi, log_q = flow.from_latent(latent, context[i][None, None], offset[i][None, None])
         spent += time.process_time() - began
         log_p = sl.LogPosterior(photometry[i], setting.model)(phi)
         weights, _ = importance_weights(log_p - log_q)
