@@ -105,6 +105,23 @@ def test_missing_and_hopeless_bands_are_the_same(posterior):
     assert a.parts == pytest.approx(b.parts)
 
 
+def test_the_band_to_blame_is_named(posterior, mocks):
+    bright = mocks[np.flatnonzero((mocks.snr > 20).all(1))[:100]]
+    assert (posterior.suspect_bands(bright) == "").mean() > 0.98
+    named = []
+    for band, label in enumerate("ugriz"):
+        flux = bright.flux.copy()
+        flux[:, band] = 0.0
+        named.append((posterior.suspect_bands(changed(bright, flux)) == label).mean())
+    # Without u or z two neighbours may be as odd to each other as the culprit is to them.
+    assert min(named) > 0.5
+    assert np.mean(named) > 0.8
+    pairs = bright.select_bands("u", "g")
+    assert (posterior.suspect_bands(pairs) == "").all()
+    backwards = changed(bright, bright.flux[:, ::-1], bright.sigma[:, ::-1])
+    assert (posterior.suspect_bands(backwards) == "").mean() > 0.5
+
+
 def test_description_survives_json_and_refuses_other_things(posterior):
     support = posterior.bundle.support
     again = Support.from_dict(json.loads(json.dumps(support.to_dict())))

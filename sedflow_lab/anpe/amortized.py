@@ -160,10 +160,26 @@ class AmortizedPosterior:
         self.check(photometry, "raise")
         if self.bundle.support is None:
             return None
-        mask, flux, sigma, redshift, modulus = self._measured(photometry)
-        seen = self.flow.features.observed(flux, sigma, mask)
-        arrays = (x.cpu().numpy() for x in (flux, sigma, seen, redshift, modulus))
-        return self.bundle.support(*arrays)
+        return self.bundle.support(*self._seen(photometry))
+
+    def suspect_bands(self, photometry: Photometry) -> np.ndarray:
+        """The band without which a galaxy that is unlike the training set would be like it.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N usable galaxies.
+
+        Returns
+        -------
+        ndarray of str, shape (N,)
+            Labels of bands; empty where there is nothing to blame, or no single band.
+        """
+        self.check(photometry, "raise")
+        if self.bundle.support is None:
+            return np.full(len(photometry), "")
+        labels = np.array([*self.bands.labels, ""])
+        return labels[self.bundle.support.suspect(*self._seen(photometry))]
 
     def infer(
         self,
@@ -409,6 +425,12 @@ class AmortizedPosterior:
         mask, flux, sigma, redshift, modulus = self._measured(photometry)
         with torch.no_grad():
             return self.flow.context(flux, sigma, mask, redshift, modulus)
+
+    def _seen(self, photometry: Photometry) -> tuple[np.ndarray, ...]:
+        """The same as arrays, with the bands that the network takes for missing masked."""
+        mask, flux, sigma, redshift, modulus = self._measured(photometry)
+        seen = self.flow.features.observed(flux, sigma, mask)
+        return tuple(x.cpu().numpy() for x in (flux, sigma, seen, redshift, modulus))
 
     def _measured(self, photometry: Photometry) -> tuple[torch.Tensor, ...]:
         """Mask, fluxes, uncertainties (N, B), redshifts and distance moduli (N,)."""

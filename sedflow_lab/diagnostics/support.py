@@ -51,6 +51,7 @@ _COMPONENTS = {"colours": 10, "uncertainties": 5}
 _FIT, _CALIBRATE = 30_000, 50_000
 _LEVELS = np.geomspace(1e-4, 1.0, 41)
 _BLOCK = 4096
+_WELL_INSIDE = 0.01  # p-value, ten times the limit
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,37 @@ class Support:
                 parts[rows, k] = np.exp(np.interp(scores[rows, k], table[k], np.log(_LEVELS)))
         p_value = np.minimum(1.0, len(PARTS) * parts.min(1))
         return SupportScore(p_value, np.array(PARTS)[parts.argmin(1)], parts)
+
+    def suspect(
+        self,
+        flux: np.ndarray,
+        sigma: np.ndarray,
+        mask: np.ndarray,
+        redshift: np.ndarray,
+        modulus: np.ndarray,
+    ) -> np.ndarray:
+        """Which band is to blame where a galaxy is outside the training set.
+
+        It is the band without which the galaxy is likest the training set, if it then is well
+        inside. Parameters as for calling.
+
+        Returns
+        -------
+        ndarray of int, shape (N,)
+            Number of the band; -1 where there is none, or two bands alone.
+        """
+        blamed = np.full(len(flux), -1)
+        rows = np.flatnonzero(
+            self(flux, sigma, mask, redshift, modulus).outside & (mask.sum(1) > 2)
+        )
+        best = np.full(len(rows), _WELL_INSIDE)
+        for band in range(mask.shape[1]):
+            rest = mask[rows].copy()
+            rest[:, band] = False
+            p = self(flux[rows], sigma[rows], rest, redshift[rows], modulus[rows]).p_value
+            better = mask[rows, band] & (p > best)
+            blamed[rows[better]], best[better] = band, p[better]
+        return blamed
 
     def scores(
         self,
