@@ -27,6 +27,7 @@ Density = Callable[[torch.Tensor], torch.Tensor]
 """Log density, up to a constant, of points (G, P, d): (G, P)."""
 
 _TRIES = 6  # points of the mixture among which each particle chooses
+_APART = 8  # cycles between sets of points that are kept
 _WHOLE = 0.1  # share of local moves that go a whole difference
 _ACCEPTANCE = 0.25
 
@@ -89,19 +90,28 @@ class Moves:
         cycles: int,
         generator: torch.Generator,
         stop: threading.Event | None,
+        sets: int = 1,
     ) -> torch.Tensor:
-        """Some cycles of moves of the particles (G, P, d) of the galaxies with indices `rows`."""
+        """Some cycles of moves of the particles (G, P, d) of the galaxies with indices `rows`.
+
+        Returned are the points (G, sets P, d) at the end and, where more sets are wanted, some
+        cycles before: far enough apart for the particles to have forgotten where they were.
+        """
         walk = _Walk(points, density, self.scale[rows], generator)
-        for _ in range(cycles):
+        kept = []
+        for left in reversed(range(max(cycles, sets * _APART))):
             if stopped(stop):
                 break
             walk.cycle(proposal)
             self.cycles[rows] += 1
+            if left % _APART == 0 and left < sets * _APART:
+                kept.append(walk.points)
+        kept += [walk.points] * (sets - len(kept))
         self.scale[rows] = walk.scale
         self.jumps[rows] += walk.jumped
         self.evaluations[rows] += walk.evaluations
         self.log_evidence[rows], self.log_evidence_error[rows] = walk.evidence()
-        return walk.points
+        return torch.cat(kept, 1)
 
 
 class _Walk:

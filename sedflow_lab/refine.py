@@ -28,14 +28,14 @@ from .mixture import StudentMixture
 from .particles import resample
 from .smc import SMCResult, largest_step, settle, tempered_smc
 
-__all__ = ["MIN_PARTICLES", "Refined", "refine"]
+__all__ = ["PARTICLES", "Refined", "refine"]
 
-MIN_PARTICLES = 1000
-"""Fewest particles of a galaxy."""
+PARTICLES = 1000
+"""Particles of a galaxy whose draws are only resampled."""
 
 _MIN_ESS = 0.5  # of the particles, for draws to be resampled without tempering
 _MAX_PARETO_K = 0.7
-_PARTICLES = 2000  # where tempering is needed
+_TEMPERED_PARTICLES = 2000
 _POOL = 20_000  # points of the prior among which the mixture looks for modes
 _POOL_ESS = 500.0
 _PRIOR_SHARE = 0.3
@@ -51,7 +51,7 @@ class Refined:
     phi : tensor, shape (G, draws, 11)
         Free coordinates.
     ess, log_evidence, log_evidence_error : tensor, shape (G,)
-        ESS is that of the last weights; the moves after that only add to it.
+        ESS of the last weights, as a share of the draws; the moves after that only add to it.
     temperatures, evaluations : tensor of int, shape (G,)
         Temperatures (1 where the draws were only resampled), and evaluations of the model.
     finished : tensor of bool, shape (G,)
@@ -130,13 +130,12 @@ def refine(
     -------
     Refined
     """
-    particles = max(draws, MIN_PARTICLES)
     weights, _ = importance_weights(log_weights)
     ess = effective_sample_size(weights)
-    good = (ess >= _MIN_ESS * particles) & (pareto_k <= _MAX_PARETO_K)
+    good = (ess >= _MIN_ESS * PARTICLES) & (pareto_k <= _MAX_PARETO_K)
     evaluations = torch.full_like(good, phi.shape[1], dtype=torch.long)
     out = Refined(
-        phi=phi[:, :draws].clone(),
+        phi=phi.new_empty(len(phi), draws, phi.shape[-1]),
         ess=ess.clone(),
         log_evidence=ess.clone(),
         log_evidence_error=ess.clone(),
@@ -145,9 +144,9 @@ def refine(
         finished=good.clone(),
     )
 
-    def keep(rows: torch.Tensor, target: _Scaled, moved: SMCResult) -> None:
-        out.phi[rows] = target.to_phi(moved.points[:, :draws])
-        out.ess[rows] = moved.ess.clamp_max(particles) * draws / moved.points.shape[1]
+    def keep(rows: torch.Tensor, target: _Scaled, particles: int, moved: SMCResult) -> None:
+        out.phi[rows] = target.to_phi(moved.points)
+        out.ess[rows] = (moved.ess / particles).clamp_max(1.0) * draws
         out.evaluations[rows] += moved.evaluations
         for name in ("log_evidence", "log_evidence_error", "temperatures", "finished"):
             getattr(out, name)[rows] = getattr(moved, name)
@@ -157,21 +156,19 @@ def refine(
         target = _Scaled(exact.select(rows))
         points = target.from_phi(phi[rows])
         reach = _prior_mixture(points)
-        keep(
-            rows,
-            target,
-            settle(target.of, points, weights[rows], reach, particles, generator, stop=stop),
+        moved = settle(
+            target.of, points, weights[rows], reach, PARTICLES, generator, draws=draws, stop=stop
         )
+        keep(rows, target, PARTICLES, moved)
     rows = torch.nonzero(~good)[:, 0]
     if len(rows):
         target = _Scaled(exact.select(rows))
         start = _first_mixture(target, phi[rows], generator)
-        out.evaluations[rows] += _POOL
-        keep(
-            rows,
-            target,
-            tempered_smc(target.of, start, max(draws, _PARTICLES), generator, stop=stop),
+        moved = tempered_smc(
+            target.of, start, _TEMPERED_PARTICLES, generator, draws=draws, stop=stop
         )
+        keep(rows, target, _TEMPERED_PARTICLES, moved)
+        out.evaluations[rows] += _POOL
     return out
 
 

@@ -43,7 +43,7 @@ class SMCResult:
 
     Attributes
     ----------
-    points : tensor, shape (G, P, d)
+    points : tensor, shape (G, D, d)
         Equally weighted draws from the exact posterior.
     log_evidence, log_evidence_error : tensor, shape (G,)
         Natural log of the evidence, and its standard error; from the points to which the last
@@ -74,6 +74,7 @@ def tempered_smc(
     particles: int,
     generator: torch.Generator,
     *,
+    draws: int | None = None,
     max_temperatures: int = 100,
     stop: threading.Event | None = None,
 ) -> SMCResult:
@@ -87,6 +88,9 @@ def tempered_smc(
         Of G galaxies. It must reach wherever the posterior does.
     particles : int
     generator : torch.Generator
+    draws : int, optional
+        Points that are wanted in the end; as many as there are particles when left out. More are
+        collected while the particles go on moving.
     max_temperatures : int
         Give up on a galaxy after so many.
     stop : threading.Event, optional
@@ -125,20 +129,23 @@ def tempered_smc(
             return (1 - heat) * first.log_prob(x) + heat * target(x, rows)
 
         points[active] = moves.move(here, active, density, fit, _CYCLES, generator, stop)
+    draws = particles if draws is None else draws
     arrived = torch.nonzero(power >= 1)[:, 0]
+    out = points.repeat(1, -(-draws // particles), 1)[:, :draws]
     if len(arrived):
-        points[arrived] = _settle(
+        out[arrived] = _settle(
             lambda x: target(x, arrived),
             points[arrived],
             start.select(arrived),
             moves,
             arrived,
+            draws,
             generator,
             stop,
         )
     finished = (power >= 1) & (not stopped(stop))
     return SMCResult(
-        points=points,
+        points=out,
         log_evidence=torch.where(finished, moves.log_evidence, torch.nan),
         log_evidence_error=torch.where(finished, moves.log_evidence_error, torch.nan),
         ess=ess,
@@ -157,6 +164,7 @@ def settle(
     particles: int,
     generator: torch.Generator,
     *,
+    draws: int | None = None,
     stop: threading.Event | None = None,
 ) -> SMCResult:
     """Resample weighted draws of the posterior, and move them until copies have come apart.
@@ -172,6 +180,8 @@ def settle(
         Proposes points now and then wherever the posterior may be.
     particles : int
     generator : torch.Generator
+    draws : int, optional
+        As for `tempered_smc`.
     stop : threading.Event, optional
 
     Returns
@@ -182,7 +192,8 @@ def settle(
     here = resample(points, weights, particles, generator)
     moves = Moves(here)
     rows = torch.arange(len(here), device=here.device)
-    here = _settle(lambda x: target(x, rows), here, reach, moves, rows, generator, stop)
+    draws = particles if draws is None else draws
+    here = _settle(lambda x: target(x, rows), here, reach, moves, rows, draws, generator, stop)
     finished = torch.full_like(rows, not stopped(stop), dtype=torch.bool)
     return SMCResult(
         points=here,
@@ -202,15 +213,18 @@ def _settle(
     reach: StudentMixture,
     moves: Moves,
     rows: torch.Tensor,
+    draws: int,
     generator: torch.Generator,
     stop: threading.Event | None,
 ) -> torch.Tensor:
     """Moves at the posterior, with proposals that are fitted again as the particles spread."""
-    even = torch.full_like(points[..., 0], 1.0 / points.shape[1])
-    for cycles in _CYCLES_AT_END:
+    particles = points.shape[1]
+    even = torch.full_like(points[..., 0], 1.0 / particles)
+    for left, cycles in zip((2, 1, 0), _CYCLES_AT_END, strict=True):
         fit = StudentMixture.fit(points, even, generator).add(reach, _START_SHARE)
-        points = moves.move(points, rows, density, fit, cycles, generator, stop)
-    return points
+        sets = 1 if left else -(-draws // particles)
+        points = moves.move(points, rows, density, fit, cycles, generator, stop, sets)
+    return points[:, :draws]
 
 
 def largest_step(ratio: torch.Tensor, most: torch.Tensor, ess: float) -> torch.Tensor:

@@ -117,6 +117,15 @@ def test_weighted_draws_settle_without_copies_or_bias():
     assert result.points.std(1)[0].tolist() == pytest.approx([0.8] * 3, abs=0.06)
 
 
+@pytest.mark.parametrize("draws", [300, 2500])
+def test_fewer_or_more_draws_than_particles(draws):
+    result = _run(_two_modes, particles=1000, dim=2, draws=draws)
+    assert result.points.shape == (2, draws, 2)
+    assert len(torch.unique(result.points[0], dim=0)) > 0.97 * draws
+    left = (result.points[..., 0] < 0).float().mean(1)
+    assert left.tolist() == pytest.approx([0.7, 0.7], abs=0.08)
+
+
 def test_a_run_that_is_stopped_says_so():
     stop = threading.Event()
     calls = []

@@ -21,7 +21,7 @@ from ..exact import LogPosterior, effective_sample_size, importance_weights
 from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior, get_prior
 from ..photometry import Photometry
 from ..posterior import PosteriorResult
-from ..refine import MIN_PARTICLES, refine
+from ..refine import PARTICLES, refine
 from ..sps import BandSet, SEDModel, SSPGrid
 from .bundle import Bundle, load_bundle
 from .features import distance_modulus
@@ -504,7 +504,7 @@ def load_posterior(
 
 def _draws_of_network(draws: int, method: str) -> int:
     """How often to draw from the network for so many draws by a method."""
-    return _PER_PARTICLE * max(draws, MIN_PARTICLES) if method == "exact" else draws
+    return _PER_PARTICLE * PARTICLES if method == "exact" else draws
 
 
 def _blocks(n: int, draws: int) -> list[slice]:
