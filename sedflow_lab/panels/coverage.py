@@ -118,7 +118,7 @@ class CoveragePanel(Panel):
             value=state.seed, min=0, max=10**6, description="Seed", layout=w.Layout(width="150px")
         )
         self.sigma = _slider("Errors told × ", _FACTORS, state.sigma)
-        self.prior_shift = _slider("Truths shifted", _SHIFTS, state.prior_shift, "{:+g} σ")
+        self.prior_shift = _slider("Prior shift", _SHIFTS, state.prior_shift, "{:+g} σ")
         self.narrow = _slider("Posterior × ", _FACTORS, state.narrow)
         for widget, name in (
             (self.method, "method"), (self.number, "simulations"), (self.draws, "draws"),
