@@ -69,7 +69,7 @@ def plot_training_set(
     for ax, parameter, values in zip(
         parts[0].subplots(2, N_THETA // 2).flat, PARAMETERS, theta.T, strict=True
     ):
-        ax.hist(values, 40, (parameter.low, parameter.high), color=_SHADES[1], density=True)
+        ax.hist(values, 40, range=(parameter.low, parameter.high), color=_SHADES[1], density=True)
         unit = f" [{parameter.unit}]" if parameter.unit else ""
         ax.set(xlim=(parameter.low, parameter.high), yticks=[], xlabel=parameter.label + unit)
         dress(ax, 8.5)
