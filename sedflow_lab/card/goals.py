@@ -75,10 +75,13 @@ def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
             f"{refined['half_effective']:.1%} of {refined['fits']}",
             refined["half_effective"] >= 0.99,
         )
+        clock, processor = (
+            refined[key] for key in ("seconds_a_galaxy", "processor_seconds_a_galaxy")
+        )
         add(
             "refinement within 1 s a galaxy",
-            f"{refined['seconds_a_galaxy']:.2f} s on average of {refined['galaxies']}",
-            refined["seconds_a_galaxy"] <= 1.0,
+            f"{clock:.2f} s ({processor:.2f} s of the processor), mean of {refined['galaxies']}",
+            clock <= 1.0,
         )
     speed = card["speed"]
     add(

@@ -8,7 +8,7 @@ import os
 import platform
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,7 @@ def make_card(
             "sedflow_lab": __version__,
             "torch": torch.__version__,
             "machine": _machine(),
-            "seed": settings.seed,
+            "settings": asdict(settings),
         },
         "training": describe_training(posterior.bundle),
         "bundle_bytes": bundle_bytes,
@@ -202,12 +202,12 @@ class _Bench:
             key: [value for part in parts for value in part["rows"][key]]
             for key in parts[0]["rows"]
         }
-        seconds = sum(part["seconds"] for part in parts)
+        usable = max(1, sum(rows["usable"]))
         return summarise(rows) | {
             "method": method,
             "draws": draws,
-            "seconds": seconds,
-            "seconds_a_galaxy": seconds / max(1, sum(rows["usable"])),
+            "seconds_a_galaxy": sum(part["seconds"] for part in parts) / usable,
+            "processor_seconds_a_galaxy": sum(p["processor_seconds"] for p in parts) / usable,
         }
 
     def _part(
@@ -227,7 +227,7 @@ class _Bench:
             found = json.loads(path.read_text())
             if found["identity"] == identity:
                 return found
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         result = self.posterior.infer(
             photometry,
             draws,
@@ -237,10 +237,10 @@ class _Bench:
             progress=self.progress,
             stop=self.stop,
         )
-        seconds = time.perf_counter() - began
         part = {
             "identity": identity,
-            "seconds": seconds,
+            "seconds": time.perf_counter() - began[0],
+            "processor_seconds": time.process_time() - began[1],
             "rows": measure_rows(result, photometry),
         }
         if not self.stopped:

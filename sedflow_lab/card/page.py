@@ -63,7 +63,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         f"# Calibration card of {name}",
         "",
         f"Made by `sedflow-lab card` on {made['date'][:10]} with sedflow_lab "
-        f"{made['sedflow_lab']} and torch {made['torch']}, seed {made['seed']}, on "
+        f"{made['sedflow_lab']} and torch {made['torch']}, seed {made['settings']['seed']}, on "
         f"{machine['cores']} cores of {machine['processor']} ({machine['threads']} "
         f"thread{'s' * (machine['threads'] != 1)}; load {machine['load']:g} from all programs at "
         "the end: times of the clock are upper limits where it exceeds the threads).",
@@ -207,6 +207,7 @@ def _galaxy_table(groups: dict[str, Any]) -> list[str]:
         "fit",
         "Pareto k > 0.7",
         "unlike training",
+        "seconds a galaxy",
         "badges",
     )
     rows = []
@@ -220,6 +221,8 @@ def _galaxy_table(groups: dict[str, Any]) -> list[str]:
                 f"{found['fits']:,}",
                 f"{found['heavy_tails']:.1%}",
                 f"{found['outside_training_set']:.2%}" if "outside_training_set" in found else "",
+                f"{found['seconds_a_galaxy']:.2f} "
+                f"(processor {found['processor_seconds_a_galaxy']:.2f})",
                 ", ".join(f"{count:,} {word}" for word, count in found["badges"].items()),
             )
         )
@@ -229,7 +232,8 @@ def _galaxy_table(groups: dict[str, Any]) -> list[str]:
 def _refinement_lines(found: dict[str, Any]) -> list[str]:
     text = (
         f"{found['galaxies']} showcase galaxies with {found['draws']:,} particles took "
-        f"{found['seconds_a_galaxy']:.2f} s each on average. "
+        f"{found['seconds_a_galaxy']:.2f} s each on average "
+        f"({found['processor_seconds_a_galaxy']:.2f} s of the processor). "
     )
     if found["fits"]:
         text += (
