@@ -26,7 +26,7 @@ from .ssp import SSPGrid
 
 __all__ = ["ProjectionTable", "check_coverage", "make_projection", "redshift_nodes"]
 
-REDSHIFT_STEP = 4e-3
+REDSHIFT_STEP = 2.5e-3
 """Step in ln(1 + z) between the tables; fluxes are interpolated linearly in between."""
 
 TOLERANCE = 4e-4
