@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference_sed
+from conftest import TINY
 
+from sedflow_lab.anpe import load_posterior
+from sedflow_lab.cli import main
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import get_prior
+from sedflow_lab.simulate import mock_photometry
 from sedflow_lab.sps import SEDModel, load_ssp_grid
 from sedflow_lab.sps.compare import compare_ssp_grids
 from sedflow_lab.sps.fsps_grid import build_ssp_grid
@@ -220,6 +224,66 @@ def test_what_is_missing_is_said_in_one_sentence(build, fsps_home, monkeypatch, 
 def test_wavelength_range_must_rise(build):
     with pytest.raises(InputError, match="must rise"):
         build(wavelength_range=(6000.0, 3000.0))
+
+
+def test_commands_from_a_grid_with_the_ultraviolet_to_its_posterior(fsps_home, tmp_path, capsys):
+    """GALEX beside SDSS: build, compare, simulate, train, infer; and no other grid passes."""
+
+    def run(*argv):
+        code = main([str(a) for a in argv])
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    grid, figure, simulations, out = (
+        tmp_path / name for name in ("grid.npz", "grids.png", "simulations", "posterior")
+    )
+    code, printed, _ = run("ssp", "build", grid)
+    built = load_ssp_grid(grid)
+    assert code == 0 and built.hash in printed and f"--ssp {grid}" in printed
+    code, printed, _ = run("ssp", "compare", "shipped", grid, "--out", figure)
+    assert code == 0 and built.hash in printed and load_ssp_grid().hash in printed
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, _, error = run("ssp", "compare", "shipped", grid, "--bands", "galex-sdss")
+    assert code == 2 and "covers 2305-" in error
+
+    bands = ("--bands", "galex-sdss", "--ssp", grid)
+    assert run("simulate", simulations, *bands, "-n", 1000)[0] == 0
+    code, _, error = run("simulate", simulations, "-n", 1000)
+    assert code == 2 and built.hash in error and "(--ssp)" in error
+    argv = ("train", out, "--simulations", simulations, "--depth", 23, *TINY[:-2], "--steps", 40)
+    code, _, error = run(*argv)
+    assert code == 2 and built.hash in error
+    assert run(*argv, "--ssp", grid)[0] == 0
+
+    posterior = load_posterior(out, ssp=built)
+    assert posterior.bands.labels == ("fuv", "nuv", "u", "g", "r", "i", "z")
+    mocks, _ = mock_photometry(posterior.model, posterior.prior, posterior.bundle.noise, 2, seed=1)
+    mocks.to_table().write(tmp_path / "mocks.ecsv")
+    argv = ("infer", tmp_path / "mocks.ecsv", "--posterior", out, "--draws", 50)
+    argv += ("--out", tmp_path / "results.ecsv")
+    code, _, error = run(*argv)
+    assert code == 2 and built.hash in error and load_ssp_grid().hash in error
+    assert run(*argv, "--ssp", grid)[0] == 0
+    with pytest.raises(
+        InputError, match=rf"SSP grid {built.hash}, not with {load_ssp_grid().hash}"
+    ):
+        load_posterior(out)
+
+
+def test_commands_name_grids_that_are_none(tmp_path, capsys):
+    text = tmp_path / "text.npz"
+    text.write_text("not a grid")
+    np.savez(tmp_path / "other.npz", age_gyr=np.ones(2))
+    for path, message in (
+        (text, "Cannot read the SSP grid"),
+        (tmp_path / "other.npz", "is not an SSP grid: it lacks metallicity"),
+        (tmp_path / "nowhere.npz", "Cannot read the SSP grid"),
+    ):
+        assert main(["ssp", "compare", "shipped", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+        assert main(["simulate", str(tmp_path / "set"), "--ssp", str(path)]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.fsps
