@@ -232,7 +232,8 @@ def table(rows: dict[str, dict], galaxies: dict[str, int]) -> str:
         f"{first['simulations']:,} stored simulations with fresh noise, seed {first['seed']}, the "
         "learning rate falling to zero, in batches of 512. So the table tells what learns "
         "fastest, not where each would end: the shipped network trained for much longer, in "
-        "larger batches. Each variant differs from `shipped` only in what is named. The loss is the mean of −ln q over "
+        "larger batches. Each variant differs from `shipped` only in what is named. The loss "
+        "is the mean of −ln q over "
         f"{VALIDATION:,} held-out simulations with all bands. Efficiency is ESS/N of importance "
         f"weights of {DRAWS:,} draws a galaxy: quartiles over "
         + " and ".join(f"{n} {name}" for name, n in galaxies.items())

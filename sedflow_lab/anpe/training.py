@@ -76,10 +76,10 @@ PRESETS: dict[str, TrainingConfig] = {
     "nsa-ugriz": TrainingConfig(),
     "workshop": TrainingConfig(
         flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
-        simulations=100_000,
+        simulations=200_000,
         batch=512,
-        steps=2_500,
-        decay_steps=2_000,
+        steps=5_000,
+        decay_steps=4_000,
         warmup_steps=200,
         learning_rate=2e-3,
     ),

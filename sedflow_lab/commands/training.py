@@ -81,7 +81,7 @@ def _add_train(commands: Commands) -> None:
         "--number",
         metavar="N",
         type=int,
-        help="galaxies to simulate (default: the preset's, 1000000 or 100000)",
+        help="galaxies to simulate (default: the preset's, 1000000 or 200000)",
     )
     add_model_options(parser)
     noise = parser.add_argument_group("noise", "One ships for sdss-ugriz; other bands need one.")
