@@ -42,8 +42,8 @@ __all__ = [
 
 BANDS_HELP = """\
 band set: sdss-ugriz, sdss-2mass, sdss-wise, galex-sdss, decam-grz, legacy-south, legacy-north,
-des-grizy, panstarrs-grizy, hsc-grizy, lsst-ugrizy or euclid; or filters of speclite with commas
-between them"""
+des-grizy, panstarrs-grizy, hsc-grizy, lsst-ugrizy or euclid; or filters with commas between them:
+speclite's by name, your own as files of two columns (mine.txt: Angstrom, response per photon)"""
 
 _MOST_WARNINGS = 5
 _FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
