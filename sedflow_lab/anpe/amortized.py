@@ -15,29 +15,19 @@ from tqdm.auto import tqdm
 from .. import __version__
 from .._arrays import to_tensor
 from ..diagnostics.support import SupportScore
-from ..diagnostics.trust import badge, pareto_k
 from ..errors import InputError
-from ..exact import LogPosterior, effective_sample_size, importance_weights
-from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior, get_prior
+from ..parameters import N_THETA, Prior, get_prior
 from ..photometry import Photometry
 from ..posterior import PosteriorResult
-from ..refine import PARTICLES, refine
 from ..sps import BandSet, SEDModel, SSPGrid
 from .bundle import Bundle, load_bundle
 from .features import distance_modulus
+from .inference import METHODS, blocks, draw_inside, draws_of_network, infer_block
 
 if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior
 
 __all__ = ["METHODS", "AmortizedPosterior", "load_posterior"]
-
-METHODS = ("fast", "weighted", "exact", "auto")
-"""Draws from the network, the same with importance weights, exact draws, or these where needed."""
-
-_ROWS = 16_384  # draws that go through the network at once
-_ROUNDS = 60  # of redrawing what fell off the prior on the mass
-_PER_PARTICLE = 2  # draws of the network for each exact one
-_TRIAL_DRAWS = 1000  # draws that judge the network's posterior when it is not weighted
 
 
 class AmortizedPosterior:
@@ -102,12 +92,12 @@ class AmortizedPosterior:
             Reported parameters.
         """
         self.check(photometry, "raise")
-        context, offset = self._context(photometry)
+        context, offset = self.context(photometry)
         generator = self._generator(seed)
         return np.concatenate(
             [
-                self._reported(self._draw(context[rows], offset[rows], n, generator)[0])
-                for rows in _blocks(len(photometry), n)
+                self._reported(draw_inside(self.flow, context[rows], offset[rows], n, generator)[0])
+                for rows in blocks(len(photometry), n)
             ]
         )
 
@@ -134,11 +124,11 @@ class AmortizedPosterior:
                 f"theta needs the shape ({len(photometry)}, draws, {N_THETA}), not "
                 f"{np.shape(theta)}."
             )
-        context, offset = self._context(photometry)
+        context, offset = self.context(photometry)
         x = to_tensor(phi, torch.float32, self.device)
         parts = []
         with torch.no_grad():
-            for rows in _blocks(len(photometry), phi.shape[1]):
+            for rows in blocks(len(photometry), phi.shape[1]):
                 shape = x[rows].shape[:2]
                 c = context[rows][:, None].expand(*shape, -1)
                 parts.append(self.flow.log_prob(x[rows], c, offset[rows][:, None].expand(shape)))
@@ -244,15 +234,15 @@ class AmortizedPosterior:
         generator = self._generator(seed)
         started = time.perf_counter()
         extra: dict[str, np.ndarray] = {}
-        per_galaxy = _draws_of_network(draws, method)
+        per_galaxy = draws_of_network(draws, method)
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
-            for rows in _blocks(len(usable), per_galaxy):
+            for rows in blocks(len(usable), per_galaxy):
                 where = usable[rows]
                 if stop is not None and stop.is_set():
                     problems[where] = "Stopped before this galaxy was inferred."
                     words[where] = "unfinished"
                     continue
-                part = self._infer_block(photometry[where], draws, method, generator, stop)
+                part = infer_block(self, photometry[where], draws, method, generator, stop)
                 words[where] = part.pop("badge")
                 for name, values in part.items():
                     store = out if name in out else extra
@@ -299,128 +289,7 @@ class AmortizedPosterior:
         self.check(photometry, "raise")
         return to_direct_posterior(self, photometry)
 
-    def _infer_block(
-        self,
-        photometry: Photometry,
-        draws: int,
-        method: str,
-        generator: torch.Generator,
-        stop: threading.Event | None,
-    ) -> dict[str, np.ndarray]:
-        """Results of usable galaxies that fit into memory together."""
-        if method == "auto":
-            return self._infer_where_needed(photometry, draws, generator, stop)
-        target = LogPosterior(photometry, self.model, self.prior)
-        context, offset = self._context(photometry)
-        n_draws = _draws_of_network(draws, method)
-        phi, log_q = self._draw(context, offset, n_draws, generator)
-        with torch.no_grad():
-            n_judged = min(n_draws, _TRIAL_DRAWS) if method == "fast" else n_draws
-            log_target = target(phi[:, :n_judged])
-            log_weights = log_target - log_q[:, :n_judged]
-            weights, log_evidence = importance_weights(log_weights)
-            efficiency = effective_sample_size(weights) / n_judged
-            k = pareto_k(log_weights)
-        result = {
-            "efficiency": efficiency,
-            "pareto_k": k,
-            "log_evidence": log_evidence,
-            "weights": torch.full(phi.shape[:2], 1.0 / n_draws),
-            "ess": torch.full((len(photometry),), float(n_draws)),
-        }
-        finished = None
-        if method == "weighted":
-            result |= {"weights": weights, "ess": efficiency * n_draws}
-        elif method == "exact":
-            refined = refine(target, phi, log_weights, k, draws, generator, stop=stop)
-            phi = refined.phi
-            finished = refined.finished.cpu().numpy()
-            result |= {
-                "weights": torch.full(phi.shape[:2], 1.0 / draws),
-                "ess": refined.ess,
-                "log_evidence": refined.log_evidence,
-                "log_evidence_error": refined.log_evidence_error,
-                "temperatures": refined.temperatures,
-                "evaluations": refined.evaluations,
-            }
-        judged = phi[:, :_TRIAL_DRAWS] if method != "weighted" else phi
-        with torch.no_grad():
-            chi2 = target.chi2(self.prior.from_free(judged)).amin(-1)
-        arrays = {name: value.double().cpu().numpy() for name, value in result.items()}
-        arrays["samples"] = self._reported(phi)
-        arrays["chi2_min"] = chi2.double().cpu().numpy()
-        support = self.support(photometry)
-        if support is not None:
-            arrays["support"] = support.p_value
-        arrays["badge"] = badge(
-            method,
-            arrays["efficiency"],
-            arrays["pareto_k"],
-            arrays["chi2_min"],
-            photometry.mask.sum(1),
-            finished,
-            arrays.get("support"),
-        )
-        return arrays
-
-    def _infer_where_needed(
-        self,
-        photometry: Photometry,
-        draws: int,
-        generator: torch.Generator,
-        stop: threading.Event | None,
-    ) -> dict[str, np.ndarray]:
-        """Fast results, and exact ones for the galaxies that ask for them."""
-        result = self._infer_block(photometry, draws, "fast", generator, stop)
-        rows = np.flatnonzero(result["badge"] == "refine")
-        for block in _blocks(len(rows), _draws_of_network(draws, "exact")):
-            where = rows[block]
-            if len(where) == 0 or (stop is not None and stop.is_set()):
-                break
-            refined = self._infer_block(photometry[where], draws, "exact", generator, stop)
-            for name, values in refined.items():
-                if name not in result:
-                    result[name] = np.full((len(photometry), *values.shape[1:]), np.nan)
-                result[name][where] = values
-        return result
-
-    def _draw(
-        self, context: torch.Tensor, offset: torch.Tensor, n: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws (G, n, 11) inside the prior, and their normalised log density.
-
-        What falls off the prior on the mass is drawn again. A network that puts almost nothing
-        inside is a network that knows nothing of this galaxy; after many rounds what is left is
-        put on the edge.
-        """
-        mass = PARAMETERS[0]
-
-        def inside(points: torch.Tensor) -> torch.Tensor:
-            return (points[..., 0] >= mass.low) & (points[..., 0] <= mass.high)
-
-        kind: dict[str, Any] = {"generator": generator, "device": self.device}
-        with torch.no_grad():
-            latent = torch.randn(len(context), n, N_FREE, **kind)
-            phi, log_q = self.flow.from_latent(latent, context[:, None], offset[:, None])
-            outside = ~inside(phi)
-            drawn = torch.full_like(offset, n)
-            kept = n - outside.sum(1).to(drawn.dtype)
-            for _ in range(_ROUNDS):
-                rows = torch.nonzero(outside)[:, 0]
-                if len(rows) == 0:
-                    break
-                latent = torch.randn(len(rows), N_FREE, **kind)
-                points, density = self.flow.from_latent(latent, context[rows], offset[rows])
-                phi[outside], log_q[outside] = points, density
-                good = inside(points)
-                drawn = drawn + torch.bincount(rows, minlength=len(drawn))
-                kept = kept + torch.bincount(rows[good], minlength=len(drawn))
-                outside[outside.clone()] = ~good
-        phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
-        accepted = (kept / drawn).clamp_min(1.0 / (n * _ROUNDS))
-        return phi, log_q - torch.log(accepted)[:, None]
-
-    def _context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
+    def context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedded photometry (N, E) and mass offset (N,) of usable galaxies."""
         mask, flux, sigma, redshift, modulus = self._measured(photometry)
         with torch.no_grad():
@@ -500,14 +369,3 @@ def load_posterior(
     """
     bundle, grid = load_bundle(name, ssp)
     return AmortizedPosterior(bundle, grid, device)
-
-
-def _draws_of_network(draws: int, method: str) -> int:
-    """How often to draw from the network for so many draws by a method."""
-    return _PER_PARTICLE * PARTICLES if method == "exact" else draws
-
-
-def _blocks(n: int, draws: int) -> list[slice]:
-    """Slices of the galaxies whose draws go through the network together."""
-    size = max(1, _ROWS // max(1, draws))
-    return [slice(i, i + size) for i in range(0, n, size)]
