@@ -20,7 +20,12 @@ from sedflow_lab.diagnostics.mocks import Fault
 from sedflow_lab.diagnostics.scoring import QUANTITIES
 from sedflow_lab.errors import InputError
 from sedflow_lab.paper import FigureSettings, chains_of_study, make_figures
-from sedflow_lab.plots.calibration import plot_joint_coverage, plot_pp, plot_ranks
+from sedflow_lab.plots.calibration import (
+    plot_contraction,
+    plot_joint_coverage,
+    plot_pp,
+    plot_ranks,
+)
 from sedflow_lab.plots.conditional import plot_conditional, plot_coverage_map
 from sedflow_lab.plots.training_set import plot_training_set
 from sedflow_lab.simulate import mock_photometry
@@ -173,7 +178,7 @@ def test_command_makes_all_figures_and_keeps_the_runs(study, tmp_path, capsys, m
     stems = {Path(name).stem for name in names}
     assert stems == {
         "fig1-training", "fig2-corner", "fig2-sed", "fig3-pp", "fig4-ranks", "fig5-joint",
-        "fig6-conditional", "fig6-map",
+        "fig6-conditional", "fig6-map", "fig7-contraction",
     }  # fmt: skip
     assert names == {f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")}
     numbers = json.loads((out / "figures.json").read_text())
@@ -206,10 +211,21 @@ def test_stopped_runs_say_what_is_kept(posterior, tmp_path):
         make_figures(
             tmp_path, posterior, FigureSettings(50, 60, ("fast",), 0), only=["3"], stop=stop
         )
-    with pytest.raises(InputError, match="no figure '7'"):
-        make_figures(tmp_path, posterior, only=["7"])
+    with pytest.raises(InputError, match="no figure '8'"):
+        make_figures(tmp_path, posterior, only=["8"])
     with pytest.raises(InputError, match="too few to be sorted into groups"):
         make_figures(tmp_path, posterior, FigureSettings(25, 60, ("fast",), 0), only=["6"])
+
+
+def test_z_scores_are_judged_at_the_stated_rate():
+    wrong = sum((made_up_run(300, seed=s).z_table()["p_holm"] < 0.05).any() for s in range(100))
+    assert wrong <= 14  # 5 of 100 are expected, more than 14 with a probability of 1 in 10,000
+    run = made_up_run(300)
+    wide = replace(run, z_scores=0.7 * run.z_scores)
+    assert (wide.z_table()["p_holm"] < 1e-3).all()
+    biased = replace(run, z_scores=run.z_scores + 0.4)
+    assert (biased.z_table()["p_holm"] < 1e-3).all()
+    assert len(plot_contraction(run).axes) == 12
 
 
 def test_observables_are_named_on_the_axes():

@@ -15,6 +15,8 @@ from .shared import (
 
 __all__ = ["add_commands"]
 
+_FIGURES = ("1", "2", "3", "4", "5", "6", "7")
+
 
 def add_commands(commands: Commands) -> None:
     """Add figures."""
@@ -24,8 +26,8 @@ def add_commands(commands: Commands) -> None:
         "the figures of the paper: what was trained on, and is it calibrated",
         "Makes the figures of the paper as PDF and PNG: 1 the training distribution with real\n"
         "galaxies over it, 2 a galaxy against MCMC, 3 p-p curves and 4 rank histograms with MCMC\n"
-        "in grey; and 5 joint coverage, 6 coverage by what is observed. Runs are kept: the\n"
-        "network's take minutes, those of MCMC half a minute for each simulation.",
+        "in grey; and 5 joint coverage, 6 coverage by what is observed, 7 z-scores. Runs are\n"
+        "kept: the network's take minutes, those of MCMC half a minute for each simulation.",
         "sedflow-lab figures --out figures --mcmc study",
         _figures,
         "the simulations that were finished are kept: run the same command again to go on.",
@@ -37,8 +39,8 @@ def add_commands(commands: Commands) -> None:
         "--only",
         metavar="N",
         nargs="+",
-        choices=("1", "2", "3", "4", "5", "6"),
-        default=["1", "2", "3", "4", "5", "6"],
+        choices=_FIGURES,
+        default=_FIGURES,
         help="make these figures only",
     )
     parser.add_argument(

@@ -7,15 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import norm
 
 from ..errors import InputError
-from ..parameters import N_THETA
+from ..parameters import N_THETA, NAMES
 from .mocks import Fault
 from .scoring import KINDS, QUANTITIES
-from .uniformity import Uniformity, check_uniformity
+from .uniformity import Uniformity, check_uniformity, holm
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["OBSERVABLES", "CalibrationRun"]
 
@@ -111,6 +115,35 @@ class CalibrationRun:
         if name not in choices:
             raise InputError(f"There is no observable {name!r}: choose of {', '.join(choices)}.")
         return choices[name]
+
+    def z_table(self) -> Table:
+        """Means of z-scores and of their squares, a row a parameter, and how much was learnt.
+
+        Right posteriors have means of 0 and mean squares of 1 up to the errors in ``mean_error``
+        and ``square_error``: one standard deviation, for right posteriors exactly 1/√N for the
+        mean, and from the scatter of the squares for these. ``p`` is the smaller of the two
+        p-values, doubled, and ``p_holm`` the same after Holm's correction for the parameters.
+
+        Returns
+        -------
+        astropy.table.Table
+        """
+        from astropy.table import Table
+
+        known = np.isfinite(self.z_scores)
+        n = known.sum(0)
+        square = np.square(self.z_scores)
+        mean, mean_square = np.nanmean(self.z_scores, axis=0), np.nanmean(square, axis=0)
+        errors = 1 / np.sqrt(n), np.nanstd(square, axis=0) / np.sqrt(n)
+        off = np.maximum(np.abs(mean) / errors[0], np.abs(mean_square - 1) / errors[1])
+        p = np.minimum(4 * norm.sf(off), 1.0)
+        table = Table({"parameter": list(NAMES), "mean": mean, "mean_error": errors[0]})
+        table["mean_square"], table["square_error"] = mean_square, errors[1]
+        table["p"], table["p_holm"] = p, holm(p)
+        table["contraction"] = np.nanmedian(self.contraction, axis=0)
+        for name in table.colnames[1:]:
+            table[name].format = ".3g"
+        return table
 
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file, which appears complete or not at all."""

@@ -36,6 +36,7 @@ FIGURES = {
     "4": "rank histograms with MCMC in grey",
     "5": "joint coverage: TARP, regions of highest density, and the fit",
     "6": "coverage by signal-to-noise ratio, magnitude, redshift and colour",
+    "7": "posterior z-scores and contraction",
 }
 """Figures that can be made; the first four have the paper's numbers."""
 
@@ -189,6 +190,13 @@ class _Maker:
             "fig6-conditional": plot_conditional(run, bins=bins),
             "fig6-map": plot_coverage_map(run, bins=cells),
         }
+
+    def figure_7(self) -> dict[str, LabFigure]:
+        from ..plots.calibration import plot_contraction
+
+        run = self.run(self.settings.methods[0])
+        assert run is not None
+        return {"fig7-contraction": plot_contraction(run)}
 
     def _fast_and_chains(self) -> dict[str, CalibrationRun]:
         """The first method and MCMC: what the paper's figures compare."""

@@ -18,7 +18,14 @@ from ..errors import InputError
 from ..parameters import N_THETA, PARAMETERS
 from .style import LabFigure, Look, dress, method_look, new_figure, use_style
 
-__all__ = ["QUANTITY_LABELS", "Runs", "plot_joint_coverage", "plot_pp", "plot_ranks"]
+__all__ = [
+    "QUANTITY_LABELS",
+    "Runs",
+    "plot_contraction",
+    "plot_joint_coverage",
+    "plot_pp",
+    "plot_ranks",
+]
 
 Runs = CalibrationRun | Sequence[CalibrationRun] | Mapping[str, CalibrationRun]
 """One run, several, or several with labels of one's own for the legend."""
@@ -158,6 +165,45 @@ def plot_joint_coverage(runs: Runs, title: str | None = None) -> LabFigure:
     axes[0].legend(handles=_handles(layers), loc="upper left")
     if title:
         figure.suptitle(title)
+    return figure
+
+
+@use_style()
+def plot_contraction(run: CalibrationRun, title: str | None = None) -> LabFigure:
+    """Draw posterior z-scores over contraction, one point a simulation.
+
+    Right posteriors have z-scores of mean 0 and mean square 1. Those near a contraction of 1 have
+    learnt nearly all from the data, those near 0 nothing. The grey band is ± 2.
+
+    Parameters
+    ----------
+    run : CalibrationRun
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    (_, look), *_ = _layers(run)
+    table = run.z_table()
+    figure = new_figure((11.5, 6.8))
+    axes = figure.subplots(3, 4, sharex=True, sharey=True)
+    for k, ax in enumerate(axes.flat):
+        ax.axhspan(-2, 2, color="#eeeeee", lw=0)
+        ax.axhline(0, color="#444444", lw=0.8, ls="--")
+        ax.plot(run.contraction[:, k], run.z_scores[:, k], ".", color=look.color, ms=2.5, alpha=0.5)
+        row = table[k]
+        text = (
+            f"{PARAMETERS[k].label}\n"
+            f"mean {row['mean']:+.2f} ± {row['mean_error']:.2f}\n"
+            f"mean square {row['mean_square']:.2f} ± {row['square_error']:.2f}"
+        )
+        ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top", fontsize=8.5)
+        dress(ax, 9)
+    axes[0, 0].set(xlim=(-0.75, 1.05), ylim=(-4.5, 7))
+    figure.supxlabel("Contraction: 1 − posterior variance / prior variance", fontsize=11)
+    figure.supylabel("z-score: (posterior mean − truth) / posterior σ", fontsize=11)
+    figure.suptitle(title or look.label)
     return figure
 
 
