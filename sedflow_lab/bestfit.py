@@ -9,20 +9,23 @@ are nonlinear least squares: the residuals of the bands, and for the mode the pr
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from .errors import InputError
 from .exact import LogPosterior
-from .parameters import N_FREE, PARAMETERS, Prior
+from .parameters import N_FREE, N_THETA, PARAMETERS, Prior
 from .photometry import Photometry
 from .sps import SEDModel
 
 __all__ = ["BestFit", "best_fit"]
 
+_GROUP = 256  # galaxies at a time
 _SCREENED = 1024  # draws from the prior a galaxy, of which the best become starting points
 _LONGEST = 1.5  # a step's limit in every coordinate: probits, or dex of mass
 _PROBIT_LIMIT = 6.0
@@ -62,6 +65,8 @@ def best_fit(
     starts: int = 8,
     steps: int = 40,
     seed: int = 0,
+    progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> BestFit:
     """Find the parameters that fit best, for many galaxies at once.
 
@@ -84,6 +89,11 @@ def best_fit(
     steps : int
         Largest number of steps.
     seed : int
+        The same seed gives the same fits, whatever other galaxies there are.
+    progress : bool
+        Show a progress bar.
+    stop : threading.Event, optional
+        Set it to stop soon: galaxies that are not done by then have NaN everywhere.
 
     Returns
     -------
@@ -108,8 +118,30 @@ def best_fit(
     target = LogPosterior(photometry, model, prior)
     weight = torch.ones(N_FREE, dtype=torch.float64, device=model.device)
     weight[0] = 0.0
-    search = _Search(target, weight * (objective == "posterior"))
-    first = search.screen(starts, torch.Generator().manual_seed(seed))
+    weight = weight * (objective == "posterior")
+    parts: list[tuple[torch.Tensor, ...]] = []
+    with tqdm(total=target.n_galaxies, desc="best fit", unit="galaxy", disable=not progress) as bar:
+        # A group of galaxies at a time: memory stays bounded.
+        for rows in torch.arange(target.n_galaxies, device=model.device).split(_GROUP):
+            if stop is not None and stop.is_set():
+                break
+            generator = torch.Generator().manual_seed(seed)
+            parts.append(_fit(_Search(target.select(rows), weight), starts, steps, generator))
+            bar.update(len(rows))
+    missing = target.n_galaxies - sum(len(part[0]) for part in parts)
+    if missing or not parts:
+        shapes = ((N_THETA,), (), (starts, N_THETA), (starts, N_THETA), (starts,))
+        parts.append(tuple(torch.full((missing, *shape), torch.nan) for shape in shapes))
+    columns = (torch.cat([c.double().cpu() for c in column]) for column in zip(*parts, strict=True))
+    return BestFit(*(column.numpy() for column in columns))
+
+
+def _fit(
+    search: _Search, starts: int, steps: int, generator: torch.Generator
+) -> tuple[torch.Tensor, ...]:
+    """What `BestFit` holds, for the galaxies of one search."""
+    target = search.target
+    first = search.screen(starts, generator)
     last = search.run(first, steps)
     with torch.no_grad():
         theta_first, theta_last = (target.prior.from_free(phi) for phi in (first, last))
@@ -117,8 +149,7 @@ def best_fit(
         order = search.objective(last, target.residuals(theta_last)).argsort(dim=1)
     ends = theta_last.gather(1, order[..., None].expand_as(theta_last))
     ends_chi2 = chi2.gather(1, order)
-    result = (ends[:, 0], ends_chi2[:, 0], theta_first, ends, ends_chi2)
-    return BestFit(*(tensor.double().cpu().numpy() for tensor in result))
+    return ends[:, 0], ends_chi2[:, 0], theta_first, ends, ends_chi2
 
 
 class _Search:

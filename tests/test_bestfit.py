@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
-from sedflow_lab import Photometry, SEDModel, get_prior, showcase
-from sedflow_lab.bestfit import best_fit
+from sedflow_lab import Photometry, SEDModel, best_fit, bestfit, get_prior, showcase
 from sedflow_lab.errors import InputError
 from sedflow_lab.exact import LogPosterior
 
@@ -82,6 +83,32 @@ def test_same_seed_same_fit_and_galaxies_do_not_mix(model):
     np.testing.assert_array_equal(best_fit(galaxies, model, steps=5).theta, fit.theta)
     alone = best_fit(galaxies[2:3], model, steps=5)
     np.testing.assert_allclose(alone.starts[0], fit.starts[2], rtol=1e-4, atol=1e-4)
+
+
+def test_groups_do_not_matter_and_a_stop_leaves_what_is_done(model, monkeypatch):
+    _, galaxies = mocks(model, 5)
+    whole = best_fit(galaxies, model, steps=4)
+    monkeypatch.setattr(bestfit, "_GROUP", 2)
+    parts = best_fit(galaxies, model, steps=4)
+    np.testing.assert_allclose(parts.starts, whole.starts, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(parts.chi2, whole.chi2, rtol=0.05, atol=0.01)
+
+    class StopAtTheSecondGroup(threading.Event):
+        asked = 0
+
+        def is_set(self):
+            self.asked += 1
+            return self.asked > 1
+
+    some = best_fit(galaxies, model, steps=4, starts=3, stop=StopAtTheSecondGroup())
+    assert some.ends.shape == (5, 3, 12)
+    assert np.isfinite(some.theta[:2]).all() and np.isnan(some.theta[2:]).all()
+    assert np.isnan(some.chi2[2:]).all() and np.isnan(some.ends_chi2[2:]).all()
+
+
+def test_no_galaxies_have_no_fits(model):
+    fit = best_fit(mocks(model, 1)[1][:0], model)
+    assert fit.theta.shape == (0, 12) and fit.ends.shape == (0, 8, 12)
 
 
 def test_missing_bands_do_not_count(model):
