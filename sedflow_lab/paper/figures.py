@@ -100,7 +100,11 @@ class _Maker:
         from ..plots.style import method_look
 
         found = [self.run(method) for method in (*self.settings.methods, "mcmc")]
-        return {f"{method_look(r.method).label}, {len(r)}": r for r in found if r is not None}
+        return {
+            f"{method_look(r.method).label}, {len(r)} simulations": r
+            for r in found
+            if r is not None
+        }
 
     def _make_run(self, method: str) -> CalibrationRun | None:
         settings = self.settings

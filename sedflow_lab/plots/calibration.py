@@ -223,7 +223,9 @@ def _layers(runs: Runs) -> list[tuple[CalibrationRun, Look]]:
         pairs = [(run, label) for label, run in runs.items()]
     else:
         members = [runs] if isinstance(runs, CalibrationRun) else list(runs)
-        pairs = [(run, f"{method_look(run.method).label}, {len(run)}") for run in members]
+        pairs = [
+            (run, f"{method_look(run.method).label}, {len(run)} simulations") for run in members
+        ]
     if not pairs or any(len(run) == 0 for run, _ in pairs):
         raise InputError("There is nothing to plot: give runs of one simulation or more.")
     layers = []
