@@ -13,7 +13,6 @@ import numpy as np
 import traitlets
 
 from ..anpe import AmortizedPosterior, load_posterior
-from ..anpe.amortized import METHODS
 from ..diagnostics.calibration_run import CalibrationRun
 from ..diagnostics.mocks import Fault
 from ..diagnostics.runs import replay, run_calibration
@@ -31,13 +30,16 @@ from ..photometry import Photometry
 from ..posterior import PosteriorResult
 from .state import DEFAULT_BUNDLE
 
-__all__ = ["GRID", "LEVEL", "CoverageState", "Example", "Frame"]
+__all__ = ["GRID", "LEVEL", "METHODS", "CoverageState", "Example", "Frame"]
 
 GRID = np.linspace(0, 1, 51)
 """Where curves are drawn."""
 
 LEVEL = 0.95
 """Share of right posteriors that stay within the bands."""
+
+METHODS = ("fast", "weighted", "exact")
+"""Kinds of posterior to choose from; MCMC would take hours."""
 
 _FEWEST = 20
 _EXAMPLE_DRAWS = 2000
