@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,24 @@ def test_other_methods_score_the_same_galaxies(posterior, run, method):
     assert np.array_equal(other.flux, run.flux[:2])
     assert np.isfinite(other.scores).all()
     assert other.method == method
+
+
+def test_mcmc_infers_one_galaxy_at_a_time_and_starts_at_the_network(posterior, run, monkeypatch):
+    calls = []
+
+    def chain(photometry, model, prior, *, start, draws, seed, stop):
+        calls.append((photometry.ids.tolist(), start is posterior, seed))
+        result = posterior.infer(photometry, draws, "weighted", seed)
+        return replace(result, method="mcmc", diagnostics={})
+
+    monkeypatch.setattr("sedflow_lab.mcmc.run_mcmc", chain)
+    chains = run_calibration(posterior, "mcmc", 3, 100, seed=1)
+    assert [c[0] for c in calls] == [["mock-0"], ["mock-1"], ["mock-2"]]
+    assert all(c[1] for c in calls)
+    assert len({c[2] for c in calls}) == 3
+    assert np.array_equal(chains.truth, run.truth[:3])
+    assert np.isfinite(chains.scores).all()
+    assert np.isnan(chains.efficiency).all()
 
 
 def test_one_simulation_can_be_looked_at_again(posterior, run):
