@@ -66,6 +66,14 @@ def test_catalogue_is_inferred_to_the_last_row(carded, bundle):
     assert found["positive_without_posterior"] == 1
 
 
+def test_card_counts_what_is_unlike_the_training_set(carded, bundle):
+    found = sl.load_posterior(bundle).card["support"]["groups"]
+    assert found["simulations"]["galaxies"] == 100_000
+    assert 0 < found["simulations"]["outside"] < 300
+    assert found["catalogue"]["galaxies"] == 4
+    assert found["showcase"]["outside"] == sum(found["showcase"]["parts"].values())
+
+
 def test_second_run_measures_nothing_again(carded, bundle, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise AssertionError("inferred again")

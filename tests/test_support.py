@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ import sedflow_lab as sl
 from sedflow_lab.diagnostics.support import FALSE_ALARM_RATE, Mixture, Support
 from sedflow_lab.diagnostics.trust import badge
 from sedflow_lab.simulate import mock_photometry
+
+SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
+SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +108,15 @@ def test_missing_and_hopeless_bands_are_the_same(posterior):
     a = posterior.support(galaxies.drop_bands("u"))
     b = posterior.support(changed(galaxies, sigma=hopeless))
     assert a.parts == pytest.approx(b.parts)
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the development sample of the NSA is not here")
+def test_noise_of_training_covers_that_of_the_atlas(posterior):
+    sample = sl.read_photometry(SAMPLE, on_bad="mask")
+    score = posterior.support(sample)
+    assert (score.parts[:, 1] < FALSE_ALARM_RATE).sum() <= 7
+    assert (score.parts[:, 2] < FALSE_ALARM_RATE).sum() <= 7
+    assert score.outside.mean() < 0.1
 
 
 def test_the_band_to_blame_is_named(posterior, mocks):

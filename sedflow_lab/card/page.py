@@ -112,14 +112,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
     if card["refinement"]:
         lines += _refinement_lines(card["refinement"])
     if card["support"]:
-        support = card["support"]
-        lines += [
-            "## Photometry unlike the training set",
-            "",
-            f"Of {support['simulations']:,} simulations {support['measured_rate']:.3%} are called "
-            f"unlike the training set; the stated rate is {support['stated_rate']:.1%} at most.",
-            "",
-        ]
+        lines += _support_lines(card["support"])
     speed = card["speed"]
     lines += [
         "## Speed",
@@ -243,6 +236,30 @@ def _refinement_lines(found: dict[str, Any]) -> list[str]:
         )
     badges = ", ".join(f"{count} {word}" for word, count in found["badges"].items())
     return ["## Refinement", "", f"{text}Badges: {badges}.", ""]
+
+
+def _support_lines(support: dict[str, Any]) -> list[str]:
+    def counts(values: dict[str, int]) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in values.items()) or "none"
+
+    rows = (
+        (
+            f"{found['galaxies']:,} {name}",
+            f"{found['outside']:,} ({found['outside'] / max(1, found['galaxies']):.3%})",
+            counts(found["parts"]),
+            counts(found["suspect_bands"]),
+        )
+        for name, found in support["groups"].items()
+    )
+    return [
+        "## Photometry unlike the training set",
+        "",
+        f"At most {support['stated_rate']:.1%} of galaxies of the training set are to be called "
+        "unlike it. A single band is to blame where the galaxy is well inside without it.",
+        "",
+        *_table(("usable galaxies", "unlike training", "most in", "one band to blame"), rows),
+        "",
+    ]
 
 
 def _percent(values: list[float | None]) -> str:
