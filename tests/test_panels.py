@@ -23,12 +23,12 @@ def posterior(tiny_bundle):
 
 @pytest.fixture
 def state(posterior):
-    return GalaxyState(posterior, draws=200)
+    return GalaxyState(posterior, draws=200, method="fast")
 
 
 @pytest.fixture(scope="module")
 def panel(posterior):
-    return GalaxyPanel(posterior, draws=200)
+    return GalaxyPanel(posterior, draws=200, method="fast")
 
 
 # State
@@ -92,6 +92,24 @@ def test_exact_shows_the_fast_posterior_meanwhile(state):
     assert seen == ["fast", "exact"]
     assert state.outcome.result.badge[0] in ("ok", "refined", "model cannot fit", "unfinished")
     assert not state.busy
+
+
+def test_auto_refines_where_the_badge_asks_for_it(posterior):
+    # A network that was hardly trained asks for it everywhere.
+    state = GalaxyState(posterior, draws=200)
+    assert state.method == "auto" and state.busy
+    assert state.outcome.result.badge[0] == "refine"
+    assert state.wait(120)
+    assert state.outcome.result.method == "exact" and not state.busy
+
+
+def test_auto_leaves_a_good_posterior_alone():
+    state = GalaxyState(draws=200)
+    good = state.posterior.infer(state.galaxies[:20], 1000).badge == "ok"
+    state.index = int(np.flatnonzero(good)[0])
+    state.infer()
+    assert state.outcome.result.badge[0] == "ok"
+    assert state.outcome.result.method == "fast" and not state.busy
 
 
 def test_an_exact_posterior_that_comes_too_late_is_dropped(state):

@@ -11,7 +11,7 @@ from pathlib import Path
 import traitlets
 
 from ..anpe import AmortizedPosterior, load_posterior
-from ..anpe.amortized import METHODS
+from ..anpe.inference import METHODS
 from ..errors import InputError
 from ..nsa import showcase
 from ..photometry import Photometry
@@ -62,7 +62,8 @@ class GalaxyState(traitlets.HasTraits):
     ----------
     index : int
         Row of the chosen galaxy.
-    method : {'fast', 'weighted', 'exact'}
+    method : {'auto', 'fast', 'weighted', 'exact'}
+        Auto is exact where the badge of the network's posterior is ``"refine"``.
     draws : int
     observed : tuple of str
         Labels of the bands to use.
@@ -75,7 +76,7 @@ class GalaxyState(traitlets.HasTraits):
     """
 
     index = traitlets.Int(0)
-    method = traitlets.Enum(METHODS, default_value="fast")
+    method = traitlets.Enum(METHODS, default_value="auto")
     draws = traitlets.Int(1000, min=100, max=20_000)
     observed: traitlets.Tuple = traitlets.Tuple()
     outcome = traitlets.Instance(Outcome, allow_none=True)
@@ -140,15 +141,16 @@ class GalaxyState(traitlets.HasTraits):
             self._stop = stop = threading.Event()
             one, method, draws = self.galaxies[self.index], self.method, self.draws
             observed = self.observed
-        exact = method == "exact"
         try:
             photometry = one.select_bands(*observed)
-            outcome = self._run(photometry, draws, "fast" if exact else method)
+            outcome = self._run(photometry, draws, "weighted" if method == "weighted" else "fast")
         except InputError as error:
             self._publish(request, None, str(error), busy=False)
             return
-        self._publish(request, outcome, "", busy=exact)
-        if exact:
+        asks = method == "auto" and outcome.result.badge[0] == "refine"
+        refine = method == "exact" or asks
+        self._publish(request, outcome, "", busy=refine)
+        if refine:
             arguments = (request, photometry, draws, stop)
             self._worker = threading.Thread(target=self._refine, args=arguments, daemon=True)
             self._worker.start()

@@ -34,7 +34,8 @@ BADGE_COLORS = {
 _HELP = (
     "Pick a galaxy, or untick a band to see what it was worth. <b>Fast</b> draws from the network; "
     "<b>Weighted</b> gives each draw a weight that corrects it towards the exact posterior; "
-    "<b>Exact</b> moves the draws there in some seconds, while the fast ones are shown. "
+    "<b>Exact</b> moves the draws there in some seconds, while the fast ones are shown; <b>Auto</b> "
+    "does so where the badge asks for it. "
     "ESS is the number of independent draws that they are worth; χ² is of the best draw."
 )
 _CORNER_HELP = (
@@ -43,7 +44,7 @@ _CORNER_HELP = (
     "model, whose true Z is 0.0142. M★ is mass formed, sSFR is the mean of 1 Gyr per mass that is "
     "left."
 )
-_METHODS = (("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
+_METHODS = (("Auto", "auto"), ("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
 _MAX_QUANTITIES = 6
 _TABLE_STYLE = (
     "<style>.sedflow-table{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}"
@@ -121,7 +122,7 @@ class GalaxyPanel(Panel):
         self.next.on_click(lambda _: state.step(1))
         self.random.on_click(lambda _: self._jump())
         self.method = w.ToggleButtons(
-            options=_METHODS, style={"button_width": "86px"}, layout=w.Layout(width="auto")
+            options=_METHODS, style={"button_width": "76px"}, layout=w.Layout(width="auto")
         )
         self.draws = w.Dropdown(
             options=sorted({500, 1000, 2000, 5000, state.draws}),
