@@ -117,6 +117,12 @@ def test_c2st_gives_the_same_number_for_the_same_seed():
     assert c2st(a, b, seed=2) == c2st(a, b, seed=2)
 
 
+def test_c2st_learns_nothing_from_a_handful_of_draws():
+    assert np.isnan(c2st(normal(n=40), normal(n=300, seed=1)))
+    few = Draws(normal(n=300).values, np.where(np.arange(300) < 6, 1.0, 0.0))
+    assert np.isnan(c2st(few, normal(n=300, seed=1)))
+
+
 def test_draws_are_checked():
     with pytest.raises(InputError, match="shape"):
         Draws(np.zeros(10))
@@ -184,6 +190,15 @@ def test_the_floor_knows_the_chains_and_the_effective_size():
     weights[0, :50] = 1 / 50
     poor = compare(result(0, weights=weights / weights.sum()), result(1))
     assert np.mean(poor["js_floor"]) > 1.5 * np.mean(compare(result(0), result(1))["js_floor"])
+
+
+@pytest.mark.parametrize("count", [1, 6, 30])
+def test_weights_that_leave_a_handful_of_draws_still_compare(count):
+    weights = np.where(np.arange(1200) < count, 1 / count, 0.0)[None]
+    table = compare(result(0, weights=weights), result(1), classifier=True)
+    assert np.isnan(table.meta["c2st_floor"]) and np.isfinite(table["js_floor"]).all()
+    assert np.isnan(table.meta["c2st"]) == (count < 10)
+    assert table.meta["verdict"].startswith("The posteriors differ in ")
 
 
 def test_results_that_cannot_be_compared_are_refused():

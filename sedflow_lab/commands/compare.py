@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_commands"]
 
-_CORNER = ("log_mstar", "log_ssfr_1gyr", "age_mw", "log_z_mw", "tau_bc", "tau_ism", "n_dust")
+_CORNER = ("log_mstar", "fburst", "age_mw", "log_z_mw", "tau_bc", "tau_ism", "n_dust")
 
 
 def add_commands(commands: Commands) -> None:

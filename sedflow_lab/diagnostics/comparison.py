@@ -38,6 +38,7 @@ SMALL_C2ST = 0.55
 _MOST_NAMED = 4  # quantities that a sentence bears
 _BINS = 24
 _FOLDS = 5
+_C2ST_LEAST = 50
 _C2ST_DRAWS = 2000  # of each set: a classifier learns no more from more, but takes longer
 
 
@@ -163,16 +164,23 @@ def c2st(a: Draws, b: Draws, seed: int = 0) -> float:
     Returns
     -------
     float
+        NaN for sets of fewer than 50 draws, or fewer than 10 that differ: nothing can be
+        learned from them.
     """
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+    from sklearn.model_selection import PredefinedSplit, cross_val_score
     from sklearn.neural_network import MLPClassifier
 
     n = min(len(a.values), len(b.values), _C2ST_DRAWS)
+    if n < _C2ST_LEAST:
+        return np.nan
     sets = [d.values[systematic_resample(d.weights[None], n, seed)[0]] for d in (a, b)]
+    if min(len(np.unique(x, axis=0)) for x in sets) < 2 * _FOLDS:
+        return np.nan
+    rng = np.random.default_rng(seed)
+    folds = PredefinedSplit(np.concatenate([_folds(x, rng) for x in sets]))
     values = np.concatenate(sets)
     labels = np.repeat([0, 1], n)
-    _, groups = np.unique(values, axis=0, return_inverse=True)
     spread = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     classifier = MLPClassifier(
@@ -182,11 +190,28 @@ def c2st(a: Draws, b: Draws, seed: int = 0) -> float:
         max_iter=200,
         random_state=seed,
     )
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        scores = cross_val_score(classifier, values, labels, groups=groups.ravel(), cv=folds)
+        scores = cross_val_score(classifier, values, labels, cv=folds)
     return float(scores.mean())
+
+
+def _folds(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Fold of each draw (D,), at random, of nearly equal size; copies of a draw share one."""
+    _, which, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
+    fold, room = np.empty(len(counts), dtype=int), np.full(_FOLDS, len(values) / _FOLDS)
+    order = rng.permutation(len(counts))
+    # Draws with many copies first, each to where there is most room; the rest goes round.
+    many = order[counts[order] > 1]
+    for k in many[np.argsort(-counts[many], kind="stable")]:
+        fold[k] = np.argmax(room)
+        room[fold[k]] -= counts[k]
+    single = order[counts[order] == 1]
+    share = np.cumsum(np.maximum(room, 0.0))
+    if len(single):
+        place = (np.arange(len(single)) + 0.5) / len(single) * share[-1]
+        fold[single] = np.minimum(np.searchsorted(share, place), _FOLDS - 1)
+    return fold[which.ravel()]
 
 
 def compare(
@@ -286,12 +311,12 @@ def _verdict(table: Table) -> str:
     differ = np.flatnonzero(w1 > np.maximum(SMALL_SHIFT, 2 * floor))
     worst = int(np.argmax(w1))
     told, chance = table.meta["c2st"], table.meta["c2st_floor"]
-    joint = told > max(SMALL_C2ST, chance + 0.03)
+    joint = told > np.nanmax([SMALL_C2ST, chance + 0.03])
     classifier = ""
     if np.isfinite(told):
+        noise = f"noise {100 * chance:.0f} %, " if np.isfinite(chance) else ""
         classifier = (
-            f"; a classifier tells them apart {100 * told:.0f} % of the time "
-            f"(noise {100 * chance:.0f} %, chance 50 %)"
+            f"; a classifier tells them apart {100 * told:.0f} % of the time ({noise}chance 50 %)"
         )
     largest = f"{w1[worst]:.2f} σ, in {table['parameter'][worst]}"
     if len(differ) == 0 and not joint:

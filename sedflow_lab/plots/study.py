@@ -87,7 +87,9 @@ def _steps(
     ax: Axes, values: np.ndarray, colour: str, style: str, limits: tuple[float, float]
 ) -> None:
     """Share of the values below each one."""
-    ordered = np.sort(values)
+    ordered = np.sort(values[np.isfinite(values)])
+    if not len(ordered):
+        return
     share = np.arange(1, len(ordered) + 1) / len(ordered)
     x = np.concatenate([[limits[0]], ordered, [limits[1]]])
     y = np.concatenate([[0.0], share, [1.0 if ordered[-1] <= limits[1] else np.nan]])

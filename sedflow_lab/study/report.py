@@ -179,7 +179,7 @@ def overall(table: Table) -> Table:
                     "method": method,
                     "galaxies": len(part),
                     "c2st": np.median(part["c2st"]),
-                    "c2st_floor": np.median(part["c2st_floor"]),
+                    "c2st_floor": np.nanmedian(part["c2st_floor"]),
                     "js": np.median(columns(part, "js")),
                     "js_floor": np.median(columns(part, "js_floor")),
                     "w1": np.median(columns(part, "w1")),
