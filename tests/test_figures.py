@@ -68,7 +68,7 @@ def made_up_run(n: int = 1000, width: float = 1.0, seed: int = 0) -> Calibration
     flux[:, 1] *= rng.uniform(0.3, 1.0, n)
     settings = {
         "method": "fast", "draws": 100, "seed": seed, "fault": Fault().to_dict(),
-        "bands": [f"sdss2010-{b}" for b in "ugriz"],
+        "bands": sl.get_bands("sdss-ugriz").to_json(),
     }  # fmt: skip
     return CalibrationRun(
         truth=truth[:, :12], redshift=rng.uniform(0, 0.2, n), flux=flux, sigma=flux / snr[:, None],

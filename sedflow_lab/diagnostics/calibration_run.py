@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES
+from ..sps import BandSet
 from .mocks import Fault
 from .scoring import KINDS, QUANTITIES
 from .uniformity import Uniformity, check_uniformity, holm
@@ -89,6 +90,11 @@ class CalibrationRun:
     def fault(self) -> Fault:
         """What was wrong on purpose."""
         return Fault(**self.settings["fault"])
+
+    @property
+    def bands(self) -> BandSet:
+        """Bands of the photometry."""
+        return BandSet.from_json(self.settings["bands"])
 
     def check(self) -> Uniformity:
         """Test every quantity."""

@@ -49,7 +49,7 @@ def chains_of_study(
     parts, left_out = [], 0
     common = {
         "method": "mcmc", "draws": settings["draws"], "seed": settings["seed"],
-        "bands": list(posterior.bands.names),
+        "bands": posterior.bands.to_json(),
         "fault": Fault().to_dict(),
     }  # fmt: skip
     for row, name in enumerate(sample.photometry.ids):

@@ -136,7 +136,7 @@ def plot_coverage_map(
 
 def observable_label(run: CalibrationRun, name: str) -> str:
     """What axes call an observable, with its unit."""
-    bands = [str(band).split("-")[-1] for band in run.settings["bands"]]
+    bands = run.bands.labels
     middle = len(bands) // 2
     return {
         "snr": "Median signal-to-noise ratio",
