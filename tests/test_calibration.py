@@ -9,15 +9,14 @@ import pytest
 from scipy import stats
 
 from sedflow_lab.diagnostics import calibration as cal
-from sedflow_lab.diagnostics.uniformity import (
-    check_uniformity,
+from sedflow_lab.diagnostics.bands import (
     default_bins,
     histogram,
     histogram_band,
-    holm,
     pp_band,
     pp_curve,
 )
+from sedflow_lab.diagnostics.uniformity import check_uniformity, holm
 from sedflow_lab.errors import InputError
 
 NAMES = ("a", "b", "TARP", "HPD", "ellipsoid", "fit")

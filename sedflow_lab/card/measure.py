@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..diagnostics.bands import pp_band, pp_curve
 from ..diagnostics.support import FALSE_ALARM_RATE
 from ..diagnostics.trust import MAX_PARETO_K, chi2_limit
-from ..diagnostics.uniformity import holm, pp_band, pp_curve
+from ..diagnostics.uniformity import holm
 from ..parameters import N_THETA, PARAMETERS
 
 if TYPE_CHECKING:

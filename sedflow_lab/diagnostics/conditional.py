@@ -14,9 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ..errors import InputError
+from .bands import coverage_band
 from .calibration_run import CalibrationRun
 from .scoring import KINDS, QUANTITIES
-from .uniformity import coverage_band, holm
+from .uniformity import holm
 
 __all__ = ["Conditional", "CoverageMap", "conditional_coverage", "coverage_map", "covered"]
 

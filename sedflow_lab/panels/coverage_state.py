@@ -13,18 +13,12 @@ import numpy as np
 import traitlets
 
 from ..anpe import AmortizedPosterior, load_posterior
+from ..diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ..diagnostics.calibration_run import CalibrationRun
 from ..diagnostics.mocks import Fault
 from ..diagnostics.runs import replay, run_calibration
 from ..diagnostics.scoring import QUANTITIES
-from ..diagnostics.uniformity import (
-    Uniformity,
-    default_bins,
-    histogram,
-    histogram_band,
-    pp_band,
-    pp_curve,
-)
+from ..diagnostics.uniformity import Uniformity
 from ..errors import InputError
 from ..photometry import Photometry
 from ..posterior import PosteriorResult

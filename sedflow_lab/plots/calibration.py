@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ..diagnostics.calibration_run import CalibrationRun
 from ..diagnostics.scoring import QUANTITIES
-from ..diagnostics.uniformity import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ..errors import InputError
 from ..parameters import N_THETA, PARAMETERS
 from .style import LabFigure, Look, dress, method_look, new_figure, use_style
