@@ -115,11 +115,9 @@ def test_auto_leaves_a_good_posterior_alone():
 def test_an_exact_posterior_that_comes_too_late_is_dropped(state):
     state.method = "exact"
     assert state.busy
-    worker = state._worker
     state.cancel()
     assert not state.busy
-    worker.join(60)
-    assert not worker.is_alive()
+    assert state.wait(60)
     assert state.outcome.result.method == "fast"
 
 

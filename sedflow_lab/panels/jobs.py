@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Job", "Jobs", "running_loop"]
+
+
+_PATIENCE = 10.0  # seconds that the end of Python waits for a thread
 
 
 class Job:
@@ -58,6 +62,8 @@ class Jobs:
         self.lock = threading.RLock()
         self._running: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
+        # A thread that is at work in torch when Python ends would bring it down with a crash.
+        weakref.finalize(self, _end, self._running, self._threads)
 
     def start(self, name: str, work: Callable[[Job], None]) -> Job:
         """Begin to work in a thread, after stopping the job that has this name."""
@@ -65,7 +71,7 @@ class Jobs:
             self.stop(name)
             job = self._running[name] = Job(self)
             thread = threading.Thread(target=work, args=(job,), name=f"sedflow-{name}", daemon=True)
-            self._threads = [t for t in self._threads if t.is_alive()]
+            self._threads[:] = [t for t in self._threads if t.is_alive()]
             self._threads.append(thread)
             thread.start()
         return job
@@ -85,6 +91,14 @@ class Jobs:
         while (alive := [t for t in self._threads if t.is_alive()]) and time.monotonic() < end:
             alive[0].join(max(0.0, min(0.2, end - time.monotonic())))
         return not alive
+
+
+def _end(running: dict[str, Job], threads: list[threading.Thread]) -> None:
+    """Stop all jobs and wait for their threads."""
+    for job in running.values():
+        job.stop.set()
+    for thread in threads:
+        thread.join(_PATIENCE)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import traitlets
@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..nsa import showcase
 from ..photometry import Photometry
 from ..posterior import PosteriorResult
+from .jobs import Job, Jobs, running_loop
 
 __all__ = ["DEFAULT_BUNDLE", "GalaxyState", "Outcome"]
 
@@ -96,15 +97,7 @@ class GalaxyState(traitlets.HasTraits):
         self.galaxies = showcase() if photometry is None else photometry
         if not len(self.galaxies):
             raise InputError("There is no galaxy to choose from: give photometry of one or more.")
-        # Notebook front ends may call back on threads of their own, the refinement does anyway.
-        self._lock = threading.RLock()
-        self._request = 0
-        self._stop = threading.Event()
-        self._worker: threading.Thread | None = None
-        try:
-            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self.loop = None
+        self.jobs = Jobs(running_loop())
         super().__init__(**{"observed": posterior.bands.labels} | choice)
         self.observe(lambda _: self.infer(), ["index", "method", "draws", "observed"])
         self.infer()
@@ -125,35 +118,28 @@ class GalaxyState(traitlets.HasTraits):
         """Give up an exact posterior that is under way, and go back to the network's."""
         self.method = "fast"
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float = 60.0) -> bool:
         """Wait for the exact posterior, at most so many seconds; whether it has ended."""
-        worker = self._worker
-        if worker is not None:
-            worker.join(timeout)
-        return worker is None or not worker.is_alive()
+        return self.jobs.wait(timeout)
 
     def infer(self) -> None:
         """Infer the posterior of the present choice."""
-        with self._lock:
-            self._request += 1
-            request = self._request
-            self._stop.set()
-            self._stop = stop = threading.Event()
+        with self.jobs.lock:
+            self.jobs.stop()
             one, method, draws = self.galaxies[self.index], self.method, self.draws
             observed = self.observed
-        try:
-            photometry = one.select_bands(*observed)
-            outcome = self._run(photometry, draws, "weighted" if method == "weighted" else "fast")
-        except InputError as error:
-            self._publish(request, None, str(error), busy=False)
-            return
-        asks = method == "auto" and outcome.result.badge[0] == "refine"
-        refine = method == "exact" or asks
-        self._publish(request, outcome, "", busy=refine)
-        if refine:
-            arguments = (request, photometry, draws, stop)
-            self._worker = threading.Thread(target=self._refine, args=arguments, daemon=True)
-            self._worker.start()
+            try:
+                photometry = one.select_bands(*observed)
+                quick = "weighted" if method == "weighted" else "fast"
+                outcome = self._run(photometry, draws, quick)
+            except InputError as error:
+                self._show(None, str(error), busy=False)
+                return
+            asks = method == "auto" and outcome.result.badge[0] == "refine"
+            refine = method == "exact" or asks
+            self._show(outcome, "", busy=refine)
+            if refine:
+                self.jobs.start("refine", partial(self._refine, outcome, draws))
 
     def _run(
         self,
@@ -166,25 +152,16 @@ class GalaxyState(traitlets.HasTraits):
         result = self.posterior.infer(photometry, draws=draws, method=method, stop=stop)
         return Outcome(photometry, result, time.perf_counter() - started)
 
-    def _refine(
-        self, request: int, photometry: Photometry, draws: int, stop: threading.Event
-    ) -> None:
+    def _refine(self, quick: Outcome, draws: int, job: Job) -> None:
         """Make the exact posterior; runs in a thread of its own."""
-        outcome, message = self.outcome, ""
+        outcome, message = quick, ""
         try:
-            outcome = self._run(photometry, draws, "exact", stop)
+            outcome = self._run(quick.photometry, draws, "exact", job.stop)
         except Exception as error:  # a thread has nobody else to tell
             message = f"The exact posterior failed: {error}"
-        if self.loop is not None and self.loop.is_running():
-            self.loop.call_soon_threadsafe(self._publish, request, outcome, message, False)
-        else:
-            self._publish(request, outcome, message, busy=False)
+        job.post(self._show, outcome, message, False)
 
-    def _publish(self, request: int, outcome: Outcome | None, message: str, busy: bool) -> None:
-        """Show an outcome, unless the choice has changed since it was asked for."""
-        with self._lock:
-            if request != self._request:
-                return
-            self.message = message
-            self.busy = busy
-            self.outcome = outcome
+    def _show(self, outcome: Outcome | None, message: str, busy: bool) -> None:
+        self.message = message
+        self.busy = busy
+        self.outcome = outcome

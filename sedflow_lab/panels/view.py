@@ -34,8 +34,8 @@ BADGE_COLORS = {
 _HELP = (
     "Pick a galaxy, or untick a band to see what it was worth. <b>Fast</b> draws from the network; "
     "<b>Weighted</b> gives each draw a weight that corrects it towards the exact posterior; "
-    "<b>Exact</b> moves the draws there in some seconds, while the fast ones are shown; <b>Auto</b> "
-    "does so where the badge asks for it. "
+    "<b>Exact</b> moves the draws there in some seconds, while the fast ones are shown; "
+    "<b>Auto</b> does so where the badge asks for it. "
     "ESS is the number of independent draws that they are worth; χ² is of the best draw."
 )
 _CORNER_HELP = (
@@ -81,7 +81,7 @@ class GalaxyPanel(Panel):
         **choice: Any,
     ) -> None:
         self.state = GalaxyState(posterior, photometry, **choice)
-        super().__init__(self.state.loop)
+        super().__init__(self.state.jobs.loop)
         model = self.state.posterior.model
         self.corner = CornerFigure()
         self.sed = SEDFigure(model)
