@@ -114,8 +114,8 @@ def test_missing_and_hopeless_bands_are_the_same(posterior):
 def test_noise_of_training_covers_that_of_the_atlas(posterior):
     sample = sl.read_photometry(SAMPLE, on_bad="mask")
     score = posterior.support(sample)
-    assert (score.parts[:, 1] < FALSE_ALARM_RATE).sum() <= 7
-    assert (score.parts[:, 2] < FALSE_ALARM_RATE).sum() <= 7
+    # Uncertainties and brightness: not more than twice what the training set itself has.
+    assert ((score.parts[:, 1:] < FALSE_ALARM_RATE).mean(0) < 2 * FALSE_ALARM_RATE).all()
     assert score.outside.mean() < 0.1
 
 
@@ -164,7 +164,11 @@ def test_badge_does_not_trust_the_network_outside():
 def test_trained_bundles_describe_their_training_set(tiny_bundle):
     posterior = sl.load_posterior(tiny_bundle)
     assert (tiny_bundle / "support.json").exists()
-    assert posterior.support(sl.showcase()[:3]).p_value.shape == (3,)
+    score = posterior.support(sl.showcase())
+    assert score.p_value.shape == (192,)
+    # Of 1000 simulations nobody can tell a false-alarm rate of one in a thousand.
+    assert not score.outside.any()
+    assert score.p_value.min() == pytest.approx(3 / 501)
     (tiny_bundle / "support.json").rename(tiny_bundle / "support.away")
     try:
         old = sl.load_posterior(tiny_bundle)

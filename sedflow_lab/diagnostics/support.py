@@ -141,6 +141,8 @@ class Support:
         Absolute magnitude (mean of the bands) in the middle of the training set.
     quantiles : dict of ndarray, each of shape (3, L)
         By the number of observed bands: quantiles of the three scores of held-out simulations.
+    resolution : float
+        Smallest probability that so many held-out simulations can tell.
     """
 
     colours: Mixture
@@ -148,6 +150,7 @@ class Support:
     redshift_scale: float
     brightness: float
     quantiles: dict[int, np.ndarray]
+    resolution: float
 
     def __call__(
         self,
@@ -180,6 +183,7 @@ class Support:
             table = self.quantiles[min(max(int(count), 2), max(self.quantiles))]
             for k in range(len(PARTS)):
                 parts[rows, k] = np.exp(np.interp(scores[rows, k], table[k], np.log(_LEVELS)))
+        parts = np.maximum(parts, self.resolution)
         p_value = np.minimum(1.0, len(PARTS) * parts.min(1))
         return SupportScore(p_value, np.array(PARTS)[parts.argmin(1)], parts)
 
@@ -282,6 +286,7 @@ class Support:
             "redshift_scale": self.redshift_scale,
             "brightness": self.brightness,
             "quantiles": {str(k): _rounded(v) for k, v in self.quantiles.items()},
+            "resolution": self.resolution,
         }
 
     @classmethod
@@ -300,6 +305,7 @@ class Support:
                 float(values["redshift_scale"]),
                 float(values["brightness"]),
                 {int(k): np.asarray(v, np.float64) for k, v in values["quantiles"].items()},
+                float(values["resolution"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"This does not describe a training set: {error}") from error
@@ -317,7 +323,8 @@ def fit_support(
     Parameters
     ----------
     flux : tensor, shape (N, B)
-        Noiseless fluxes [nanomaggies]; 80,000 are enough.
+        Noiseless fluxes [nanomaggies]; 80,000 are enough, and with fewer than 6000 nothing is
+        called outside: the false-alarm rate could not be known.
     redshift, modulus : tensor, shape (N,)
         Redshifts and distance moduli.
     noise : NoiseModel
@@ -343,6 +350,7 @@ def fit_support(
         scale,
         float(np.median(magnitude.mean(1) - mu[:n_fit])),
         {},
+        1.0 / (1 + min(_CALIBRATE, n - n_fit)),
     )
     held = slice(n_fit, n_fit + _CALIBRATE)
     rng = np.random.default_rng(seed)
