@@ -27,6 +27,7 @@ __all__ = [
     "load_posterior",
     "read_nsa",
     "read_photometry",
+    "run_calibration",
     "run_mcmc",
     "showcase",
 ]
@@ -46,6 +47,7 @@ _HOME = {
     "load_posterior": ".anpe",
     "read_nsa": ".nsa",
     "read_photometry": ".photometry",
+    "run_calibration": ".diagnostics.runs",
     "run_mcmc": ".mcmc",
     "showcase": ".nsa",
 }
@@ -53,6 +55,7 @@ _HOME = {
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .bestfit import best_fit
+    from .diagnostics.runs import run_calibration
     from .errors import InputError
     from .exact import LogPosterior
     from .mcmc import run_mcmc
