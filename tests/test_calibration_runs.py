@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.calibration_run import OBSERVABLES, CalibrationRun
-from sedflow_lab.diagnostics.mocks import Fault
+from sedflow_lab.diagnostics.mocks import Fault, draw_mocks, narrow_result
 from sedflow_lab.diagnostics.runs import replay, run_calibration
-from sedflow_lab.diagnostics.scoring import QUANTITIES
+from sedflow_lab.diagnostics.scoring import QUANTITIES, score_result
 from sedflow_lab.errors import InputError
 
 
@@ -166,3 +167,24 @@ def test_settings_that_make_no_sense_are_refused(posterior):
         run_calibration(posterior, "best")
     with pytest.raises(InputError, match="50 draws or more"):
         run_calibration(posterior, "fast", 10, 3)
+
+
+def test_narrowed_draws_keep_the_order_of_their_densities(posterior):
+    """Narrowing and widening again is no change: neither of draws nor of any score."""
+    mocks, truth = draw_mocks(
+        posterior.model, posterior.prior, posterior.bundle.noise, 12, torch.Generator()
+    )
+    result = posterior.infer(mocks, 100)
+    narrow, origin = narrow_result(result, posterior.prior, 0.5, truth)
+    usual = score_result(result, mocks, truth, posterior)["scores"]
+    scores = score_result(narrow, mocks, truth, posterior, origin=origin)["scores"]
+    # Where the truth was is farther out than the truth: its region of highest density grows.
+    level = QUANTITIES.index("HPD regions")
+    assert (scores[:, level] >= usual[:, level] - 0.05).mean() > 0.8
+    assert scores[:, level].mean() > usual[:, level].mean() + 0.1
+    back, _ = narrow_result(narrow, posterior.prior, 2.0, truth)
+    assert back.samples == pytest.approx(result.samples, abs=1e-3)
+    # Marginal ranks move away from the middle, and never across it.
+    ranks, before = scores[:, :12] - 0.5, usual[:, :12] - 0.5
+    moved = np.abs(ranks) - np.abs(before)
+    assert np.median(moved) > 0.02

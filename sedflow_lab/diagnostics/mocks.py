@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..posterior import PosteriorResult
     from ..sps import SEDModel
 
-__all__ = ["Fault", "draw_mocks", "narrow_result"]
+__all__ = ["Fault", "Origin", "draw_mocks", "narrow_result"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,30 @@ def draw_mocks(
     return photometry, prior.from_free(phi.double().numpy())
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where narrowed draws, and the truth, were before: the density there is the narrowed one's.
+
+    Attributes
+    ----------
+    samples : ndarray, shape (N, D, 12)
+        The draws, in reported parameters.
+    truth : ndarray, shape (N, 11)
+        What the narrowing takes to the truth, in free coordinates; masses may be beyond the
+        prior.
+    """
+
+    samples: np.ndarray
+    truth: np.ndarray
+
+    def part(self, rows: np.ndarray) -> Origin:
+        """Some of the galaxies."""
+        return Origin(self.samples[rows], self.truth[rows])
+
+
 def narrow_result(
     result: PosteriorResult, prior: Prior, factor: float, truth: np.ndarray
-) -> tuple[PosteriorResult, Any]:
+) -> tuple[PosteriorResult, Origin]:
     """Pull the draws towards their medians in the free coordinates.
 
     Parameters
@@ -153,9 +174,7 @@ def narrow_result(
     Returns
     -------
     result : PosteriorResult
-    origin : ndarray, shape (N, 11)
-        Free coordinates of the points that the map takes to the truth: the density there, up to
-        a constant, is the narrowed density at the truth. Masses may be beyond the prior.
+    origin : Origin
     """
     good = result.usable
     phi = prior.to_free(result.samples[good])
@@ -164,6 +183,6 @@ def narrow_result(
     moved = middle[:, None] + factor * (phi - middle[:, None])
     moved[..., 0] = np.clip(moved[..., 0], PARAMETERS[0].low, PARAMETERS[0].high)
     samples[good] = prior.from_free(moved)
-    origin = np.full((len(result), phi.shape[-1]), np.nan)
-    origin[good] = middle + (prior.to_free(truth[good]) - middle) / factor
-    return replace(result, samples=samples), origin
+    before = np.full((len(result), phi.shape[-1]), np.nan)
+    before[good] = middle + (prior.to_free(truth[good]) - middle) / factor
+    return replace(result, samples=samples), Origin(result.samples, before)

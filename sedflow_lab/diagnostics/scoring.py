@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
     from ..photometry import Photometry
     from ..posterior import PosteriorResult
+    from .mocks import Origin
 
 __all__ = ["KINDS", "QUANTITIES", "score_result"]
 
@@ -38,7 +39,7 @@ def score_result(
     truth: np.ndarray,
     posterior: AmortizedPosterior,
     seed: int = 0,
-    origin: np.ndarray | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, np.ndarray]:
     """Score the truths of simulated galaxies among the draws of any method.
 
@@ -56,8 +57,8 @@ def score_result(
         Knows model and prior, and the density of fast draws.
     seed : int
         Of randomisation and of TARP's reference points.
-    origin : ndarray, shape (N, 11), optional
-        What `narrow_result` returned.
+    origin : Origin, optional
+        What `narrow_result` returned with the result.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def score_result(
     predictive = np.full(n, np.nan)
     if good.any():
         chi2, density, at_truth = _densities(
-            result.method, told, samples, theta, posterior, None if origin is None else origin[good]
+            result.method, told, samples, theta, posterior, origin and origin.part(good)
         )
         bands = told.mask.sum(1)
         references = calibration.tarp_references(len(theta), _LOW, _HIGH, rngs[0])
@@ -113,13 +114,13 @@ def _densities(
     samples: np.ndarray,
     truth: np.ndarray,
     posterior: AmortizedPosterior,
-    origin: np.ndarray | None,
+    origin: Origin | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """χ² (N, D) of draws, and log densities of draws (N, D) and truths (N,) in the free space."""
     n, draws = samples.shape[:2]
     prior = posterior.prior
-    phi = prior.to_free(samples)
-    phi_truth = prior.to_free(truth) if origin is None else origin
+    phi = prior.to_free(samples if origin is None else origin.samples)
+    phi_truth = prior.to_free(truth) if origin is None else origin.truth
     mass = PARAMETERS[0]
     inside = (phi_truth[:, 0] >= mass.low) & (phi_truth[:, 0] <= mass.high)
     phi_truth = np.where(inside[:, None], phi_truth, phi[:, 0])
@@ -136,7 +137,7 @@ def _densities(
                 density[rows] = log_q + prior.log_abs_det_jacobian(both[rows])
             else:
                 density[rows] = target(both[rows])
-            chi2[rows] = target.chi2(theta[:, :-1])
+            chi2[rows] = target.chi2(samples[rows])
     return chi2, density[:, :-1], np.where(inside, density[:, -1], -np.inf)
 
 
