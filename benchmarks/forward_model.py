@@ -28,6 +28,7 @@ from sedflow_lab.sps.populations import POPULATION_EDGES
 # (arXiv:2202.01809).
 PUBLISHED = {"PROVABGS emulator": 2.9, "FSPS": 340.0}
 PRODUCT = (780, 554)  # rows of the SSP grid, wavelengths under ugriz: the bare matrix product
+_PAUSE = 0.1  # seconds, for the last contender's idle threads to leave the cores
 
 
 class PlainModel:
@@ -175,6 +176,7 @@ def rates(batch: int, rounds: int, threads: int, device: str) -> dict[str, np.nd
     with torch.no_grad(), threadpool_limits(threads, user_api="blas"):
         for _ in range(rounds + 1):
             for name, function in contenders.items():
+                time.sleep(_PAUSE)
                 times[name].append(seconds(function, device))
     return {name: batch / np.array(values[1:]) for name, values in times.items()}  # warm
 
