@@ -79,7 +79,8 @@ class Moves:
         self.scale = points.new_full((n,), 1.19 / math.sqrt(2 * size))
         self.jumps, self.cycles = points.new_zeros(n), points.new_zeros(n)
         self.evaluations = torch.zeros(n, dtype=torch.long, device=points.device)
-        self.log_evidence, self.log_evidence_error = points.new_zeros(n), points.new_zeros(n)
+        self.log_evidence = points.new_full((n,), torch.nan)
+        self.log_evidence_error = points.new_full((n,), torch.inf)
 
     def move(
         self,

@@ -17,23 +17,31 @@ Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B 68, 411 (SMC samplers).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 
 from .exact import effective_sample_size, importance_weights
 from .mixture import StudentMixture
-from .particles import Density, Moves, resample, stopped
+from .particles import Moves, resample, stopped
 
 __all__ = ["SMCResult", "Target", "largest_step", "settle", "tempered_smc"]
 
-Target = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Log density, up to a constant, of points (G, P, d) of the galaxies with indices (G,): (G, P)."""
+
+class Target(Protocol):
+    """Log density of points (G, P, d) of the galaxies with indices `rows` (G,), shape (G, P)."""
+
+    def __call__(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+
 
 _ESS_TARGET = 0.8
 _CYCLES = 4  # of moves at each temperature
-_CYCLES_AT_END = (8, 8, 24)  # with a new fit of the proposal before each of these
+_SHORT_ROUNDS, _SHORT = 2, 8  # rounds at the end, and cycles in each; then come long ones
+_LONG = 24
+_MAX_ROUNDS = 12
+_MAX_ERROR = 0.03  # of the log evidence, at which the particles have settled
 _START_SHARE = 0.1  # of the first mixture in later ones, so that no mode is forgotten
 
 
@@ -47,7 +55,7 @@ class SMCResult:
         Equally weighted draws from the exact posterior.
     log_evidence, log_evidence_error : tensor, shape (G,)
         Natural log of the evidence, and its standard error; from the points to which the last
-        moves have jumped or could have. NaN where not finished.
+        moves have jumped or could have. The error is infinite where there were none.
     ess : tensor, shape (G,)
         Effective sample size of the weights at the last temperature.
     temperatures, evaluations : tensor of int, shape (G,)
@@ -55,7 +63,7 @@ class SMCResult:
     jumps : tensor, shape (G,)
         Fraction of the particles that a cycle of moves takes to another point of the mixture.
     finished : tensor of bool, shape (G,)
-        False where the run was stopped before its end.
+        False where the run was stopped before its end, or the particles have not settled.
     """
 
     points: torch.Tensor
@@ -132,9 +140,10 @@ def tempered_smc(
     draws = particles if draws is None else draws
     arrived = torch.nonzero(power >= 1)[:, 0]
     out = points.repeat(1, -(-draws // particles), 1)[:, :draws]
+    settled = torch.zeros_like(power, dtype=torch.bool)
     if len(arrived):
-        out[arrived] = _settle(
-            lambda x: target(x, arrived),
+        out[arrived], settled[arrived] = _settle(
+            target,
             points[arrived],
             start.select(arrived),
             moves,
@@ -143,16 +152,15 @@ def tempered_smc(
             generator,
             stop,
         )
-    finished = (power >= 1) & (not stopped(stop))
     return SMCResult(
         points=out,
-        log_evidence=torch.where(finished, moves.log_evidence, torch.nan),
-        log_evidence_error=torch.where(finished, moves.log_evidence_error, torch.nan),
+        log_evidence=moves.log_evidence,
+        log_evidence_error=moves.log_evidence_error,
         ess=ess,
         temperatures=temperatures,
         evaluations=moves.evaluations,
         jumps=moves.jumps / moves.cycles.clamp_min(1),
-        finished=finished,
+        finished=settled,
     )
 
 
@@ -193,22 +201,21 @@ def settle(
     moves = Moves(here)
     rows = torch.arange(len(here), device=here.device)
     draws = particles if draws is None else draws
-    here = _settle(lambda x: target(x, rows), here, reach, moves, rows, draws, generator, stop)
-    finished = torch.full_like(rows, not stopped(stop), dtype=torch.bool)
+    here, settled = _settle(target, here, reach, moves, rows, draws, generator, stop)
     return SMCResult(
         points=here,
-        log_evidence=torch.where(finished, moves.log_evidence, torch.nan),
-        log_evidence_error=torch.where(finished, moves.log_evidence_error, torch.nan),
+        log_evidence=moves.log_evidence,
+        log_evidence_error=moves.log_evidence_error,
         ess=effective_sample_size(weights),
         temperatures=torch.ones_like(rows),
         evaluations=moves.evaluations,
         jumps=moves.jumps / moves.cycles.clamp_min(1),
-        finished=finished,
+        finished=settled,
     )
 
 
 def _settle(
-    density: Density,
+    density: Target,
     points: torch.Tensor,
     reach: StudentMixture,
     moves: Moves,
@@ -216,15 +223,42 @@ def _settle(
     draws: int,
     generator: torch.Generator,
     stop: threading.Event | None,
-) -> torch.Tensor:
-    """Moves at the posterior, with proposals that are fitted again as the particles spread."""
-    particles = points.shape[1]
-    even = torch.full_like(points[..., 0], 1.0 / particles)
-    for left, cycles in zip((2, 1, 0), _CYCLES_AT_END, strict=True):
-        fit = StudentMixture.fit(points, even, generator).add(reach, _START_SHARE)
-        sets = 1 if left else -(-draws // particles)
-        points = moves.move(points, rows, density, fit, cycles, generator, stop, sets)
-    return points[:, :draws]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Moves at the posterior, until jumps reach all of it; points (G, draws, d), and whether so.
+
+    The proposals of the jumps are fitted again as the particles spread. The error of the
+    evidence tells how well they cover the posterior: it is large while a mode is short of
+    particles.
+    """
+    n, particles, size = points.shape
+    sets = -(-draws // particles)
+    out = points.new_empty(n, sets * particles, size)
+    local = torch.arange(n, device=points.device)
+    for k in range(_MAX_ROUNDS):
+        even = torch.full_like(points[..., 0], 1.0 / particles)
+        fit = StudentMixture.fit(points, even, generator).add(reach.select(local), _START_SHARE)
+        first = k < _SHORT_ROUNDS
+        moved = moves.move(
+            points,
+            rows[local],
+            partial(density, rows=rows[local]),
+            fit,
+            _SHORT if first else _LONG,
+            generator,
+            stop,
+            1 if first else sets,
+        )
+        points = moved[:, -particles:]
+        if first:
+            continue
+        out[local] = moved
+        unsettled = moves.log_evidence_error[rows[local]] > _MAX_ERROR
+        points, local = points[unsettled], local[unsettled]
+        if len(local) == 0 or stopped(stop):
+            break
+    settled = torch.ones_like(rows, dtype=torch.bool)
+    settled[local] = False
+    return out[:, :draws], settled & (not stopped(stop))
 
 
 def largest_step(ratio: torch.Tensor, most: torch.Tensor, ess: float) -> torch.Tensor:
