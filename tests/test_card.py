@@ -104,6 +104,15 @@ def test_too_few_simulations_are_refused(bundle, tmp_path, capsys):
     assert "--simulations of 20 or more" in capsys.readouterr().err
 
 
+def test_catalogue_without_a_usable_galaxy_is_refused(bundle, tmp_path, capsys):
+    table = sl.showcase()[:2].to_table()
+    table["redshift"] = -1.0
+    table.write(tmp_path / "bad.ecsv")
+    argv = ["card", str(bundle), "--out", str(tmp_path / "card")]
+    assert main([*argv, "--catalogue", str(tmp_path / "bad.ecsv")]) == 2
+    assert "No galaxy of" in capsys.readouterr().err
+
+
 def test_rows_know_draws_beyond_the_prior(tiny_bundle):
     galaxies = sl.showcase()[:3]
     result = sl.load_posterior(tiny_bundle).infer(galaxies, draws=50)

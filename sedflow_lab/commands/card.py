@@ -81,6 +81,8 @@ def _card(args: argparse.Namespace) -> None:
     catalogue = None
     if args.catalogue:
         catalogue = read_photometry(args.catalogue, posterior.bands, on_bad="mask")
+        if not (posterior.check(catalogue) == "").any():
+            raise InputError(f"No galaxy of {args.catalogue} can be used.")
     real = showcase()
     settings = CardSettings(
         simulations=args.simulations,
