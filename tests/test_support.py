@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
-from sedflow_lab.diagnostics.support import FALSE_ALARM_RATE, Mixture, Support
+from sedflow_lab.diagnostics.gaussians import Mixture
+from sedflow_lab.diagnostics.support import FALSE_ALARM_RATE, Support
 from sedflow_lab.diagnostics.trust import badge
 from sedflow_lab.simulate import mock_photometry
 

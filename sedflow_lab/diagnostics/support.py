@@ -32,11 +32,12 @@ import torch
 from scipy.linalg import helmert
 
 from ..errors import InputError
+from .gaussians import Mixture, gauss, log_sum_exp, rounded
 
 if TYPE_CHECKING:
     from ..noise import NoiseModel
 
-__all__ = ["FALSE_ALARM_RATE", "PARTS", "Mixture", "Support", "SupportScore", "fit_support"]
+__all__ = ["FALSE_ALARM_RATE", "PARTS", "Support", "SupportScore", "fit_support"]
 
 FALSE_ALARM_RATE = 1e-3
 """Galaxies with a smaller p-value are called outside the training set: so many of those inside
@@ -52,52 +53,6 @@ _FIT, _CALIBRATE = 30_000, 50_000
 _LEVELS = np.geomspace(1e-4, 1.0, 41)
 _BLOCK = 4096
 _WELL_INSIDE = 0.01  # p-value, ten times the limit
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """A mixture of K Gaussians in D dimensions.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (K,)
-    means : ndarray, shape (K, D)
-    covariances : ndarray, shape (K, D, D)
-    """
-
-    weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
-
-    @classmethod
-    def fit(cls, x: np.ndarray, components: int, seed: int = 0) -> Mixture:
-        """Fit by expectation maximisation to points (N, D)."""
-        from sklearn.mixture import GaussianMixture
-
-        found = GaussianMixture(
-            components, reg_covar=1e-6, tol=1e-3, max_iter=200, random_state=seed
-        ).fit(x)
-        return cls(found.weights_, found.means_, found.covariances_)
-
-    def given_last(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log weights (N, K), means (N, K, D-1) and covariances (K, D-1, D-1) given the last."""
-        mean, cov = self.means, self.covariances
-        variance = cov[:, -1, -1]
-        gain = cov[:, :-1, -1] / variance[:, None]
-        offset = value[:, None] - mean[:, -1]
-        log_weight = np.log(self.weights) - 0.5 * (np.log(variance) + offset**2 / variance)
-        means = mean[:, :-1] + gain * offset[..., None]
-        return log_weight, means, cov[:, :-1, :-1] - gain[..., None] * cov[:, -1:, :-1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values, to seven digits."""
-        return {k: _rounded(v) for k, v in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Mixture:
-        """Inverse of `to_dict`."""
-        names = ("weights", "means", "covariances")
-        return cls(*(np.asarray(values[name], dtype=np.float64) for name in names))
 
 
 @dataclass(frozen=True)
@@ -260,9 +215,9 @@ class Support:
         residual = np.where(mask[:, None], _asinh(flux[:, None], s) - _asinh(model, s), 0.0)
         full = basis.T @ cov @ basis + _FREE
         full = slope[..., :, None] * full * slope[..., None, :]
-        log_det, chi2 = _gauss(full, np.where(mask[:, None], error**2, 1.0), residual, mask)
+        log_det, chi2 = gauss(full, np.where(mask[:, None], error**2, 1.0), residual, mask)
         flat = log_weight - 0.5 * log_det
-        score = _logsumexp(flat - 0.5 * chi2) - _logsumexp(flat)
+        score = log_sum_exp(flat - 0.5 * chi2) - log_sum_exp(flat)
         likeliest = (flat - 0.5 * chi2).argmax(1)
         amplitude = np.take_along_axis(best, likeliest[:, None], 1)[:, 0]
         return score, 22.5 - 2.5 * np.log10(amplitude)
@@ -275,8 +230,8 @@ class Support:
         x = np.log10(_MAG * sigma / np.hypot(flux, 2 * sigma))
         residual = np.where(mask[:, None], x[:, None] - mixture.means, 0.0)
         none = np.where(mask, 0.0, 1.0)[:, None]
-        log_det, chi2 = _gauss(mixture.covariances[None], none, residual, mask)
-        return _logsumexp(np.log(mixture.weights) - 0.5 * (log_det + chi2))
+        log_det, chi2 = gauss(mixture.covariances[None], none, residual, mask)
+        return log_sum_exp(np.log(mixture.weights) - 0.5 * (log_det + chi2))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -285,7 +240,7 @@ class Support:
             "uncertainties": self.uncertainties.to_dict(),
             "redshift_scale": self.redshift_scale,
             "brightness": self.brightness,
-            "quantiles": {str(k): _rounded(v) for k, v in self.quantiles.items()},
+            "quantiles": {str(k): rounded(v) for k, v in self.quantiles.items()},
             "resolution": self.resolution,
         }
 
@@ -364,29 +319,3 @@ def fit_support(
 def _asinh(flux: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Asinh magnitudes softened by the uncertainty."""
     return -_MAG * (np.arcsinh(flux / (2 * sigma)) + np.log(sigma))
-
-
-def _gauss(
-    covariance: np.ndarray, diagonal: np.ndarray, residual: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log determinants and χ² (N, K) of Gaussians in the observed bands.
-
-    What is missing gets no covariance but its place on the diagonal (N, K, B), which is 1.
-    """
-    both = mask[:, None, :, None] & mask[:, None, None, :]
-    full = np.where(both, covariance, 0.0)
-    index = np.arange(mask.shape[1])
-    full[..., index, index] += diagonal
-    low = np.linalg.cholesky(full)
-    white = np.linalg.solve(low, residual[..., None])[..., 0]
-    log_det = 2 * np.log(np.diagonal(low, axis1=-2, axis2=-1)).sum(-1)
-    return log_det, np.square(white).sum(-1)
-
-
-def _logsumexp(x: np.ndarray) -> np.ndarray:
-    top = x.max(1, keepdims=True)
-    return (top + np.log(np.exp(x - top).sum(1, keepdims=True)))[:, 0]
-
-
-def _rounded(values: np.ndarray) -> list[Any]:
-    return np.vectorize(lambda v: float(f"{v:.7g}"))(values).tolist()
