@@ -41,7 +41,7 @@ _CYCLES = 4  # of moves at each temperature
 _SHORT_ROUNDS, _SHORT = 2, 8  # rounds at the end, and cycles in each; then come long ones
 _LONG = 24
 _MAX_ROUNDS = 12
-_MAX_ERROR = 0.03  # of the log evidence, at which the particles have settled
+_MAX_ERROR = 0.015  # of the log evidence, at which the particles have settled
 _START_SHARE = 0.1  # of the first mixture in later ones, so that no mode is forgotten
 
 
