@@ -217,8 +217,16 @@ def test_the_network_is_asked_again_only_when_told_to(study, monkeypatch):
     sample = spread_showcase(2)
     run_network(study, sample)
     assert asked == []
-    run_network(study, sample, fresh=True)
-    assert asked == [0, 1]
+    kept = {
+        p: p.read_bytes() for p in study.folder.glob("showcase/*/*") if p.parent.name != "exact"
+    }
+    left = study.path("showcase", "exact", sample.photometry.ids[0])
+    run_network(study, sample, methods=("exact",), fresh=True)
+    assert asked == [0, 1] and not left.exists()  # the note-taker makes no new one
+    kept = {p: p.read_bytes() for p in study.folder.glob("showcase/*/*")}
+    assert kept == {p: content for p, content in everything.items() if p not in saved}
+    for path, content in saved.items():
+        path.write_bytes(content)
     run_network(study, spread_showcase(3))  # the third has no chain
     assert asked == [0, 1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .shared import (
@@ -69,9 +69,17 @@ def add_commands(commands: Commands) -> None:
         "--chains-only", action="store_true", help="run emcee, and leave the network for later"
     )
     parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        choices=("fast", "weighted", "exact"),
+        default=["fast", "weighted", "exact"],
+        help="methods of the network (default: fast weighted exact)",
+    )
+    parser.add_argument(
         "--fresh",
         action="store_true",
-        help="infer by the network anew, as after it has changed; chains are kept",
+        help="infer by these methods anew, as after they have changed; chains are kept",
     )
     parser.add_argument(
         "--workers",
@@ -110,12 +118,15 @@ def _compare(args: argparse.Namespace) -> None:
         samples.append(simulations(posterior, args.simulations, args.seed))
     store = open_store(args.out, posterior, args.seed)
     with stop_on_interrupt() as stop:
-        common = {"workers": args.workers, "progress": is_interactive(), "stop": stop}
+        common: dict[str, Any] = {
+            "workers": args.workers, "progress": is_interactive(), "stop": stop,
+        }  # fmt: skip
+        again: dict[str, Any] = {"methods": args.methods, "fresh": args.fresh}
         for sample in samples:
             run_chains(store, sample, args.posterior, args.ssp, **common)
         if not args.chains_only:
             for sample in samples:
-                run_network(store, sample, args.posterior, args.ssp, fresh=args.fresh, **common)
+                run_network(store, sample, args.posterior, args.ssp, **again, **common)
         if stop.is_set():
             raise KeyboardInterrupt
     if not args.chains_only:

@@ -220,6 +220,7 @@ def compare(
     model: SEDModel | None = None,
     *,
     classifier: bool = False,
+    c2st_floor: float | None = None,
     seed: int = 0,
 ) -> Table:
     """Compare two posteriors of one galaxy, parameter by parameter and jointly.
@@ -232,6 +233,8 @@ def compare(
         Compare the derived quantities, too.
     classifier : bool
         Compare the joint distributions by `c2st`, which takes some seconds.
+    c2st_floor : float, optional
+        The noise floor of `c2st`, if it is known already.
     seed : int
 
     Returns
@@ -272,10 +275,9 @@ def compare(
     told = chance = np.nan
     if classifier:
         # It sees the parameters alone: what derives from them adds nothing to know.
-        told, chance = (
-            c2st(x.columns(len(NAMES)), y.columns(len(NAMES)), seed)
-            for x, y in ((a, b), (few, half))
-        )
+        seen = [x.columns(len(NAMES)) for x in (a, b, few, half)]
+        told = c2st(seen[0], seen[1], seed)
+        chance = c2st(seen[2], seen[3], seed) if c2st_floor is None else c2st_floor
     table.meta.update(
         id=str(reference.ids[0]),
         methods=f"{result.method} against {reference.method}",

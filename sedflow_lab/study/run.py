@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -104,17 +104,20 @@ def run_network(
     posterior: str = "nsa-ugriz",
     ssp: str | None = None,
     *,
+    methods: Sequence[str] = METHODS,
     fresh: bool = False,
     workers: int = 1,
     progress: bool = False,
     stop: threading.Event | None = None,
 ) -> int:
-    """Infer every galaxy that has a chain by each method of the network, and compare them.
+    """Infer every galaxy that has a chain by methods of the network, and compare them with it.
 
     Parameters
     ----------
+    methods : sequence of str
+        Of `METHODS`.
     fresh : bool
-        Also those that have been inferred before.
+        Also where it has been done before.
     store, sample, posterior, ssp, workers, progress, stop
         As for `run_chains`.
 
@@ -124,12 +127,18 @@ def run_network(
         Galaxies that were not reached because it was stopped.
     """
     ids = sample.photometry.ids
-    todo = [
-        row
-        for row, i in enumerate(ids)
-        if store.path(sample.name, "mcmc", i).exists()
-        and (fresh or not all(store.path(sample.name, m, i, ".ecsv").exists() for m in METHODS))
-    ]
+    wanted: dict[int, list[str]] = {}
+    for row, galaxy in enumerate(ids):
+        if store.path(sample.name, "mcmc", galaxy).exists():
+            for method in methods:
+                if fresh or not store.path(sample.name, method, galaxy).exists():
+                    wanted.setdefault(row, []).append(method)
+    # What an earlier run left is not taken for a result of this one.
+    for row, names in wanted.items():
+        for method in names:
+            for suffix in (".ecsv", ".h5"):
+                store.path(sample.name, method, ids[row], suffix).unlink(missing_ok=True)
+    todo = list(wanted)
     return _each(
         _infer, store, sample, _Network(posterior, ssp), todo, "network", workers, progress, stop
     )
@@ -232,7 +241,10 @@ def _infer(
     galaxy = sample.photometry[row]
     chain = store.load(sample.name, "mcmc", str(galaxy.ids[0]))
     assert chain is not None  # only rows with a chain come here
+    floors: dict[int, float] = {}
     for method in METHODS:
+        if store.path(sample.name, method, str(galaxy.ids[0])).exists():
+            continue
         if stop is not None and stop.is_set():
             return False
         began = time.perf_counter()
@@ -242,10 +254,15 @@ def _infer(
         result.diagnostics["seconds"] = np.array([time.perf_counter() - began])
         if result.badge[0] == "unfinished" and stop is not None and stop.is_set():
             return False
-        store.save(sample.name, result)
         if result.usable[0] and chain.usable[0]:
-            table = compare(result, chain, posterior.model, classifier=True)
+            # Halves of the chain that are no longer than the result's draws are all the same.
+            size = min(int(result.ess[0]), DRAWS // 2)
+            table = compare(
+                result, chain, posterior.model, classifier=True, c2st_floor=floors.get(size)
+            )
+            floors[size] = table.meta["c2st_floor"]
             store.save_comparison(sample.name, method, table)
+        store.save(sample.name, result)
     return True
 
 

@@ -144,6 +144,7 @@ class Store:
     def save_comparison(self, sample: str, method: str, table: Table) -> None:
         """Keep the comparison of a result with the chain."""
         path = self.path(sample, method, table.meta["id"], ".ecsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, lambda partial: table.write(partial, format="ascii.ecsv", overwrite=True))
 
     def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
