@@ -26,7 +26,11 @@ from .sps import SEDModel
 __all__ = ["BestFit", "best_fit"]
 
 _GROUP = 256  # galaxies at a time
-_SCREENED = 1024  # draws from the prior a galaxy, of which the best become starting points
+_SCREENED = 2048  # points tried for each galaxy, of which the best become starting points
+# Times of the burst [Gyr] that part the starting points: the deepest minima lie on either side
+# of the edge of birth clouds, which no gradient crosses, and few draws of the prior are young.
+_BURST_EDGES = (0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+_FAINTEST_BURST = 0.003
 _LONGEST = 1.5  # a step's limit in every coordinate: probits, or dex of mass
 _PROBIT_LIMIT = 6.0
 _CONVERGED = 1e-3  # change of the objective
@@ -62,17 +66,17 @@ def best_fit(
     prior: Prior | str = "flat-dirichlet",
     *,
     objective: Literal["likelihood", "posterior"] = "likelihood",
-    starts: int = 8,
-    steps: int = 40,
+    starts: int = 16,
+    steps: int = 60,
     seed: int = 0,
     progress: bool = False,
     stop: threading.Event | None = None,
 ) -> BestFit:
     """Find the parameters that fit best, for many galaxies at once.
 
-    Each galaxy is searched for from several points: the best of a thousand draws from the
-    prior, with the mass that fits each best. The model is flat in many directions, so equally
-    good ends may lie far apart: this is a point to start from, not a posterior.
+    Each galaxy is searched for from several points: the best of two thousand, with the mass
+    that fits each best and bursts of all ages among them. The model is flat in many directions,
+    so equally good ends may lie far apart: this is a point to start from, not a posterior.
 
     Parameters
     ----------
@@ -152,6 +156,18 @@ def _fit(
     return ends[:, 0], ends_chi2[:, 0], theta_first, ends, ends_chi2
 
 
+def _scattered(prior: Prior, generator: torch.Generator) -> torch.Tensor:
+    """Points (N, 11): draws from the prior, half of them with young or faint bursts."""
+    phi = prior.sample_free(_SCREENED, generator)
+    half = torch.rand(2, _SCREENED // 2, generator=generator)
+    share, time = PARAMETERS[5], PARAMETERS[6]
+    fraction = share.high * _FAINTEST_BURST ** half[0]
+    age = time.low * (time.high / time.low) ** half[1]
+    levels = torch.stack([fraction, (age - time.low) / (time.high - time.low)], dim=-1)
+    phi[: _SCREENED // 2, 4:6] = torch.special.ndtri(levels.clamp(1e-6, 1 - 1e-6))
+    return phi
+
+
 class _Search:
     """Levenberg-Marquardt on points (G, S, 11), each with a damping of its own."""
 
@@ -162,16 +178,26 @@ class _Search:
         self.low[0], self.high[0] = PARAMETERS[0].low, PARAMETERS[0].high
 
     def screen(self, starts: int, generator: torch.Generator) -> torch.Tensor:
-        """The best draws from the prior (G, starts, 11), at the masses that suit them best."""
+        """The best of many points (G, starts, 11), at the masses that suit them best."""
         target = self.target
-        phi = target.prior.sample_free(_SCREENED, generator).to(target.redshift)
-        phi = phi.repeat(target.n_galaxies, 1, 1)
+        phi = _scattered(target.prior, generator)
+        burst = target.prior.from_free(phi)[:, 6].contiguous()
+        part = torch.bucketize(burst, torch.tensor(_BURST_EDGES)).to(target.redshift.device)
+        phi = phi.to(target.redshift).repeat(target.n_galaxies, 1, 1)
         with torch.no_grad():
             phi[..., 0] = target.profile(phi).log_mstar
             phi = phi.clamp(self.low, self.high)
-            residuals = target.residuals(target.prior.from_free(phi))
-            best = self.objective(phi, residuals).topk(starts, dim=1, largest=False).indices
-        return phi.gather(1, best[..., None].expand(-1, -1, N_FREE))
+            value = self.objective(phi, self._residuals(phi))
+        # The best of each part come first, then the second best of each, and so on.
+        n_parts = len(_BURST_EDGES) + 1
+        each = -(-starts // n_parts)
+        best = [
+            torch.where(part == k, value, torch.inf).topk(each, dim=1, largest=False)
+            for k in range(n_parts)
+        ]
+        values, rows = (torch.stack(list(c), dim=-1) for c in zip(*best, strict=True))
+        rows = rows.gather(-1, values.argsort(-1)).flatten(1)[:, :starts]
+        return phi.gather(1, rows[..., None].expand(-1, -1, N_FREE))
 
     def objective(self, phi: torch.Tensor, residuals: torch.Tensor) -> torch.Tensor:
         """What is minimised (G, S)."""

@@ -34,6 +34,18 @@ def test_noiseless_galaxies_are_met(model):
     np.testing.assert_allclose(chi2, fit.chi2, rtol=1e-2, atol=1e-3)
 
 
+def test_young_and_faint_bursts_are_found(model):
+    theta = get_prior().sample(40, seed=5)
+    pick = np.random.default_rng(5)
+    theta[:, 5] = 10 ** pick.uniform(-2, -0.3, 40)
+    theta[:, 6] = 10 ** pick.uniform(-1.9, -0.8, 40)
+    theta[:, 9] = pick.uniform(1, 3, 40)
+    redshift = pick.uniform(0.01, 0.19, 40)
+    flux = model.photometry(theta, redshift)
+    fit = best_fit(Photometry(flux, 0.005 * flux, redshift), model)
+    assert np.mean(fit.chi2 < 0.1) >= 0.85 and fit.chi2.max() < 5
+
+
 def test_real_galaxies_are_met_better_than_by_any_of_many_draws(model):
     galaxies = showcase()[::6]
     fit = best_fit(galaxies, model)
@@ -108,7 +120,7 @@ def test_groups_do_not_matter_and_a_stop_leaves_what_is_done(model, monkeypatch)
 
 def test_no_galaxies_have_no_fits(model):
     fit = best_fit(mocks(model, 1)[1][:0], model)
-    assert fit.theta.shape == (0, 12) and fit.ends.shape == (0, 8, 12)
+    assert fit.theta.shape == (0, 12) and fit.ends.shape == (0, 16, 12)
 
 
 def test_missing_bands_do_not_count(model):
@@ -131,5 +143,5 @@ def test_options_that_make_no_sense_are_refused(model):
     _, galaxies = mocks(model, 1)
     with pytest.raises(InputError, match="'likelihood' or 'posterior'"):
         best_fit(galaxies, model, objective="evidence")
-    with pytest.raises(InputError, match="1 to 1024 starts"):
+    with pytest.raises(InputError, match="1 to 2048 starts"):
         best_fit(galaxies, model, starts=0)
