@@ -227,7 +227,7 @@ def table(rows: dict[str, dict], galaxies: dict[str, int]) -> str:
     lines = [
         "# Architectures at equal time",
         "",
-        f"Each variant trained for {first['seconds'] / 60:g} minutes of processor time on one "
+        f"Each variant trained for {first['seconds']:g} s of processor time on one "
         f"thread ({_machine()}; torch {torch.__version__}), from the same "
         f"{first['simulations']:,} stored simulations with fresh noise, seed {first['seed']}, the "
         "learning rate falling to zero, in batches of 512. So the table tells what learns "
@@ -250,7 +250,11 @@ def table(rows: dict[str, dict], galaxies: dict[str, int]) -> str:
             f"| `{name}` | {row['what']} | {row['parameters']:,} | {row['steps']:,} | "
             f"{row['loss']:.3f} | {' | '.join(quartiles)} | {row['rate']:,.0f} |"
         )
-    command = f"python benchmarks/architectures.py --minutes {first['seconds'] / 60:g}"
+    command = (
+        f"python benchmarks/architectures.py --minutes {first['seconds'] / 60:g} "
+        f"--simulations {first['simulations']} --galaxies {max(galaxies.values())} "
+        f"--seed {first['seed']} --only {' '.join(rows)}"
+    )
     return "\n".join([*lines, "", f"Made by `{command}`.", ""])
 
 
