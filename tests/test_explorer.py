@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -292,6 +293,19 @@ def test_changes_of_a_figure_travel_in_one_patch(panel):
     assert len(sent) == 3  # header, metadata, content
     kinds = [event["kind"] for event in json.loads(sent[2])["events"]]
     assert kinds.count("ColumnDataChanged") == 2 and "ModelChanged" in kinds
+
+
+def test_a_page_loaded_anew_shows_the_present_state(tiny_model):
+    async def main():
+        panel = ExplorerPanel(tiny_model)
+        view = panel._figures["spectrum"]
+        first = view.render_bundle
+        panel.sliders["log_mstar"].value = 8.0
+        await asyncio.sleep(1.5)
+        return first, view.render_bundle
+
+    first, later = asyncio.run(main())
+    assert str(first["docs_json"]) != str(later["docs_json"])
 
 
 def test_buttons_and_choice_of_the_fan(panel):
