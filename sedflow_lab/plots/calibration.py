@@ -162,7 +162,7 @@ def plot_joint_coverage(runs: Runs, title: str | None = None) -> LabFigure:
         ax.set_title(QUANTITY_LABELS[name], fontsize=11, pad=4)
         dress(ax)
     axes[0].set_ylabel("Fraction of simulations")
-    axes[0].legend(handles=_handles(layers), loc="upper left")
+    axes[0].legend(handles=_handles(layers), loc="lower right")
     if title:
         figure.suptitle(title)
     return figure
