@@ -20,8 +20,9 @@ BADGES = {
 }
 """What each badge says."""
 
-MIN_EFFICIENCY = 0.01
-"""Sampling efficiency below which a network's posterior is a rough guide only."""
+MIN_EFFICIENCY = 0.1
+"""Sampling efficiency below which a network's posterior is a rough guide only: there marginals
+begin to differ from a converged chain by more than half a standard deviation."""
 
 MAX_PARETO_K = 0.7
 """Above this the importance weights have no reliable mean (Vehtari et al. 2024)."""
