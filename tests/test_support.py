@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import sedflow_lab as sl
+from sedflow_lab.anpe.recipe import describe_support
 from sedflow_lab.diagnostics.gaussians import Mixture
 from sedflow_lab.diagnostics.support import FALSE_ALARM_RATE, Support
 from sedflow_lab.diagnostics.trust import badge
-from sedflow_lab.simulate import mock_photometry
+from sedflow_lab.simulate import draw_simulations, mock_photometry
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"
@@ -160,6 +162,19 @@ def test_badge_does_not_trust_the_network_outside():
     one = np.ones(2)
     words = badge("fast", 0.5 * one, 0.1 * one, one, 5 * one, support=np.array([0.5, 1e-4]))
     assert words.tolist() == ["ok", "refine"]
+
+
+@pytest.mark.parametrize("n", [8, 30, 100])
+def test_small_training_sets_are_described_without_alarm(posterior, n):
+    noise = posterior.bundle.noise
+    generator = torch.Generator().manual_seed(0)
+    _, redshift, flux = draw_simulations(posterior.model, posterior.prior, n, generator)
+    support = describe_support(flux, redshift, noise, 0.2)
+    galaxies = sl.showcase()[:9]
+    arrays = (galaxies.flux, galaxies.sigma, galaxies.mask, galaxies.redshift, np.full(9, 36.0))
+    score = support(*arrays)
+    assert np.isfinite(score.p_value).all()
+    assert not score.outside.any()
 
 
 def test_trained_bundles_describe_their_training_set(tiny_bundle):

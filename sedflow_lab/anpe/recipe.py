@@ -43,6 +43,8 @@ __all__ = [
 SUPPORT_SIMULATIONS = 80_000
 """Simulations that describe a training set."""
 
+_FEWEST = 8  # of which anything can be said
+
 
 def make_config(
     preset: str = "nsa-ugriz",
@@ -320,7 +322,9 @@ def train_bundle(
             },
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
-        support=describe_support(
+        support=None
+        if len(simulations) < _FEWEST
+        else describe_support(
             simulations.flux, simulations.redshift, noise, settings["redshift_max"], config.seed
         ),
     )

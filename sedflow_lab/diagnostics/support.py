@@ -289,7 +289,14 @@ def fit_support(
     Returns
     -------
     Support
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 8 simulations.
     """
+    if len(flux) < 8:
+        raise InputError(f"{len(flux)} simulations do not describe a training set: make more.")
     generator = torch.Generator().manual_seed(seed)
     observed, sigma = (x.double().numpy() for x in noise.observe(flux, generator))
     n, n_bands = flux.shape
@@ -300,8 +307,8 @@ def fit_support(
     contrasts = np.column_stack([magnitude @ helmert(n_bands).T, z[:n_fit] / scale])
     error = np.log10(_MAG * sigma / np.hypot(observed, 2 * sigma))[:n_fit]
     support = Support(
-        Mixture.fit(contrasts, _COMPONENTS["colours"], seed),
-        Mixture.fit(error, _COMPONENTS["uncertainties"], seed),
+        Mixture.fit(contrasts, min(_COMPONENTS["colours"], n_fit // 4), seed),
+        Mixture.fit(error, min(_COMPONENTS["uncertainties"], n_fit // 4), seed),
         scale,
         float(np.median(magnitude.mean(1) - mu[:n_fit])),
         {},
