@@ -91,7 +91,7 @@ def _quantile_block(values: np.ndarray, weights: np.ndarray, levels: np.ndarray)
     # Unused draws go to the far end of each row, beyond the last index that is looked up.
     keyed = np.where(used[..., None], values, np.inf)
     keyed[~used.any(axis=1)] = 0.0
-    order = np.argsort(keyed, axis=1)
+    order = np.argsort(keyed, axis=1, kind="stable")  # draws of one value keep their order
     ranked = np.take_along_axis(keyed, order, axis=1)
     heavy = np.take_along_axis(np.broadcast_to(weights[..., None], values.shape), order, axis=1)
     cumulative = np.cumsum(heavy, axis=1)

@@ -5,7 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sedflow_lab._weighting import kish_ess, systematic_resample, weighted_quantile
@@ -80,6 +80,7 @@ def test_importance_weights_move_quantiles_to_the_target():
     st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(0, 4)), min_size=1, max_size=20),
     st.floats(0, 1),
 )
+@example([(0.0, 0), (0.0, 0), (0.0, 1), (0.0, 2), (1.0, 2)], 0.5)
 def test_zero_weights_take_no_part_and_quantiles_stay_inside(pairs, level):
     values = np.array([v for v, _ in pairs])
     weights = np.array([w for _, w in pairs], dtype=float)
