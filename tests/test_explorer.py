@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from sedflow_lab.errors import InputError
 from sedflow_lab.panels import ExplorerPanel, ExplorerState
 from sedflow_lab.panels.explorer import Track
+from sedflow_lab.panels.explorer_curves import ATTENUATION_UM, make_curves
 from sedflow_lab.panels.explorer_figures import hold
 from sedflow_lab.panels.explorer_state import (
-    ATTENUATION_UM,
     BETAS,
     LAST_MOVED,
     LOGARITHMIC,
     N_FAN,
     NOTHING,
     START,
-    make_curves,
 )
 from sedflow_lab.parameters import NAMES, PARAMETERS
 from sedflow_lab.sps import SEDModel

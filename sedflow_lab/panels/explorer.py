@@ -229,6 +229,7 @@ def _status(frame: Frame, bands: list[str]) -> str:
             f"<span title='{html.escape(description)}'>{html.escape(label)} "
             f"<b>{_number(frame.derived[name])}</b></span>"
         )
+    parts.append(f"made in <b>{1000 * frame.seconds:.1f} ms</b>")
     notes = "".join(f"<div style='color:#B87A00'>{html.escape(note)}</div>" for note in frame.notes)
     return (
         "<div style='font-size:13px;line-height:1.5'><div style='display:flex;flex-wrap:wrap;"

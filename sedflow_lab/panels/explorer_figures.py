@@ -21,7 +21,8 @@ from ..plots.style import COLORS
 from ..sps import SEDModel
 from ..sps.histories import METALLICITY_RANGE
 from ..sps.properties import TRUE_SOLAR_RATIO
-from .explorer_state import ATTENUATION_UM, N_FAN, Frame
+from .explorer_curves import ATTENUATION_UM
+from .explorer_state import N_FAN, Frame
 from .figures import dress
 
 __all__ = [
