@@ -75,14 +75,12 @@ def numbers_of(run: CalibrationRun) -> dict[str, Any]:
     """What a run says, for the record."""
     check = run.check()
     efficiency = run.efficiency[np.isfinite(run.efficiency)]
-    words, counts = np.unique(run.badge, return_counts=True)
     return {
         "simulations": len(run),
         "draws": run.settings["draws"],
         "seconds": round(run.seconds, 1),
         "verdict": check.verdict(),
         "median_efficiency": float(np.median(efficiency)) if len(efficiency) else None,
-        "badges": dict(zip(words.tolist(), counts.tolist(), strict=True)),
         "mean_square_z": np.nanmean(np.square(run.z_scores), axis=0).round(3).tolist(),
         "median_contraction": np.nanmedian(run.contraction, axis=0).round(3).tolist(),
         "quantities": {
