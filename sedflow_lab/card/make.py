@@ -40,6 +40,7 @@ SCHEMA = 1
 """Version of the card's format."""
 
 _DRAWS_AT_ONCE = 400_000
+_REFINED_AT_ONCE = 8  # galaxies: half a minute that an interruption loses
 _SUPPORT_MOCKS = 100_000
 
 
@@ -64,7 +65,7 @@ class CardSettings:
     draws: int = 1000
     galaxies: int = 192
     weighted_draws: int = 10_000
-    refined: int = 64
+    refined: int = 48
     particles: int = 1000
     catalogue_draws: int = 500
     seed: int = 0
@@ -194,7 +195,7 @@ class _Bench:
 
     def infer(self, name: str, photometry: Photometry, method: str, draws: int) -> dict[str, Any]:
         """Summary of a group of galaxies; what was inferred before is read."""
-        size = max(1, _DRAWS_AT_ONCE // draws)
+        size = _REFINED_AT_ONCE if method == "exact" else max(1, _DRAWS_AT_ONCE // draws)
         parts = []
         for index, first in enumerate(range(0, len(photometry), size)):
             if self.stopped:

@@ -52,7 +52,7 @@ def add_commands(commands: Commands) -> None:
         ("draws", 1000, "draws of each"),
         ("galaxies", 192, "galaxies of each kind whose efficiency is measured"),
         ("weighted-draws", 10_000, "draws of each"),
-        ("refined", 64, "real galaxies that are refined; 0 for none"),
+        ("refined", 48, "real galaxies that are refined; 0 for none"),
         ("seed", 0, "the same seed gives the same numbers"),
     ):
         parser.add_argument(
