@@ -217,9 +217,8 @@ def test_the_network_is_asked_again_only_when_told_to(study, monkeypatch):
     sample = spread_showcase(2)
     run_network(study, sample)
     assert asked == []
-    kept = {
-        p: p.read_bytes() for p in study.folder.glob("showcase/*/*") if p.parent.name != "exact"
-    }
+    everything = {p: p.read_bytes() for p in study.folder.glob("showcase/*/*")}
+    saved = {p: content for p, content in everything.items() if p.parent.name == "exact"}
     left = study.path("showcase", "exact", sample.photometry.ids[0])
     run_network(study, sample, methods=("exact",), fresh=True)
     assert asked == [0, 1] and not left.exists()  # the note-taker makes no new one

@@ -23,9 +23,9 @@ __all__ = ["WitnessPanel"]
 
 _HELP = (
     "The network's posterior is there at once. <b>Run emcee</b> samples the exact one with Markov "
-    "chains, which know nothing of the network unless you start them there: watch the walkers come "
-    "in from the prior. <b>Make exact</b> corrects the network's posterior by sequential Monte "
-    "Carlo. When emcee has converged, the table says how far apart they are."
+    "chains, which know nothing of the network unless you start them there: else the walkers "
+    "start at likely draws of the prior. <b>Make exact</b> corrects the network's posterior by "
+    "sequential Monte Carlo. When emcee has ended, a table says how far apart they are."
 )
 _TABLE_HELP = (
     "JS is the Jensen-Shannon distance of the marginals, from 0 to 1; W₁ the mean distance "
@@ -36,12 +36,12 @@ _TABLE_HELP = (
 )
 _STATUS = {"converged": "#009E73", "not converged": "#B87A00", "cancelled": "#666666"}
 _STYLE = (
-    "<style>.sedflow-witness{border-collapse:collapse;font-size:13px;line-height:1.5;"
+    "<style>.sedflow-witness{border-collapse:collapse;font-size:12.5px;line-height:1.5;"
     "font-variant-numeric:tabular-nums}"
-    ".sedflow-witness th,.sedflow-witness td{padding:0 10px;text-align:right;"
+    ".sedflow-witness th,.sedflow-witness td{padding:0 6px;text-align:right;"
     "border-bottom:1px solid #e4e4e4;white-space:nowrap}"
     ".sedflow-witness td:first-child,.sedflow-witness th:first-child{text-align:left}"
-    ".sedflow-witness i{color:#767676;font-style:normal;font-size:12px}"
+    ".sedflow-witness i{color:#767676;font-style:normal;font-size:11px}"
     "</style>"
 )
 _PARAMETERS = [QUANTITIES[name] for name in NAMES]
@@ -94,6 +94,7 @@ class WitnessPanel(Panel):
                 [left, right],
                 layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
             ),
+            self.legend,
             self.table,
         ]
         state = self.state
@@ -110,7 +111,8 @@ class WitnessPanel(Panel):
         self.galaxy = w.Dropdown(
             options=[(_describe(state.galaxies[i]), i) for i in range(len(state.galaxies))],
             description="Galaxy",
-            layout=w.Layout(width="385px"),
+            style={"description_width": "52px"},
+            layout=w.Layout(width="345px"),
         )
         self.previous = w.Button(icon="arrow-left", tooltip="Previous galaxy", layout=small)
         self.next = w.Button(icon="arrow-right", tooltip="Next galaxy", layout=small)
@@ -118,9 +120,10 @@ class WitnessPanel(Panel):
         self.next.on_click(lambda _: state.step(1))
         self.start = w.Dropdown(
             options=[("the prior", "prior"), ("the network", "network"), ("both", "both")],
-            description="Walkers start at",
-            style={"description_width": "100px"},
-            layout=w.Layout(width="215px"),
+            description="Start at",
+            tooltip="Where emcee's walkers start",
+            style={"description_width": "56px"},
+            layout=w.Layout(width="160px"),
         )
         for widget, name in ((self.galaxy, "index"), (self.start, "start")):
             widget.value = getattr(state, name)
@@ -133,7 +136,8 @@ class WitnessPanel(Panel):
         self.cancel.on_click(lambda _: self._cancel())
         self.exact = w.Button(description="Make exact", icon="magic", layout=small)
         self.exact.on_click(lambda _: state.refine())
-        self.status, self.table, self.verdict = w.HTML(), w.HTML(), w.HTML()
+        self.status, self.verdict, self.legend = w.HTML(), w.HTML(), w.HTML()
+        self.table = w.HTML(layout=w.Layout(width="100%", overflow="auto"))
         self.zoom = w.Checkbox(description="Zoom in on the network's posterior", indent=False)
         self.zoom.observe(lambda _: self._show_all(), "value")
         self.trace = w.Dropdown(
@@ -238,6 +242,8 @@ class WitnessPanel(Panel):
                          "comparison with an unreliable witness.</b></p>")  # fmt: skip
         self.verdict.value = f"<div style='font-size:14px;line-height:1.4'>{''.join(lines)}</div>"
         self.table.value = _table(state.tables) if state.tables else ""
+        text = f"<div style='font-size:13px;line-height:1.45'>{_TABLE_HELP}</div>"
+        self.legend.value = text if state.tables else ""
 
 
 def _drawn(shown: Shown) -> tuple[Any, np.ndarray, float]:
@@ -287,7 +293,6 @@ def _table(tables: dict[str, Any]) -> str:
             cells.append(f"<td>{float(row['width']):.2f}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
-        f"{_STYLE}<p style='font-size:13px;line-height:1.45;margin:10px 0 6px'>{_TABLE_HELP}</p>"
-        f"<div style='overflow-x:auto'><table class='sedflow-witness'><tr><th></th>{heads}</tr>"
-        f"<tr><th></th>{names * len(methods)}</tr>{''.join(rows)}</table></div>"
+        f"{_STYLE}<table class='sedflow-witness'><tr><th></th>{heads}</tr>"
+        f"<tr><th></th>{names * len(methods)}</tr>{''.join(rows)}</table>"
     )

@@ -175,7 +175,7 @@ class WalkerFigure:
             )  # fmt: skip
         self.figure.legend.update(
             label_text_font_size="11px", glyph_width=14, background_fill_alpha=0.75,
-            border_line_color=None, padding=4, spacing=0, orientation="horizontal",
+            border_line_color=None, padding=4, spacing=10, orientation="horizontal",
         )  # fmt: skip
         dress(self.figure)
 

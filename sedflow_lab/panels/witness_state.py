@@ -219,7 +219,7 @@ class WitnessState(traitlets.HasTraits):
     def close(self) -> None:
         """Stop all threads, and wait for their end."""
         self.jobs.stop()
-        self.jobs.wait(10)
+        self.jobs.wait()
 
     def _infer(self, galaxy: Photometry, method: str, stop: Any = None) -> Shown:
         began = time.perf_counter()
