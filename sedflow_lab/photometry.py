@@ -301,13 +301,16 @@ class Photometry:
         Raises
         ------
         InputError
-            If a column is missing or a value is bad.
+            If a column is missing or a value is bad, or if the table's metadata (``bands``) name
+            another filter for a band.
         """
-        from .sps.bands import get_bands
+        from .sps.bands import check_same_filters, get_bands
         from .tables import as_table, band_keys, measurements
 
-        bands = get_bands(bands)
-        found = measurements(as_table(table), band_keys(bands), columns)
+        bands, table = get_bands(bands), as_table(table)
+        if isinstance(said := table.meta.get("bands"), str):
+            check_same_filters(bands, said)
+        found = measurements(table, band_keys(bands), columns)
         return cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
 
     def to_table(self) -> Table:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import get_prior
+from sedflow_lab.photometry import Photometry
 from sedflow_lab.sps import BandSet, SEDModel, get_bands, load_ssp_grid
 from sedflow_lab.sps.bands import BAND_SETS, Band, read_band
 from sedflow_lab.sps.projection import check_coverage
@@ -75,6 +76,19 @@ def test_labels_are_unique_in_a_set():
 def test_unknown_bands_are_refused(bands, message):
     with pytest.raises(InputError, match=message):
         get_bands(bands)
+
+
+def test_tables_of_other_filters_are_refused():
+    table = Photometry([[3.0, 5.0, 7.0]], [[0.1] * 3], [0.05], bands="decam-grz").to_table()
+    with pytest.raises(InputError, match=r"decam-grz, but.*g is sdss2010-g and not decam2014-g"):
+        Photometry.from_table(table, bands="sdss2010-g,sdss2010-r,sdss2010-z")
+    for bands in ("decam-grz", "decam2014-r,decam2014-g", get_bands("decam-grz")):
+        assert len(Photometry.from_table(table, bands=bands)) == 1
+    del table.meta["bands"]
+    assert len(Photometry.from_table(table, bands="sdss2010-g,sdss2010-r")) == 1
+    own = get_bands(["sdss2010-g", "decam2014-g", bump()])  # two bands g
+    table = Photometry([[3.0, 5.0, 7.0]], [[0.1] * 3], [0.05], bands=own).to_table()
+    assert Photometry.from_table(table, bands=own).flux.tolist() == [[3.0, 5.0, 7.0]]
 
 
 def test_read_band(tmp_path):

@@ -39,7 +39,7 @@ def test_filters_of_ones_own_end_to_end(tmp_path: Path, capsys: pytest.CaptureFi
     np.testing.assert_allclose(posterior.bands.bands[2].wavelength, wavelength)
     assert posterior.model.redshift_max == 0.1
     noise = posterior.bundle.noise
-    mocks, theta = mock_photometry(posterior.model, posterior.prior, noise, 3, seed=1)
+    mocks, theta = mock_photometry(posterior.model, posterior.prior, noise, 2, seed=1)
     # What is inferred from is what the model makes of the parameters, but for the noise.
     flux = posterior.model.photometry(theta, mocks.redshift)
     assert (np.abs(mocks.flux - flux) < 6 * mocks.sigma).all()
@@ -48,7 +48,7 @@ def test_filters_of_ones_own_end_to_end(tmp_path: Path, capsys: pytest.CaptureFi
     for method in ("fast", "weighted", "exact"):
         result = tmp_path / f"{method}.ecsv"
         argv = ("infer", tmp_path / "mocks.ecsv", "--posterior", out, "--method", method)
-        assert run(*argv, "--draws", 100, "--out", result) == 0
+        assert run(*argv, "--draws", 50, "--out", result) == 0
         answer = Table.read(result)
         assert np.isfinite(answer["log_mstar"]).all()
         assert answer["id"].tolist() == mocks.ids.tolist()
@@ -64,7 +64,7 @@ def test_a_catalogue_in_other_bands_is_refused(
         warnings.simplefilter("error")
         assert run(*argv) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "no column for the flux of band u" in error
+    assert error.count("\n") == 1 and "bands are decam-grz, but sdss-ugriz was asked for" in error
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["BAND_SETS", "Band", "BandSet", "get_bands", "read_band"]
+__all__ = ["BAND_SETS", "Band", "BandSet", "check_same_filters", "get_bands", "read_band"]
 
 SPEED_OF_LIGHT = 2.99792458e18  # Angstrom / s
 AB_NANOMAGGY = 3.631e-29  # erg / s / cm^2 / Hz
@@ -240,6 +240,28 @@ def get_bands(bands: str | BandSet | Band | Sequence[str | Path | Band]) -> Band
     names = tuple(band.name for band in members)
     known = (name for name, filters in BAND_SETS.items() if filters == names)
     return BandSet(next(known, ",".join(names)), members)
+
+
+def check_same_filters(bands: BandSet, name: str) -> None:
+    """Refuse a band set for data that say they are of the band set `name`, if filters differ.
+
+    Columns are found by labels, which surveys share: the g of DECam is not that of SDSS.
+
+    Raises
+    ------
+    InputError
+        If a band has the label of a band of `name`, but is another filter.
+    """
+    said = BAND_SETS.get(name, tuple(name.split(",")))
+    filters = {member.rsplit("-", 1)[-1]: member for member in said}
+    for band in bands.bands:
+        other = filters.get(band.label, band.name)
+        if other != band.name and band.name not in said:
+            raise InputError(
+                f"The table says that its bands are {name}, but {bands.name} was asked for, whose "
+                f"{band.label} is {band.name} and not {other}: ask for the table's bands, or "
+                "delete 'bands' from its metadata if they are wrong."
+            )
 
 
 def read_band(path: str | Path, label: str | None = None) -> Band:
