@@ -65,7 +65,7 @@ class CoveragePanel(Panel):
         self, posterior: AmortizedPosterior | str | Path | None = None, **choice: Any
     ) -> None:
         self.state = CoverageState(posterior, **choice)
-        super().__init__(self.state.loop)
+        super().__init__(self.state.jobs.loop)
         self.curves, self.ranks, self.simulations = CurveFigure(), RankFigure(), SimulationFigure()
         self.corner = TruthCorner(_CORNER)
         self._make_controls()

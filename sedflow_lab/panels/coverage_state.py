@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from ..diagnostics.uniformity import Uniformity
 from ..errors import InputError
 from ..photometry import Photometry
 from ..posterior import PosteriorResult
+from .jobs import Job, Jobs, running_loop
 from .state import DEFAULT_BUNDLE
 
 __all__ = ["GRID", "LEVEL", "METHODS", "CoverageState", "Example", "Frame"]
@@ -172,15 +171,7 @@ class CoverageState(traitlets.HasTraits):
             name = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
             self.posterior = load_posterior(name)
             choice["bundle"] = name
-        # Notebook front ends may call back on threads of their own, the runs do anyway.
-        self._lock = threading.RLock()
-        self._requests = {"run": 0, "example": 0}
-        self._stop = threading.Event()
-        self._workers: dict[str, threading.Thread] = {}
-        try:
-            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self.loop = None
+        self.jobs = Jobs(running_loop())
         super().__init__(**choice)
         self.observe(lambda change: self._load(change.new), "bundle")
 
@@ -201,32 +192,27 @@ class CoverageState(traitlets.HasTraits):
 
     def start(self) -> None:
         """Begin a run of the present choice; one that is under way is cancelled."""
-        with self._lock:
-            self._stop.set()
-            self._stop = stop = threading.Event()
-            request = self._next("run")
-            self._next("example")
+        with self.jobs.lock:
+            self.jobs.stop()
             self.message, self.frame, self.example = "", None, None
             self.opening, self.busy = False, True
-        arguments = (request, self.posterior, self.method, self.simulations, self.draws, self.seed)
-        self._spawn("run", self._run, *arguments, self.fault, stop)
+            choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
+            self.jobs.start("run", partial(self._run, *choice, self.fault))
 
     def cancel(self) -> None:
         """Stop the run that is under way; what it has shown stays."""
-        with self._lock:
-            if self.busy:
-                self._stop.set()
-                self._next("run")
-                self.busy = False
+        with self.jobs.lock:
+            self.jobs.stop("run")
+            self.busy = False
 
     def drill(self, index: int) -> None:
         """Infer one simulation of the run that is shown again, to look at it."""
-        with self._lock:
+        with self.jobs.lock:
             if self.frame is None:
                 return
-            request = self._next("example")
             self.opening = True
-        self._spawn("example", self._open, request, self.posterior, self.frame.run, int(index))
+            work = partial(self._open, self.posterior, self.frame.run, int(index))
+            self.jobs.start("example", work)
 
     def most_surprising(self) -> int:
         """Number of the simulation with the most extreme score of the chosen quantity."""
@@ -243,11 +229,9 @@ class CoverageState(traitlets.HasTraits):
         """Do nothing wrong."""
         self.sigma, self.prior_shift, self.narrow = 1.0, 0.0, 1.0
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for what is under way, at most so many seconds each; whether it has ended."""
-        for worker in list(self._workers.values()):
-            worker.join(timeout)
-        return not any(worker.is_alive() for worker in self._workers.values())
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait for what is under way, at most so many seconds; whether it has ended."""
+        return self.jobs.wait(timeout)
 
     def _load(self, name: str) -> None:
         try:
@@ -260,59 +244,52 @@ class CoverageState(traitlets.HasTraits):
 
     def _run(
         self,
-        request: int,
         posterior: AmortizedPosterior,
         method: str,
         simulations: int,
         draws: int,
         seed: int,
         fault: Fault,
-        stop: threading.Event,
+        job: Job,
     ) -> None:
         """Make the run; runs in a thread of its own."""
 
         def show(run: CalibrationRun) -> None:
-            frame = Frame.of(run, simulations)
-            self._post(self._publish, "run", request, frame=frame)
+            job.post(partial(setattr, self, "frame"), Frame.of(run, simulations))
 
         message = ""
         try:
             run_calibration(
-                posterior, method, simulations, draws, seed, fault=fault, stop=stop, callback=show
+                posterior,
+                method,
+                simulations,
+                draws,
+                seed,
+                fault=fault,
+                stop=job.stop,
+                callback=show,
             )
         except Exception as error:  # a thread has nobody else to tell
             message = f"The run failed: {error}"
-        self._post(self._publish, "run", request, message=message, busy=False)
+        job.post(self._end_run, message)
+
+    def _end_run(self, message: str) -> None:
+        self.message, self.busy = message, False
 
     def _open(
-        self, request: int, posterior: AmortizedPosterior, run: CalibrationRun, index: int
+        self, posterior: AmortizedPosterior, run: CalibrationRun, index: int, job: Job
     ) -> None:
         """Infer one simulation; runs in a thread of its own."""
         try:
             found = Example(index, *replay(posterior, run, index, _EXAMPLE_DRAWS))
         except Exception as error:  # a thread has nobody else to tell
-            self._post(self._publish, "example", request, message=str(error), opening=False)
+            job.post(self._end_example, str(error), None)
             return
-        self._post(self._publish, "example", request, opening=False, example=found)
+        job.post(self._end_example, "", found)
 
-    def _next(self, kind: str) -> int:
-        self._requests[kind] += 1
-        return self._requests[kind]
-
-    def _spawn(self, kind: str, work: Callable[..., None], *arguments: Any) -> None:
-        self._workers[kind] = threading.Thread(target=work, args=arguments, daemon=True)
-        self._workers[kind].start()
-
-    def _post(self, call: Callable[..., None], *arguments: Any, **values: Any) -> None:
-        """Call on the kernel's loop where there is one."""
-        if self.loop is not None and self.loop.is_running():
-            self.loop.call_soon_threadsafe(lambda: call(*arguments, **values))
+    def _end_example(self, message: str, found: Example | None) -> None:
+        self.opening = False
+        if found is None:
+            self.message = message
         else:
-            call(*arguments, **values)
-
-    def _publish(self, kind: str, request: int, **values: Any) -> None:
-        """Show what a thread found, unless something else was asked for meanwhile."""
-        with self._lock:
-            if request == self._requests[kind]:
-                for name, value in values.items():
-                    setattr(self, name, value)
+            self.example = found
