@@ -322,4 +322,4 @@ def test_choices_are_linked_and_redraw(panel):
     panel.zoom.value = True
     assert panel.corner.ranges[0].end < before
     panel.trace.value = "log_mstar"
-    assert "log M" in panel.walkers.figure.yaxis.axis_label[0]
+    assert "log M" in panel.walkers.figure.yaxis[0].axis_label
