@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Tests work on small arrays, for which a second thread costs more than it brings; on a busy machine
 # much more. Set before torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Busy machines are slow, and a run of continuous integration must be one that can be repeated.
+settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("lab")
 
 TINY = ("--couplings", "2", "--hidden", "16", "--steps", "80", "--batch", "64", "-n", "1000")
 """Options of `sedflow-lab train` for a network that is trained in seconds, and is no good."""
