@@ -69,16 +69,20 @@ class WalkerTarget:
         log_prob = log_prior - 0.5 * np.square(residual) @ self.inverse_variance
         return np.where(np.isfinite(log_prob), log_prob, -np.inf)
 
+    def best_log_mass(self, x: np.ndarray) -> np.ndarray:
+        """Log mass that fits best at the other ten coordinates of points (n, 11), shape (n,)."""
+        return _REFERENCE + self._unit(x)[1]
+
     def to_walkers(self, phi: np.ndarray) -> np.ndarray:
         """From free coordinates (n, 11) to those of the walkers."""
         x = phi.copy()
-        x[:, 0] -= _REFERENCE + self._unit(x)[1]
+        x[:, 0] -= self.best_log_mass(x)
         return x
 
     def to_reported(self, x: np.ndarray) -> np.ndarray:
         """From the coordinates of the walkers to reported parameters (n, 12)."""
         phi = x.copy()
-        phi[:, 0] += _REFERENCE + self._unit(x)[1]
+        phi[:, 0] += self.best_log_mass(x)
         return self.prior.from_free(phi)
 
 
@@ -139,7 +143,7 @@ def _from_prior(
         x = rng.normal(size=(_POOL, N_FREE))
         x[:, 0] *= 0.02
         # Best masses beyond the prior's limits start just inside them.
-        log_best = _REFERENCE + target._unit(x)[1]
+        log_best = target.best_log_mass(x)
         inside = np.clip(log_best + x[:, 0], mass.low + 0.01, mass.high - 0.01)
         x[:, 0] = inside - log_best
         # Drawn from the prior, the points carry it already: what picks them is the likelihood.
