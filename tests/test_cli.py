@@ -95,8 +95,8 @@ def test_help_explains_a_command(command: list[str], capsys: pytest.CaptureFixtu
 
 def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
     from sedflow_lab.anpe import PRESETS
-    from sedflow_lab.anpe.inference import METHODS
     from sedflow_lab.anpe.bundle import SHIPPED_BUNDLES
+    from sedflow_lab.anpe.inference import METHODS
     from sedflow_lab.nsa import VERSIONS
     from sedflow_lab.parameters import get_prior
     from sedflow_lab.sps.bands import BAND_SETS
