@@ -63,6 +63,13 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(posterior, run, tmp_path):
         run_calibration(posterior, "fast", 70, 400, 2, path=path)
 
 
+def test_a_run_of_another_model_is_not_gone_on_with(posterior, run, tmp_path):
+    path = tmp_path / "run.npz"
+    replace(run, flux=1.005 * run.flux).save(path)
+    with pytest.raises(InputError, match="another version of the SED model"):
+        run_calibration(posterior, "fast", 70, 400, seed=1, path=path)
+
+
 def test_a_run_that_is_stopped_before_it_begins_is_empty(posterior):
     stop = threading.Event()
     stop.set()

@@ -90,7 +90,7 @@ def run_calibration(
         )
     settings = _settings(posterior, method, draws, seed, fault or Fault())
     size = _batch_size(method, draws)
-    parts = _resume(path, settings, simulations, size)
+    parts = _resume(path, posterior, settings, simulations, size)
     done = sum(len(part) for part in parts)
     saved = time.monotonic()
     with tqdm(
@@ -217,7 +217,11 @@ def _run_batch(
 
 
 def _resume(
-    path: str | Path | None, settings: dict[str, Any], simulations: int, size: int
+    path: str | Path | None,
+    posterior: AmortizedPosterior,
+    settings: dict[str, Any],
+    simulations: int,
+    size: int,
 ) -> list[CalibrationRun]:
     """What is there of the run: whole batches only, for those do not depend on its length."""
     if path is None or not Path(path).exists():
@@ -229,6 +233,14 @@ def _resume(
         )
         raise InputError(
             f"{path} holds a calibration run of another {', '.join(differing)}: choose another "
+            "file or delete it."
+        )
+    # Settings do not tell which version of the SED model it was: the galaxies do.
+    few = min(len(found), _MOCKS)
+    again, _ = _mocks(posterior, settings, 0, few)
+    if not np.allclose(again.flux, found.flux[:few], rtol=1e-6, equal_nan=True):
+        raise InputError(
+            f"{path} holds a calibration run of another version of the SED model: choose another "
             "file or delete it."
         )
     if len(found) >= simulations:
