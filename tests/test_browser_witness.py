@@ -23,7 +23,7 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
     notebook.cells = notebook.cells[:2]
     assert "WitnessPanel()" in notebook.cells[1].source
     # A chain of a fixed length: whether it converges is tested without a browser.
-    notebook.cells[1].source = notebook.cells[1].source.replace("()", "(max_steps=600)")
+    notebook.cells[1].source = notebook.cells[1].source.replace("()", "(max_steps=1500)")
     notebook.cells.append(nbformat.v4.new_code_cell(THREADS))
     nbformat.write(notebook, tmp_path / "witness.ipynb")
     errors: list[str] = []
@@ -47,9 +47,10 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
         started = time.perf_counter()
         page.locator(".widget-dropdown select").first.select_option(index=100)
         page.get_by_text("sampling …").wait_for(state="hidden")
+        assert page.get_by_text("1,500 steps").count() == 0, "the chain ended before the switch"
         print(f"switched in {time.perf_counter() - started:.2f} s; screenshots in {tmp_path}")
         page.wait_for_timeout(3000)
-        assert page.get_by_text("MCMC (emcee)").count() == 0
+        assert page.get_by_text("MCMC (emcee)", exact=True).count() == 0
         chosen = page.locator(".widget-dropdown select").first.evaluate(
             "s => s.options[s.selectedIndex].text"
         )
@@ -65,7 +66,7 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
 
         # Again, to the end: the table comes by itself.
         page.get_by_role("button", name="Run emcee again").click()
-        page.get_by_text("600 steps").wait_for()
+        page.get_by_text("1,500 steps").wait_for()
         page.locator(".sedflow-witness").wait_for()
         page.get_by_text("comparing …").wait_for(state="hidden")
         page.screenshot(path=tmp_path / "compared-1440.png")

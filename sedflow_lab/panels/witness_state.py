@@ -314,14 +314,14 @@ class _Growth:
     def __init__(self, job: Job, state: WitnessState, galaxy: Photometry) -> None:
         self.job, self.state, self.galaxy = job, state, galaxy
         self.began = self.told = time.perf_counter()
-        self.unheard = False
+        self.unheard, self.pause = False, _EVERY
         self.seen: list[Progress] = []
 
     def __call__(self, progress: Progress) -> None:
         self.seen.append(progress)
         now = time.perf_counter()
         # A front end that is slower than the chain gets no queue of old news.
-        if now - self.told < _EVERY or self.unheard or self.job.stop.is_set():
+        if now - self.told < self.pause or self.unheard or self.job.stop.is_set():
             return
         later = self.seen[len(self.seen) // 2 :]
         draws = np.concatenate([p.samples for p in later])
@@ -330,8 +330,11 @@ class _Growth:
         self.job.post(self._tell, self._chain(self._live(draws), "running"))
 
     def _tell(self, chain: Chain) -> None:
+        began = time.perf_counter()
         self.state.chain = chain
         self.unheard, self.told = False, time.perf_counter()
+        # Drawing takes a quarter of the time at most, so that the page can answer.
+        self.pause = max(_EVERY, 3 * (self.told - began))
 
     def finished(self, result: PosteriorResult) -> Chain:
         """The whole chain."""
