@@ -27,7 +27,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
-IMPORT_NAMES = {"jupyter-bokeh": "jupyter_bokeh", "dask-jobqueue": "dask_jobqueue"}
+IMPORT_NAMES = {
+    "jupyter-bokeh": "jupyter_bokeh",
+    "dask-jobqueue": "dask_jobqueue",
+    "nautilus-sampler": "nautilus",
+}
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
@@ -129,7 +133,8 @@ def import_names(declared: dict[str, Requirement]) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_import_only_what_pyproject_declares(path: Path):
     own = {"sedflow_lab"} | set(sys.stdlib_module_names)
-    every = import_names(requirements() | requirements("lab", "fsps", "dask", "cluster"))
+    extras = requirements("lab", "fsps", "dask", "cluster", "nested")
+    every = import_names(requirements() | extras)
     assert set(imports(path, at_import=False)) <= own | every
     if "panels" not in path.parts:  # without the extras every other module must load
         assert set(imports(path, at_import=True)) <= own | import_names(requirements())
