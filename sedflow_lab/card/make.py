@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,7 +41,7 @@ SCHEMA = 1
 """Version of the card's format."""
 
 _DRAWS_AT_ONCE = 400_000
-_REFINED_AT_ONCE = 8  # galaxies: half a minute that an interruption loses
+_REFINED_AT_ONCE = 1  # galaxies are timed one by one: some take ten times longer than others
 _SUPPORT_MOCKS = 100_000
 
 
@@ -207,12 +208,13 @@ class _Bench:
             for key in parts[0]["rows"]
         }
         usable = max(1, sum(rows["usable"]))
-        return summarise(rows) | {
-            "method": method,
-            "draws": draws,
-            "seconds_a_galaxy": sum(part["seconds"] for part in parts) / usable,
-            "processor_seconds_a_galaxy": sum(p["processor_seconds"] for p in parts) / usable,
-        }
+        summary = summarise(rows) | {"method": method, "draws": draws}
+        for key in ("seconds", "processor_seconds"):
+            spent = [part[key] for part in parts]
+            summary[f"{key}_a_galaxy"] = sum(spent) / usable
+            if size == 1:
+                summary[f"{key}_median"] = median(spent)
+        return summary
 
     def _part(
         self, name: str, photometry: Photometry, method: str, draws: int, index: int

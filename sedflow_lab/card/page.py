@@ -224,9 +224,11 @@ def _galaxy_table(groups: dict[str, Any]) -> list[str]:
 
 def _refinement_lines(found: dict[str, Any]) -> list[str]:
     text = (
-        f"{found['galaxies']} showcase galaxies with {found['draws']:,} particles took "
-        f"{found['seconds_a_galaxy']:.2f} s each on average "
-        f"({found['processor_seconds_a_galaxy']:.2f} s of the processor). "
+        f"{found['draws']:,} exact draws of {found['galaxies']} showcase galaxies, one after "
+        f"another, took {found['seconds_median']:.2f} s at the median "
+        f"({found['processor_seconds_median']:.2f} s of the processor), "
+        f"{found['seconds_a_galaxy']:.2f} s on average "
+        f"({found['processor_seconds_a_galaxy']:.2f} s). "
     )
     if found["fits"]:
         text += (
