@@ -122,7 +122,7 @@ class GalaxyPanel(Panel):
         self.next.on_click(lambda _: state.step(1))
         self.random.on_click(lambda _: self._jump())
         self.method = w.ToggleButtons(
-            options=_METHODS, style={"button_width": "76px"}, layout=w.Layout(width="auto")
+            options=_METHODS, style={"button_width": "86px"}, layout=w.Layout(width="auto")
         )
         self.draws = w.Dropdown(
             options=sorted({500, 1000, 2000, 5000, state.draws}),
