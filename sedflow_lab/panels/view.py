@@ -127,7 +127,8 @@ class GalaxyPanel(Panel):
         self.draws = w.Dropdown(
             options=sorted({500, 1000, 2000, 5000, state.draws}),
             description="Draws",
-            layout=w.Layout(width="160px"),
+            layout=w.Layout(width="130px"),
+            style={"description_width": "44px"},
         )
         self.cancel = w.Button(description="Cancel", icon="stop", layout=small)
         self.cancel.on_click(lambda _: state.cancel())
@@ -143,7 +144,7 @@ class GalaxyPanel(Panel):
                 value=label in state.observed,
                 description=label,
                 indent=False,
-                layout=w.Layout(width="44px"),
+                layout=w.Layout(width="38px"),
             )
             for label in state.posterior.bands.labels
         }
