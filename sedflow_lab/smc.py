@@ -33,7 +33,9 @@ __all__ = ["SMCResult", "Target", "largest_step", "settle", "tempered_smc"]
 class Target(Protocol):
     """Log density of points (G, P, d) of the galaxies with indices `rows` (G,), shape (G, P)."""
 
-    def __call__(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+    def __call__(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Evaluate the density."""
+        ...
 
 
 _ESS_TARGET = 0.8

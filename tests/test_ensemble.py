@@ -102,7 +102,7 @@ def test_a_chain_goes_on_from_its_file_as_if_it_had_never_stopped(tmp_path, stop
     stop = threading.Event()
     backend = (tmp_path / "chain.h5", "a")
 
-    def stopping(x, calls=[0]):  # noqa: B006
+    def stopping(x, calls=[0]):  # noqa: B006  (one list on purpose: it counts calls)
         calls[0] += 1
         if calls[0] > stop_at * 1.5:
             stop.set()
