@@ -24,11 +24,11 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.anpe.features import Features, distance_modulus
 from sedflow_lab.anpe.flow import FlowConfig, PosteriorFlow
+from sedflow_lab.anpe.simulate import SimulationSet, draw_simulations, mock_photometry
 from sedflow_lab.anpe.training import Batch, TrainingConfig, fit_scaling, observe_batch
-from sedflow_lab.exact import effective_sample_size, importance_weights
-from sedflow_lab.noise import load_noise
+from sedflow_lab.exact.likelihood import effective_sample_size, importance_weights
+from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.parameters import N_FREE
-from sedflow_lab.simulate import SimulationSet, draw_simulations, mock_photometry
 
 N_BANDS = 5
 VALIDATION = 10_000

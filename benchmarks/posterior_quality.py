@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import sedflow_lab as sl
-from sedflow_lab.simulate import mock_photometry
+from sedflow_lab.anpe.simulate import mock_photometry
 
 
 def main() -> None:

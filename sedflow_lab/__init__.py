@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 __all__ = [
     "NAMES",
@@ -38,31 +38,29 @@ _HOME = {
     "AmortizedPosterior": ".anpe",
     "InputError": ".errors",
     "LogPosterior": ".exact",
-    "Photometry": ".photometry",
+    "Photometry": ".observations",
     "PosteriorResult": ".posterior",
     "SEDModel": ".sps",
-    "best_fit": ".bestfit",
+    "best_fit": ".exact",
     "get_bands": ".sps",
     "get_prior": ".parameters",
     "load_posterior": ".anpe",
-    "read_nsa": ".nsa",
-    "read_photometry": ".photometry",
+    "read_nsa": ".observations",
+    "read_photometry": ".observations",
     "run_calibration": ".diagnostics.runs",
-    "run_mcmc": ".mcmc",
-    "showcase": ".nsa",
+    "run_mcmc": ".samplers",
+    "showcase": ".observations",
 }
 
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
-    from .bestfit import best_fit
     from .diagnostics.runs import run_calibration
     from .errors import InputError
-    from .exact import LogPosterior
-    from .mcmc import run_mcmc
-    from .nsa import read_nsa, showcase
+    from .exact import LogPosterior, best_fit
+    from .observations import Photometry, read_nsa, read_photometry, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
-    from .photometry import Photometry, read_photometry
     from .posterior import PosteriorResult
+    from .samplers import run_mcmc
     from .sps import SEDModel, get_bands
 
 

@@ -31,7 +31,7 @@ def tiny_model():
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a posterior for sdss-ugriz; its training is beside it, in tiny.training."""
-    from sedflow_lab.cli import main
+    from sedflow_lab.commands.main import main
 
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     assert main(["train", str(folder), *TINY]) == 0

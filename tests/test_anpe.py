@@ -14,10 +14,10 @@ import sedflow_lab as sl
 from sedflow_lab.anpe import FlowConfig, PosteriorFlow, TrainingConfig, train
 from sedflow_lab.anpe.features import Features, asinh_magnitude
 from sedflow_lab.anpe.inverse import invert_couplings
+from sedflow_lab.anpe.simulate import mock_photometry, simulate
+from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, compare, js_distance
-from sedflow_lab.diagnostics.trust import pareto_k
-from sedflow_lab.noise import load_noise
-from sedflow_lab.simulate import mock_photometry, simulate
+from sedflow_lab.observations.noise import load_noise
 
 SMALL = FlowConfig(couplings=2, hidden=(16,), embedding=(16, 8))
 

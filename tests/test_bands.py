@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
+from sedflow_lab.observations import Photometry
 from sedflow_lab.parameters import get_prior
-from sedflow_lab.photometry import Photometry
 from sedflow_lab.sps import BandSet, SEDModel, get_bands, load_ssp_grid
 from sedflow_lab.sps.bands import BAND_SETS, Band, read_band
 from sedflow_lab.sps.projection import check_coverage

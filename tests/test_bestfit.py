@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sedflow_lab import Photometry, SEDModel, best_fit, bestfit, get_prior, showcase
+from sedflow_lab import Photometry, SEDModel, best_fit, get_prior, showcase
 from sedflow_lab.errors import InputError
-from sedflow_lab.exact import LogPosterior
+from sedflow_lab.exact import bestfit
+from sedflow_lab.exact.likelihood import LogPosterior
 
 
 @pytest.fixture(scope="module")

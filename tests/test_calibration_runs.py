@@ -104,7 +104,7 @@ def test_mcmc_infers_one_galaxy_at_a_time_and_starts_at_the_network(posterior, r
         result = posterior.infer(photometry, draws, "weighted", seed)
         return replace(result, method="mcmc", diagnostics={})
 
-    monkeypatch.setattr("sedflow_lab.mcmc.run_mcmc", chain)
+    monkeypatch.setattr("sedflow_lab.samplers.mcmc.run_mcmc", chain)
     chains = run_calibration(posterior, "mcmc", 3, 100, seed=1)
     assert [c[0] for c in calls] == [["mock-0"], ["mock-1"], ["mock-2"]]
     assert all(c[1] for c in calls)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
-from sedflow_lab.card import CardSettings, make_card
-from sedflow_lab.card.goals import judge_goals
-from sedflow_lab.card.measure import measure_rows, summarise
-from sedflow_lab.cli import main
+from sedflow_lab.commands.main import main
+from sedflow_lab.reports.card import CardSettings, make_card
+from sedflow_lab.reports.card.goals import judge_goals
+from sedflow_lab.reports.card.measure import measure_rows, summarise
 
 SMALL = CardSettings(
     simulations=24, draws=60, galaxies=6, weighted_draws=80, refined=0, catalogue_draws=60

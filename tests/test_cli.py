@@ -15,7 +15,7 @@ import pytest
 from astropy.table import Table
 
 import sedflow_lab as sl
-from sedflow_lab.cli import build_parser, main
+from sedflow_lab.commands.main import build_parser, main
 from sedflow_lab.errors import InputError
 from tests.conftest import TINY
 
@@ -95,9 +95,9 @@ def test_help_explains_a_command(command: list[str], capsys: pytest.CaptureFixtu
 
 def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
     from sedflow_lab.anpe import PRESETS
+    from sedflow_lab.anpe.block import METHODS
     from sedflow_lab.anpe.bundle import SHIPPED_BUNDLES
-    from sedflow_lab.anpe.inference import METHODS
-    from sedflow_lab.nsa import VERSIONS
+    from sedflow_lab.observations.nsa import VERSIONS
     from sedflow_lab.parameters import get_prior
     from sedflow_lab.sps.bands import BAND_SETS
 
@@ -117,7 +117,7 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
 
 def test_main_help_lists_every_command_and_loads_nothing_heavy():
     code = (
-        "import sys; from sedflow_lab.cli import main\n"
+        "import sys; from sedflow_lab.commands.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'astropy', 'scipy', 'matplotlib', 'tqdm'}\n"
@@ -130,7 +130,7 @@ def test_main_help_lists_every_command_and_loads_nothing_heavy():
 
 
 def test_version():
-    run = [sys.executable, "-m", "sedflow_lab.cli", "--version"]
+    run = [sys.executable, "-m", "sedflow_lab.commands.main", "--version"]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout == f"sedflow-lab {sl.__version__}\n"
 
@@ -301,7 +301,7 @@ def test_mcmc_takes_its_settings_from_the_command_line(
         calls.append((galaxy, model, prior, settings))
         raise InputError("Seen.")
 
-    monkeypatch.setattr("sedflow_lab.mcmc.run_mcmc", run_mcmc)
+    monkeypatch.setattr("sedflow_lab.samplers.mcmc.run_mcmc", run_mcmc)
     common = ["mcmc", str(catalog), "--row", "2", "--out", str(catalog.with_name("c.h5"))]
     network = ["--posterior", str(tiny_bundle), "--start", "posterior", "--seed", "7"]
     assert main([*common, *network]) == 2
@@ -320,7 +320,7 @@ def test_mcmc_that_is_stopped_writes_its_draws(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    from sedflow_lab import mcmc
+    from sedflow_lab.samplers import mcmc
 
     run = mcmc.run_mcmc
 
@@ -540,7 +540,7 @@ def test_other_exceptions_keep_their_traceback(
 
 
 def test_a_real_process_says_one_sentence(tmp_path: Path):
-    run = [sys.executable, "-m", "sedflow_lab.cli", "infer", "no.csv", "--out", "out.csv"]
+    run = [sys.executable, "-m", "sedflow_lab.commands.main", "infer", "no.csv", "--out", "out.csv"]
     done = subprocess.run(
         [*run, "--posterior", "nobody"], capture_output=True, text=True, cwd=tmp_path, check=False
     )
@@ -555,7 +555,7 @@ def test_a_real_process_says_one_sentence(tmp_path: Path):
 def test_simulate_makes_a_set_and_says_what_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    from sedflow_lab.simulate import SimulationSet
+    from sedflow_lab.anpe.simulate import SimulationSet
 
     argv = ["simulate", tmp_path / "set", "-n", 300, "--bands", "decam-grz", "--seed", 3]
     argv += ["--birth-cloud-age", 0.01, "--prior", "stick-breaking", "--redshift-max", 0.1]
@@ -643,7 +643,7 @@ def test_interrupted_training_goes_on_to_the_same_result(
 
 def test_another_band_set_end_to_end(tmp_path: Path):
     """The commands that made the shipped posterior make one for any other bands."""
-    from sedflow_lab.simulate import mock_photometry
+    from sedflow_lab.anpe.simulate import mock_photometry
 
     simulations, out = tmp_path / "simulations", tmp_path / "desi"
     bands = ["--bands", "decam-grz"]
@@ -668,7 +668,7 @@ def test_another_band_set_end_to_end(tmp_path: Path):
 
 
 def test_noise_is_fitted_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from sedflow_lab.noise import fit_noise, load_noise
+    from sedflow_lab.observations.noise import fit_noise, load_noise
 
     sl.showcase().to_table().write(tmp_path / "galaxies.ecsv")
     argv = ["noise", str(tmp_path / "galaxies.ecsv"), "--out", str(tmp_path / "noise.json")]
@@ -717,7 +717,7 @@ def test_the_atlas_is_read_as_the_atlas(
         seen.append((Path(path).name, version, on_bad))
         return sl.showcase()[:2]
 
-    monkeypatch.setattr("sedflow_lab.nsa.read_nsa", read_nsa)
+    monkeypatch.setattr("sedflow_lab.observations.nsa.read_nsa", read_nsa)
     argv = ["infer", tmp_path / "nsa_v1_0_1.fits", "--posterior", tiny_bundle, "--draws", 20]
     assert main([str(a) for a in [*argv, "--out", tmp_path / "out.csv"]]) == 0
     assert seen == [("nsa_v1_0_1.fits", "v1_0_1", "flag")]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sedflow_lab.diagnostics.convergence import (
+from sedflow_lab.errors import InputError
+from sedflow_lab.samplers.convergence import (
     autocorrelation_time,
     ess_bulk,
     ess_tail,
     rank_normalize,
     split_rhat,
 )
-from sedflow_lab.errors import InputError
 
 
 def autoregressive(correlation, chains, draws, parameters=3, seed=0):

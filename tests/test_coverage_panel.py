@@ -10,7 +10,7 @@ import traitlets
 
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.scoring import QUANTITIES
-from sedflow_lab.panels.coverage_state import GRID, CoverageState
+from sedflow_lab.panels.coverage.state import GRID, CoverageState
 
 SMALL = {"simulations": 96, "draws": 60}
 
@@ -132,8 +132,8 @@ def test_choices_that_make_no_sense_are_refused(posterior):
 
 
 def test_widgets_drive_the_state_and_figures_follow(posterior):
-    from sedflow_lab.panels.coverage import CoveragePanel
-    from sedflow_lab.panels.coverage_figures import BAD_COLOR
+    from sedflow_lab.panels.coverage.figures import BAD_COLOR
+    from sedflow_lab.panels.coverage.view import CoveragePanel
 
     panel = CoveragePanel(posterior, **SMALL)
     state = panel.state
@@ -179,7 +179,7 @@ def test_widgets_drive_the_state_and_figures_follow(posterior):
 
 
 def test_a_folder_can_be_chosen_in_the_panel(posterior, tiny_bundle):
-    from sedflow_lab.panels.coverage import CoveragePanel
+    from sedflow_lab.panels.coverage.view import CoveragePanel
 
     panel = CoveragePanel(**SMALL)
     panel.posterior.value = "a folder …"

@@ -9,10 +9,10 @@ import pytest
 from astropy.table import Table
 
 import sedflow_lab as sl
-from sedflow_lab import demo
-from sedflow_lab.cli import main
+from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import NAMES
+from sedflow_lab.reports import demo
 
 
 def test_galaxies_are_chosen_by_colour_alone():
@@ -134,7 +134,7 @@ def test_command_runs_the_demonstration(
         seen.update(settings, out=out, ids=ids)
         return demo.DemoReport(chosen="Chosen so.")
 
-    monkeypatch.setattr("sedflow_lab.demo.run_demo", run_demo)
+    monkeypatch.setattr("sedflow_lab.reports.demo.run_demo", run_demo)
     assert main(["demo", "--out", str(tmp_path), "--galaxies", "2", "--seed", "4"]) == 0
     assert (seen["out"], seen["ids"], seen["n"], seen["seed"]) == (str(tmp_path), None, 2, 4)
     printed = capsys.readouterr().out

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from sedflow_lab import ensemble
-from sedflow_lab.ensemble import sample_ensembles
 from sedflow_lab.errors import InputError
+from sedflow_lab.samplers import ensemble
+from sedflow_lab.samplers.ensemble import sample_ensembles
 
 SIZE = 4
 SPREAD = np.array([1.0, 0.1, 5.0, 1.0])

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 import sedflow_lab as sl
-from sedflow_lab.exact import effective_sample_size, importance_weights
+from sedflow_lab.exact.likelihood import effective_sample_size, importance_weights
 
 
 @pytest.fixture(scope="module")

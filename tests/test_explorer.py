@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
 from sedflow_lab.panels import ExplorerPanel, ExplorerState
-from sedflow_lab.panels.explorer import Track
-from sedflow_lab.panels.explorer_curves import ATTENUATION_UM, make_curves
-from sedflow_lab.panels.explorer_figures import hold
-from sedflow_lab.panels.explorer_state import (
+from sedflow_lab.panels.explorer.curves import ATTENUATION_UM, make_curves
+from sedflow_lab.panels.explorer.figures import hold
+from sedflow_lab.panels.explorer.state import (
     BETAS,
     LAST_MOVED,
     LOGARITHMIC,
@@ -26,6 +25,7 @@ from sedflow_lab.panels.explorer_state import (
     NOTHING,
     START,
 )
+from sedflow_lab.panels.explorer.view import Track
 from sedflow_lab.parameters import NAMES, PARAMETERS
 from sedflow_lab.sps import SEDModel
 from sedflow_lab.sps.properties import derived
@@ -50,7 +50,7 @@ def betas(state):
 
 def test_a_state_needs_no_widgets():
     code = (
-        "import sys, sedflow_lab.panels.explorer_state\n"
+        "import sys, sedflow_lab.panels.explorer.state\n"
         "assert not {'bokeh', 'ipywidgets', 'jupyter_bokeh'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

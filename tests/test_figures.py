@@ -12,14 +12,13 @@ import pytest
 from scipy.special import ndtr
 
 import sedflow_lab as sl
-from sedflow_lab import paper
-from sedflow_lab.cli import main
+from sedflow_lab.anpe.simulate import mock_photometry
+from sedflow_lab.commands.main import main
 from sedflow_lab.diagnostics.calibration_run import OBSERVABLES, CalibrationRun
 from sedflow_lab.diagnostics.conditional import conditional_coverage, coverage_map, covered
 from sedflow_lab.diagnostics.mocks import Fault
 from sedflow_lab.diagnostics.scoring import QUANTITIES
 from sedflow_lab.errors import InputError
-from sedflow_lab.paper import FigureSettings, chains_of_study, make_figures
 from sedflow_lab.plots.calibration import (
     plot_contraction,
     plot_joint_coverage,
@@ -28,8 +27,9 @@ from sedflow_lab.plots.calibration import (
 )
 from sedflow_lab.plots.conditional import plot_conditional, plot_coverage_map
 from sedflow_lab.plots.training_set import plot_training_set
-from sedflow_lab.simulate import mock_photometry
-from sedflow_lab.study import Sample, Store
+from sedflow_lab.reports import paper
+from sedflow_lab.reports.paper import FigureSettings, chains_of_study, make_figures
+from sedflow_lab.reports.study import Sample, Store
 
 
 @pytest.fixture(scope="module")

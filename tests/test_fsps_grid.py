@@ -14,10 +14,10 @@ import reference_sed
 from conftest import TINY
 
 from sedflow_lab.anpe import load_posterior
-from sedflow_lab.cli import main
+from sedflow_lab.anpe.simulate import mock_photometry
+from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import get_prior
-from sedflow_lab.simulate import mock_photometry
 from sedflow_lab.sps import SEDModel, load_ssp_grid
 from sedflow_lab.sps.compare import compare_ssp_grids
 from sedflow_lab.sps.fsps_grid import build_ssp_grid

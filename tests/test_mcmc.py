@@ -7,8 +7,8 @@ import pytest
 
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.comparison import compare
-from sedflow_lab.mcmc import run_mcmc
-from sedflow_lab.walkers import WalkerTarget, resolve_start
+from sedflow_lab.samplers.mcmc import run_mcmc
+from sedflow_lab.samplers.walkers import WalkerTarget, resolve_start
 
 
 @pytest.fixture(scope="module")

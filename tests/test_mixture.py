@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_t
 
-from sedflow_lab.mixture import StudentMixture
+from sedflow_lab.exact.mixture import StudentMixture
 
 
 def _mixture(seed=0, galaxies=2, components=3, size=4):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, multivariate_t, norm
 
-from sedflow_lab.moves import CrankNicolsonMove, DEMove, IndependentMove, StudentMixture
+from sedflow_lab.samplers.moves import CrankNicolsonMove, DEMove, IndependentMove, StudentMixture
 
 SIZE = 3
 ROOT = np.array([[1.0, 0, 0], [0.9, 0.5, 0], [-2, 1.0, 0.3]])

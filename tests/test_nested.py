@@ -12,9 +12,9 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.comparison import compare
 from sedflow_lab.errors import SedflowError
-from sedflow_lab.exact import LogPosterior, importance_weights
-from sedflow_lab.nested import _from_cube, run_nested
-from sedflow_lab.walkers import WalkerTarget
+from sedflow_lab.exact.likelihood import LogPosterior, importance_weights
+from sedflow_lab.samplers.nested import _from_cube, run_nested
+from sedflow_lab.samplers.walkers import WalkerTarget
 
 pytest.importorskip("nautilus")
 

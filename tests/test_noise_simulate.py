@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import sedflow_lab as sl
-from sedflow_lab.noise import NoiseModel, fit_noise, load_noise
-from sedflow_lab.simulate import SimulationSet, mock_photometry, simulate
+from sedflow_lab.anpe.simulate import SimulationSet, mock_photometry, simulate
+from sedflow_lab.observations.noise import NoiseModel, fit_noise, load_noise
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"
@@ -72,7 +72,7 @@ def test_noise_round_trip_and_bad_files(tmp_path):
 
 
 def test_simulations_survive_interruption(tmp_path, tiny_model, monkeypatch):
-    monkeypatch.setattr("sedflow_lab.simulate._CHUNK", 100)
+    monkeypatch.setattr("sedflow_lab.anpe.simulate._CHUNK", 100)
     whole = simulate(tmp_path / "whole", 250, tiny_model, seed=4)
     simulate(tmp_path / "broken", 250, tiny_model, seed=4)
     (tmp_path / "broken" / "simulations-00001.safetensors").unlink()

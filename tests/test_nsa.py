@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sedflow_lab import download as download_module
-from sedflow_lab.download import cache_folder, download
 from sedflow_lab.errors import InputError, SedflowError
-from sedflow_lab.nsa import (
+from sedflow_lab.observations import download as download_module
+from sedflow_lab.observations.download import cache_folder, download
+from sedflow_lab.observations.nsa import (
     PHOTO_FLAGS,
     download_nsa,
     match_positions,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
-from sedflow_lab.diagnostics.trust import BADGES
+from sedflow_lab.anpe.simulate import mock_photometry
+from sedflow_lab.anpe.trust import BADGES
 from sedflow_lab.parameters import PARAMETERS
-from sedflow_lab.simulate import mock_photometry
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"

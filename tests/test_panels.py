@@ -12,8 +12,8 @@ import traitlets
 
 import sedflow_lab as sl
 from sedflow_lab.panels import GalaxyPanel, GalaxyState
-from sedflow_lab.panels.corner import DEFAULT_QUANTITIES, QUANTITIES, credible, marginal
-from sedflow_lab.panels.figures import history_data, sed_data
+from sedflow_lab.panels.galaxy.figures import history_data, sed_data
+from sedflow_lab.panels.kit.corner import DEFAULT_QUANTITIES, QUANTITIES, credible, marginal
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def panel(posterior):
 
 def test_a_state_needs_no_widgets():
     code = (
-        "import sys, sedflow_lab.panels.state\n"
+        "import sys, sedflow_lab.panels.galaxy.state\n"
         "assert not {'bokeh', 'ipywidgets', 'jupyter_bokeh'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -238,8 +238,8 @@ def test_buttons_move_through_the_list(panel):
 
 
 def test_status_shows_badge_and_its_meaning(panel):
-    from sedflow_lab.diagnostics.trust import BADGES
-    from sedflow_lab.panels.view import BADGE_COLORS
+    from sedflow_lab.anpe.trust import BADGES
+    from sedflow_lab.panels.galaxy.view import BADGE_COLORS
 
     word = str(panel.state.outcome.result.badge[0])
     assert f">{word}</span>" in panel.status.value

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sedflow_lab.errors import InputError
-from sedflow_lab.photometry import Photometry, read_photometry
+from sedflow_lab.observations.photometry import Photometry, read_photometry
 
 BANDS = "ugriz"
 # NSAID 72, the example of Hahn & Melchior (2022).
@@ -213,7 +213,7 @@ def test_repr_says_what_is_there():
 
 def test_import_loads_neither_torch_nor_astropy():
     code = (
-        "import sys, sedflow_lab.photometry, sedflow_lab.nsa;"
+        "import sys, sedflow_lab.observations.photometry, sedflow_lab.observations.nsa;"
         "sys.exit(any(m in sys.modules for m in ('torch', 'astropy', 'tqdm')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

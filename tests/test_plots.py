@@ -9,14 +9,14 @@ from matplotlib.colors import to_hex
 from matplotlib.contour import ContourSet
 from matplotlib.patches import StepPatch
 
-from sedflow_lab._weighting import weighted_quantile
 from sedflow_lab.errors import InputError
+from sedflow_lab.observations import Photometry
 from sedflow_lab.parameters import NAMES, PARAMETERS, get_prior
-from sedflow_lab.photometry import Photometry
 from sedflow_lab.plots import plot_corner, plot_galaxy, plot_histories, plot_sed, use_style
 from sedflow_lab.plots.layers import as_layers
 from sedflow_lab.plots.style import COLORS, LABELS, method_look, new_figure
 from sedflow_lab.posterior import PosteriorResult
+from sedflow_lab.posterior.weighting import weighted_quantile
 from sedflow_lab.sps import SEDModel
 
 SMALL = ("log_mstar", "tau_ism", "n_dust")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sedflow_lab._weighting import kish_ess, systematic_resample, weighted_quantile
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import NAMES, get_prior
 from sedflow_lab.posterior import PosteriorResult
+from sedflow_lab.posterior.weighting import kish_ess, systematic_resample, weighted_quantile
 from sedflow_lab.sps.bands import Band, BandSet, get_bands
 
 
@@ -98,7 +98,7 @@ def test_blocks_of_galaxies_agree_with_one_by_one(monkeypatch):
     rng = np.random.default_rng(3)
     values, weights = rng.normal(size=(7, 50, 2)), rng.random((7, 50))
     whole = weighted_quantile(values, weights, [0.1, 0.9])
-    monkeypatch.setattr("sedflow_lab._weighting._BLOCK", 200)
+    monkeypatch.setattr("sedflow_lab.posterior.weighting._BLOCK", 200)
     np.testing.assert_array_equal(weighted_quantile(values, weights, [0.1, 0.9]), whole)
 
 

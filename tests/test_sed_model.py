@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
-from sedflow_lab.exact import LogPosterior
+from sedflow_lab.exact.likelihood import LogPosterior
+from sedflow_lab.observations import Photometry
 from sedflow_lab.parameters import PARAMETERS, get_prior
-from sedflow_lab.photometry import Photometry
 from sedflow_lab.sps import SEDModel, load_ssp_grid, projection
 from sedflow_lab.sps import model as model_module
 from sedflow_lab.sps import photometer as photometer_module

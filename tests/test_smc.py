@@ -8,8 +8,8 @@ import threading
 import pytest
 import torch
 
-from sedflow_lab.mixture import StudentMixture
-from sedflow_lab.smc import largest_step, settle, tempered_smc
+from sedflow_lab.exact.mixture import StudentMixture
+from sedflow_lab.exact.smc import largest_step, settle, tempered_smc
 
 
 def _start(n_galaxies, dim, width=2.0):

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
-from sedflow_lab.cli import main
+from sedflow_lab.commands.main import main
 from sedflow_lab.parameters import NAMES
-from sedflow_lab.plots.study import plot_distances
-from sedflow_lab.study import (
+from sedflow_lab.reports.study import (
     METHODS,
     Store,
     open_store,
@@ -22,8 +21,9 @@ from sedflow_lab.study import (
     simulations,
     spread_showcase,
 )
-from sedflow_lab.study.markdown import to_markdown
-from sedflow_lab.study.report import collect, columns, overall, pick_cases, within_floor
+from sedflow_lab.reports.study.figures import plot_distances
+from sedflow_lab.reports.study.markdown import to_markdown
+from sedflow_lab.reports.study.report import collect, columns, overall, pick_cases, within_floor
 
 DRAWS = 600
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import sedflow_lab as sl
+from sedflow_lab.anpe.gaussians import Mixture
 from sedflow_lab.anpe.recipe import describe_support
-from sedflow_lab.diagnostics.gaussians import Mixture
-from sedflow_lab.diagnostics.support import FALSE_ALARM_RATE, Support
-from sedflow_lab.diagnostics.trust import badge
-from sedflow_lab.simulate import draw_simulations, mock_photometry
+from sedflow_lab.anpe.simulate import draw_simulations, mock_photometry
+from sedflow_lab.anpe.support import FALSE_ALARM_RATE, Support
+from sedflow_lab.anpe.trust import badge
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"

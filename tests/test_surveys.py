@@ -11,8 +11,8 @@ from astropy.table import Table
 from conftest import TINY
 
 import sedflow_lab as sl
-from sedflow_lab.cli import main
-from sedflow_lab.simulate import mock_photometry
+from sedflow_lab.anpe.simulate import mock_photometry
+from sedflow_lab.commands.main import main
 
 
 def run(*argv: object) -> int:

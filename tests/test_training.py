@@ -17,9 +17,9 @@ from safetensors import safe_open
 
 import sedflow_lab as sl
 from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, train, training
+from sedflow_lab.anpe.simulate import SimulationSet, simulate
 from sedflow_lab.anpe.training import PRESETS, Batch, observe_batch
-from sedflow_lab.noise import load_noise
-from sedflow_lab.simulate import SimulationSet, simulate
+from sedflow_lab.observations.noise import load_noise
 
 SMALL = FlowConfig(couplings=2, hidden=(8,), embedding=(16, 8))
 CONFIG = TrainingConfig(
@@ -121,8 +121,8 @@ def test_killed_again_and_again(simulations, whole, tmp_path, monkeypatch):
 SCRIPT = """
 import sys, torch
 from sedflow_lab.anpe import recipe
-from sedflow_lab.noise import load_noise
-from sedflow_lab.simulate import SimulationSet
+from sedflow_lab.observations.noise import load_noise
+from sedflow_lab.anpe.simulate import SimulationSet
 from tests.test_training import CONFIG
 from dataclasses import replace
 torch.set_num_threads(1)

@@ -13,9 +13,10 @@ import pytest
 import traitlets
 
 import sedflow_lab as sl
-from sedflow_lab.panels import WitnessPanel, WitnessState, witness_state
-from sedflow_lab.panels.jobs import Jobs
-from sedflow_lab.panels.witness_figures import OverlayCorner, contour_lines
+from sedflow_lab.panels import WitnessPanel, WitnessState
+from sedflow_lab.panels.kit.jobs import Jobs
+from sedflow_lab.panels.witness import state as witness_state
+from sedflow_lab.panels.witness.figures import OverlayCorner, contour_lines
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_waiting_for_jobs_ends():
 
 def test_a_state_needs_no_widgets():
     code = (
-        "import sys, sedflow_lab.panels.witness_state\n"
+        "import sys, sedflow_lab.panels.witness.state\n"
         "assert not {'bokeh', 'ipywidgets', 'jupyter_bokeh'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

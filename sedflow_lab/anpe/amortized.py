@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import __version__
 from .._arrays import to_tensor
-from ..diagnostics.support import SupportScore
+from .._version import __version__
 from ..errors import InputError
+from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
-from ..photometry import Photometry
-from ..posterior import PosteriorResult
+from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
+from .block import METHODS, blocks, draw_inside, draws_of_network, infer_block
 from .bundle import Bundle, load_bundle
 from .features import distance_modulus
-from .inference import METHODS, blocks, draw_inside, draws_of_network, infer_block
+from .support import SupportScore
 
 if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior

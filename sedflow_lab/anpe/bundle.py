@@ -18,11 +18,11 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..diagnostics.support import Support
 from ..errors import InputError
-from ..noise import NoiseModel
+from ..observations.noise import NoiseModel
 from ..sps import BandSet, SSPGrid, load_ssp_grid
 from .flow import FlowConfig, PosteriorFlow
+from .support import Support
 
 __all__ = ["SCHEMA", "SHIPPED_BUNDLES", "Bundle", "attach", "load_bundle"]
 

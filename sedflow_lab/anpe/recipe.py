@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from .. import __version__
-from ..diagnostics.support import Support, fit_support
+from .._version import __version__
 from ..errors import InputError
-from ..noise import SHIPPED_NOISE, NoiseModel, load_noise
+from ..observations.noise import SHIPPED_NOISE, NoiseModel, load_noise
 from ..parameters import get_prior
-from ..simulate import SimulationSet, read_settings, simulate
 from ..sps import BandSet, SEDModel, SSPGrid, load_ssp_grid
 from ..sps.histories import Cosmology
 from .bundle import Bundle
 from .features import distance_modulus
+from .simulate import SimulationSet, read_settings, simulate
+from .support import Support, fit_support
 from .training import PRESETS, TrainingConfig, TrainingRecord, train
 
 __all__ = [

@@ -15,8 +15,8 @@ from sbi.inference.posteriors import DirectPosterior
 from sbi.neural_nets.estimators import ConditionalDensityEstimator
 from torch.distributions import Distribution, Independent, Normal, Uniform
 
+from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS
-from ..photometry import Photometry
 from .features import distance_modulus
 
 if TYPE_CHECKING:

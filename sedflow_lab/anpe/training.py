@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..errors import InputError
-from ..noise import NoiseModel
-from ..simulate import SimulationSet
+from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
 from .features import distance_modulus
 from .flow import FlowConfig, PosteriorFlow
+from .simulate import SimulationSet
 
 __all__ = ["PRESETS", "Batch", "TrainingConfig", "TrainingRecord", "observe_batch", "train"]
 

@@ -66,10 +66,10 @@ def add_commands(commands: Commands) -> None:
 def _card(args: argparse.Namespace) -> None:
     from ..anpe import load_posterior
     from ..anpe.bundle import SHIPPED_BUNDLES, attach
-    from ..card import CardSettings, make_card, write_page
     from ..errors import InputError
-    from ..nsa import showcase
-    from ..photometry import read_photometry
+    from ..observations.nsa import showcase
+    from ..observations.photometry import read_photometry
+    from ..reports.card import CardSettings, make_card, write_page
     from ..sps import load_ssp_grid
 
     if args.simulations < 20 or min(args.draws, args.weighted_draws) < 50 or args.galaxies < 1:

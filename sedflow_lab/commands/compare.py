@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from ..anpe import AmortizedPosterior
-    from ..study import Sample, Store
+    from ..reports.study import Sample, Store
 
 __all__ = ["add_commands"]
 
@@ -105,8 +105,8 @@ def add_commands(commands: Commands) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     from ..anpe import load_posterior
+    from ..reports.study import open_store, run_chains, run_network, simulations, spread_showcase
     from ..sps import load_ssp_grid
-    from ..study import open_store, run_chains, run_network, simulations, spread_showcase
 
     if args.workers < 1:
         raise InputError(f"The number of workers must be positive, it is {args.workers}.")
@@ -150,9 +150,9 @@ def _report(store: Store, posterior: AmortizedPosterior, command: str) -> None:
     import torch
 
     from ..anpe.recipe import processor_name
-    from ..plots.study import plot_distances
-    from ..study.markdown import to_markdown
-    from ..study.report import collect, overall
+    from ..reports.study.figures import plot_distances
+    from ..reports.study.markdown import to_markdown
+    from ..reports.study.report import collect, overall
 
     table = collect(store)
     notes = [
@@ -174,7 +174,7 @@ def _report(store: Store, posterior: AmortizedPosterior, command: str) -> None:
 def _draw_cases(store: Store, posterior: AmortizedPosterior, table: Table, sample: str) -> None:
     """Corner plots of the galaxies for which the network alone is best, in the middle, worst."""
     from ..plots import plot_corner
-    from ..study.report import pick_cases
+    from ..reports.study.report import pick_cases
 
     known = store.sample(sample)
     for case, galaxy in pick_cases(table, sample).items():

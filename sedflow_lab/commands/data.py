@@ -59,7 +59,7 @@ def _add_noise(commands: Commands) -> None:
 def _noise(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from ..noise import fit_noise
+    from ..observations.noise import fit_noise
 
     photometry = read_catalog(args, args.bands, "flag")
     warn_of(photometry.problems)
@@ -189,6 +189,6 @@ def _add_download(commands: Commands) -> None:
 
 
 def _download(args: argparse.Namespace) -> None:
-    from ..nsa import download_nsa
+    from ..observations.nsa import download_nsa
 
     print(download_nsa(args.release, args.folder, args.url, progress=is_interactive()))

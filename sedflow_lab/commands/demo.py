@@ -55,7 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 def _demo(args: argparse.Namespace) -> None:
     from ..anpe import load_posterior
-    from ..demo import run_demo
+    from ..reports.demo import run_demo
     from ..sps import load_ssp_grid
 
     posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))

@@ -95,7 +95,7 @@ def add_commands(commands: Commands) -> None:
 
 def _figures(args: argparse.Namespace) -> None:
     from ..anpe import load_posterior
-    from ..paper import FigureSettings, make_figures
+    from ..reports.paper import FigureSettings, make_figures
     from ..sps import load_ssp_grid
 
     posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import threading
 
     from ..anpe import AmortizedPosterior
-    from ..photometry import Photometry
+    from ..observations.photometry import Photometry
 
 __all__ = ["add_commands"]
 

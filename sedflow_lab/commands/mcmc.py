@@ -21,8 +21,8 @@ from .shared import (
 
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
-    from ..photometry import Photometry
-    from ..posterior import PosteriorResult
+    from ..observations.photometry import Photometry
+    from ..posterior.result import PosteriorResult
 
 __all__ = ["add_commands"]
 
@@ -105,8 +105,8 @@ def _mcmc(args: argparse.Namespace) -> None:
     import numpy as np
 
     from ..anpe import load_posterior
-    from ..mcmc import run_mcmc
     from ..parameters import get_prior
+    from ..samplers.mcmc import run_mcmc
     from ..sps import SEDModel, load_ssp_grid
 
     out = check_draws_path(args.out)

@@ -19,7 +19,7 @@ from ..errors import InputError, SedflowError
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from ..photometry import Photometry
+    from ..observations.photometry import Photometry
 
 __all__ = [
     "Commands",
@@ -182,8 +182,8 @@ def add_posterior(parser: Parser) -> None:
 
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
     """Read the catalogue that the arguments name."""
-    from ..nsa import VERSIONS, read_nsa
-    from ..photometry import read_photometry
+    from ..observations.nsa import VERSIONS, read_nsa
+    from ..observations.photometry import read_photometry
 
     path = Path(args.catalog).expanduser()
     columns: dict[str, str | None] = {}

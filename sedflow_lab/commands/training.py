@@ -19,7 +19,7 @@ from .shared import (
 if TYPE_CHECKING:
     from ..anpe.recipe import SimulationPlan
     from ..anpe.training import TrainingConfig, TrainingRecord
-    from ..noise import NoiseModel
+    from ..observations.noise import NoiseModel
     from ..sps import BandSet
 
 __all__ = ["add_commands"]
@@ -191,7 +191,7 @@ def _train(args: argparse.Namespace) -> None:
 
 def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
     from ..anpe.recipe import find_noise
-    from ..noise import NoiseModel
+    from ..observations.noise import NoiseModel
 
     if args.depth is None:
         return find_noise(bands, args.noise)

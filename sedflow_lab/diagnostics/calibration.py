@@ -33,8 +33,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from .._weighting import kish_ess
 from ..errors import InputError
+from ..posterior.weighting import kish_ess
 
 __all__ = [
     "contraction",

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._weighting import systematic_resample, weighted_quantile
 from ..errors import InputError
 from ..parameters import NAMES
+from ..posterior.weighting import systematic_resample, weighted_quantile
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from ..posterior import PosteriorResult
+    from ..posterior.result import PosteriorResult
     from ..sps import SEDModel
 
 __all__ = ["Draws", "c2st", "compare", "js_distance", "median_shift", "wasserstein", "width_ratio"]

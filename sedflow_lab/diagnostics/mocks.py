@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .._weighting import weighted_quantile
+from ..anpe.simulate import draw_simulations
 from ..errors import InputError
+from ..observations.photometry import Photometry
 from ..parameters import PARAMETERS, Prior
-from ..photometry import Photometry
-from ..simulate import draw_simulations
+from ..posterior.weighting import weighted_quantile
 
 if TYPE_CHECKING:
-    from ..noise import NoiseModel
-    from ..posterior import PosteriorResult
+    from ..observations.noise import NoiseModel
+    from ..posterior.result import PosteriorResult
     from ..sps import SEDModel
 
 __all__ = ["Fault", "Origin", "draw_mocks", "narrow_result"]

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .. import __version__
+from .._version import __version__
+from ..anpe.simulate import simulation_settings
 from ..errors import InputError
-from ..photometry import Photometry
-from ..simulate import simulation_settings
+from ..observations.photometry import Photometry
 from .calibration_run import CalibrationRun
 from .mocks import Fault, draw_mocks, narrow_result
 from .scoring import score_result
 
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
-    from ..posterior import PosteriorResult
+    from ..posterior.result import PosteriorResult
 
 __all__ = ["METHODS", "replay", "run_calibration"]
 
@@ -194,7 +194,7 @@ def _run_batch(
     photometry, truth = _mocks(posterior, settings, batch * _batch_size(method, draws), n)
     seed = int(np.random.SeedSequence([settings["seed"], batch]).generate_state(1)[0])
     if method == "mcmc":
-        from ..mcmc import run_mcmc
+        from ..samplers.mcmc import run_mcmc
 
         result = run_mcmc(
             photometry,

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..exact import LogPosterior
+from ..exact.likelihood import LogPosterior
 from ..parameters import N_THETA, NAMES, PARAMETERS, Prior
 from . import calibration
 from .uniformity import Kind
 
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
-    from ..photometry import Photometry
-    from ..posterior import PosteriorResult
+    from ..observations.photometry import Photometry
+    from ..posterior.result import PosteriorResult
     from .mocks import Origin
 
 __all__ = ["KINDS", "QUANTITIES", "score_result"]

@@ -18,25 +18,25 @@ __all__ = [
 
 # Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
 _HOME = {
-    "CoveragePanel": ".coverage",
-    "CoverageState": ".coverage_state",
-    "ExplorerPanel": ".explorer",
-    "ExplorerState": ".explorer_state",
-    "GalaxyPanel": ".view",
-    "GalaxyState": ".state",
-    "WitnessPanel": ".witness",
-    "WitnessState": ".witness_state",
+    "CoveragePanel": ".coverage.view",
+    "CoverageState": ".coverage.state",
+    "ExplorerPanel": ".explorer.view",
+    "ExplorerState": ".explorer.state",
+    "GalaxyPanel": ".galaxy.view",
+    "GalaxyState": ".galaxy.state",
+    "WitnessPanel": ".witness.view",
+    "WitnessState": ".witness.state",
 }
 
 if TYPE_CHECKING:
-    from .coverage import CoveragePanel
-    from .coverage_state import CoverageState
-    from .explorer import ExplorerPanel
-    from .explorer_state import ExplorerState
-    from .state import GalaxyState
-    from .view import GalaxyPanel
-    from .witness import WitnessPanel
-    from .witness_state import WitnessState
+    from .coverage.state import CoverageState
+    from .coverage.view import CoveragePanel
+    from .explorer.state import ExplorerState
+    from .explorer.view import ExplorerPanel
+    from .galaxy.state import GalaxyState
+    from .galaxy.view import GalaxyPanel
+    from .witness.state import WitnessState
+    from .witness.view import WitnessPanel
 
 
 def __getattr__(name: str) -> Any:

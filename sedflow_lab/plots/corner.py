@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
-from .._weighting import weighted_quantile
 from ..errors import InputError
 from ..parameters import NAMES, PARAMETERS, Prior, get_prior
+from ..posterior.weighting import weighted_quantile
 from ..sps.properties import DERIVED, derived
 from .layers import Layer, Results, as_layers, as_truth
 from .style import COLORS, LABELS, LINESTYLES, LabFigure, Look, dress, new_figure, use_style

@@ -25,7 +25,7 @@ from .style import (
 )
 
 if TYPE_CHECKING:
-    from ..photometry import Photometry
+    from ..observations.photometry import Photometry
     from ..sps import SEDModel
 
 __all__ = ["draw_histories", "plot_galaxy", "plot_histories"]

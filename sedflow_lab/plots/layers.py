@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._weighting import systematic_resample
 from ..errors import InputError
 from ..parameters import N_THETA
-from ..posterior import PosteriorResult
+from ..posterior.result import PosteriorResult
+from ..posterior.weighting import systematic_resample
 from .style import SPARE_COLORS, Look, method_look
 
 __all__ = ["Layer", "Results", "as_layers", "as_truth"]

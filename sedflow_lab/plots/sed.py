@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .._weighting import weighted_quantile
 from ..errors import InputError
+from ..posterior.weighting import weighted_quantile
 from .layers import Layer, Results, as_layers, as_truth
 from .sed_axes import (
     MICRON,
@@ -25,7 +25,7 @@ from .sed_axes import (
 from .style import COLORS, LABELS, LINESTYLES, LabFigure, dress, new_figure, use_style
 
 if TYPE_CHECKING:
-    from ..photometry import Photometry
+    from ..observations.photometry import Photometry
     from ..sps import SEDModel
     from ..sps.bands import BandSet
 

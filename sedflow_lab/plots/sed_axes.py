@@ -13,7 +13,7 @@ from ..units import AB_ZERO_POINT
 from .style import COLORS, log_ticks
 
 if TYPE_CHECKING:
-    from ..photometry import Photometry
+    from ..observations.photometry import Photometry
     from ..sps.bands import BandSet
 
 __all__ = [

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from scipy.ndimage import gaussian_filter
 
 from ..errors import InputError
+from ..observations.photometry import Photometry
 from ..parameters import N_THETA, PARAMETERS
-from ..photometry import Photometry
 from .style import COLORS, LabFigure, dress, new_figure, use_style
 
 __all__ = ["plot_training_set"]

@@ -1,0 +1,253 @@
+"""Simulations: draws from the prior, their noiseless photometry, and where they are kept.
+
+What is stored is free of noise. Noise is added when a simulation is used, afresh each time, so
+a stored set never runs out of noise realisations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from ..errors import InputError
+from ..observations.noise import NoiseModel
+from ..observations.photometry import Photometry
+from ..parameters import Prior, get_prior
+from ..sps import SEDModel, get_bands
+
+__all__ = [
+    "REDSHIFT_MIN",
+    "SimulationSet",
+    "draw_simulations",
+    "mock_photometry",
+    "read_settings",
+    "simulate",
+    "stream",
+]
+
+REDSHIFT_MIN = 1e-3
+"""Lowest redshift that is simulated; the NSA reaches below 0.004."""
+
+_MANIFEST = "simulations.json"
+_CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class SimulationSet:
+    """Noiseless simulations.
+
+    Attributes
+    ----------
+    phi : tensor, shape (N, 11)
+        Free coordinates, drawn from the prior.
+    redshift : tensor, shape (N,)
+        Drawn uniformly.
+    flux : tensor, shape (N, B)
+        Noiseless fluxes [nanomaggies].
+    settings : dict
+        What the set was made of (see `simulation_settings`).
+    """
+
+    phi: torch.Tensor
+    redshift: torch.Tensor
+    flux: torch.Tensor
+    settings: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.redshift)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SimulationSet:
+        """Read a set written by `simulate`.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no complete set.
+        """
+        folder = Path(folder)
+        settings = read_settings(folder)
+        if settings is None:
+            raise InputError(f"{folder} holds no simulations: make some with sedflow-lab simulate.")
+        paths = [_chunk_path(folder, i) for i in range(_n_chunks(settings["n"]))]
+        missing = [path.name for path in paths if not path.exists()]
+        if missing:
+            raise InputError(
+                f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
+                "run the same sedflow-lab simulate again, it goes on where it stopped."
+            )
+        chunks = [load_file(path) for path in paths]
+        joined = {key: torch.cat([c[key] for c in chunks]) for key in ("phi", "redshift", "flux")}
+        return cls(**joined, settings=settings)
+
+
+def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
+    """What identifies the physics of a simulation: two sets that agree in it may be mixed.
+
+    Filters of one's own are there with their curves: their files may change or vanish.
+    """
+    return {
+        "bands": model.bands.to_json(),
+        "prior": prior.name,
+        "birth_cloud_age": model.birth_cloud_age,
+        "ssp_hash": model.ssp.hash,
+        "redshift_max": model.redshift_max,
+    }
+
+
+def draw_simulations(
+    model: SEDModel, prior: Prior, n: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw n simulations: free coordinates (n, 11), redshifts (n,), noiseless fluxes (n, B)."""
+    phi = prior.sample_free(n, generator)
+    span = model.redshift_max - REDSHIFT_MIN
+    redshift = REDSHIFT_MIN + span * torch.rand(n, generator=generator, device=phi.device)
+    with torch.no_grad():
+        flux = model.photometry(prior.from_free(phi), redshift)
+    return phi, redshift, flux
+
+
+def stream(
+    model: SEDModel, prior: Prior, batch: int, seed: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Endless simulations in batches; the same seed gives the same stream."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield draw_simulations(model, prior, batch, generator)
+
+
+def simulate(
+    folder: str | Path,
+    n: int,
+    model: SEDModel,
+    prior: Prior | str = "flat-dirichlet",
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> SimulationSet:
+    """Make a stored set of simulations; an interrupted run goes on where it stopped.
+
+    Parameters
+    ----------
+    folder : path
+        Where to keep the set: a manifest and one safetensors file per 50,000 simulations.
+    n : int
+        Number of simulations.
+    model : SEDModel
+    prior : Prior or str
+    seed : int
+        Each file draws from its own seed, so the set does not depend on interruptions.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    SimulationSet
+
+    Raises
+    ------
+    InputError
+        If the folder holds a set made with other settings.
+    """
+    if n < 1:
+        raise InputError(f"The number of simulations must be positive, it is {n}.")
+    prior = get_prior(prior)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {**simulation_settings(model, prior), "n": n, "seed": seed}
+    found = read_settings(folder)
+    if found is not None and found != settings:
+        differing = [k for k in settings if found.get(k) != settings[k]]
+        raise InputError(
+            f"{folder} holds simulations with another {', '.join(differing)}: choose an empty "
+            "folder or delete the old set."
+        )
+    _write_atomically(folder / _MANIFEST, json.dumps(settings, indent=2).encode())
+    with tqdm(total=n, unit=" galaxies", desc="simulate", disable=not progress) as bar:
+        for i in range(_n_chunks(n)):
+            size = min(_CHUNK, n - i * _CHUNK)
+            if not _chunk_path(folder, i).exists():
+                _write_chunk(folder, i, size, model, prior, seed)
+            bar.update(size)
+    return SimulationSet.load(folder)
+
+
+def mock_photometry(
+    model: SEDModel, prior: Prior, noise: NoiseModel, n: int, seed: int = 0
+) -> tuple[Photometry, Any]:
+    """Noisy mock galaxies and the true parameters behind them.
+
+    Returns
+    -------
+    photometry : Photometry
+        n galaxies.
+    theta : ndarray, shape (n, 12)
+        True reported parameters.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    phi, redshift, flux = draw_simulations(model, prior, n, generator)
+    observed, sigma = noise.observe(flux, generator)
+    photometry = Photometry(
+        observed.double().numpy(),
+        sigma.double().numpy(),
+        redshift.double().numpy(),
+        bands=model.bands,
+        ids=[f"mock-{i}" for i in range(n)],
+    )
+    return photometry, prior.from_free(phi.double().numpy())
+
+
+def _write_chunk(
+    folder: Path, index: int, size: int, model: SEDModel, prior: Prior, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    phi, redshift, flux = draw_simulations(model, prior, size, generator)
+    path = _chunk_path(folder, index)
+    partial = path.with_name(path.name + ".partial")
+    tensors = {"phi": phi, "redshift": redshift, "flux": flux}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
+    os.replace(partial, path)
+
+
+def read_settings(folder: str | Path) -> dict[str, Any] | None:
+    """Settings of the set in a folder, finished or not; None where there is no set.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    path = Path(folder) / _MANIFEST
+    if not path.exists():
+        return None
+    try:
+        settings = json.loads(path.read_text())
+        if isinstance(settings["bands"], list):  # a set of the first version: names alone
+            settings["bands"] = get_bands(settings["bands"]).to_json()
+        return settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Cannot read {path}: {error}. Delete the folder and simulate again."
+        ) from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _n_chunks(n: int) -> int:
+    return -(-n // _CHUNK)
+
+
+def _chunk_path(folder: Path, index: int) -> Path:
+    return folder / f"simulations-{index:05d}.safetensors"

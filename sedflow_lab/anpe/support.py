@@ -1,0 +1,328 @@
+r"""Is this photometry like anything that the network was trained on? A calibrated answer.
+
+A network extrapolates without a word. So three things are compared with the training set, in the
+bands that were observed:
+
+- *colours*, given the uncertainties and the redshift. A mixture of Gaussians describes noiseless
+  colours and redshift, and the measurement's own noise widens it,
+
+  .. math:: p(m \mid \sigma, z) = \sum_k \pi_k(z) \,
+            \mathcal N\!\left(m;\, a_k(z),\, J_k (S_k + V \mathbf 1 \mathbf 1^T) J_k^T + E_k\right),
+
+  in asinh magnitudes m, with E_k their errors and J_k their slopes at the component's best
+  brightness. V is so large that brightness does not matter here. The score is ln p less the same
+  with every residual zero, so that large errors do not lower it;
+- *uncertainties*: the density of the logarithms of the magnitude errors;
+- *brightness*: how far the absolute magnitude is from the middle of the training set.
+
+Each score is turned into the fraction of held-out simulations, with as many observed bands, that
+are odder. The smallest of the three, times three, bounds the probability that a galaxy of the
+training set looks as odd as this one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.linalg import helmert
+
+from ..errors import InputError
+from .gaussians import Mixture, gauss, log_sum_exp, rounded
+
+if TYPE_CHECKING:
+    from ..observations.noise import NoiseModel
+
+__all__ = ["FALSE_ALARM_RATE", "PARTS", "Support", "SupportScore", "fit_support"]
+
+FALSE_ALARM_RATE = 1e-3
+"""Galaxies with a smaller p-value are called outside the training set: so many of those inside
+it are called so at most."""
+
+PARTS = ("colours", "uncertainties", "brightness")
+"""What is compared with the training set."""
+
+_MAG = 2.5 / math.log(10.0)
+_FREE = 100.0  # mag²: variance that makes the brightness free
+_COMPONENTS = {"colours": 10, "uncertainties": 5}
+_FIT, _CALIBRATE = 30_000, 50_000
+_LEVELS = np.geomspace(1e-4, 1.0, 41)
+_BLOCK = 4096
+_WELL_INSIDE = 0.01  # p-value, ten times the limit
+
+
+@dataclass(frozen=True)
+class SupportScore:
+    """How odd galaxies are beside the training set.
+
+    Attributes
+    ----------
+    p_value : ndarray, shape (N,)
+        Bound on the probability that a galaxy of the training set looks as odd. Not resolved
+        below 3e-4.
+    part : ndarray of str, shape (N,)
+        Which of `PARTS` is oddest.
+    parts : ndarray, shape (N, 3)
+        The probability for each of `PARTS` by itself.
+    """
+
+    p_value: np.ndarray
+    part: np.ndarray
+    parts: np.ndarray
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Whether each galaxy is outside the training set, at the stated false-alarm rate."""
+        return self.p_value < FALSE_ALARM_RATE
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a training set looks like, and how odd its own galaxies are.
+
+    Attributes
+    ----------
+    colours : Mixture
+        Noiseless magnitudes as Helmert contrasts of the bands, and redshift.
+    uncertainties : Mixture
+        log10 of the asinh magnitude errors.
+    redshift_scale : float
+        Unit of the redshift in `colours`.
+    brightness : float
+        Absolute magnitude (mean of the bands) in the middle of the training set.
+    quantiles : dict of ndarray, each of shape (3, L)
+        By the number of observed bands: quantiles of the three scores of held-out simulations.
+    resolution : float
+        Smallest probability that so many held-out simulations can tell.
+    """
+
+    colours: Mixture
+    uncertainties: Mixture
+    redshift_scale: float
+    brightness: float
+    quantiles: dict[int, np.ndarray]
+    resolution: float
+
+    def __call__(
+        self,
+        flux: np.ndarray,
+        sigma: np.ndarray,
+        mask: np.ndarray,
+        redshift: np.ndarray,
+        modulus: np.ndarray,
+    ) -> SupportScore:
+        """Judge galaxies.
+
+        Parameters
+        ----------
+        flux, sigma : ndarray, shape (N, B)
+            Nanomaggies; ignored where `mask` is False.
+        mask : ndarray of bool, shape (N, B)
+            Observed bands, two or more a galaxy.
+        redshift, modulus : ndarray, shape (N,)
+            Redshift and distance modulus.
+
+        Returns
+        -------
+        SupportScore
+        """
+        scores = self.scores(flux, sigma, mask, redshift, modulus)
+        parts = np.empty(scores.shape)
+        observed = mask.sum(1)
+        for count in np.unique(observed):
+            rows = observed == count
+            table = self.quantiles[min(max(int(count), 2), max(self.quantiles))]
+            for k in range(len(PARTS)):
+                parts[rows, k] = np.exp(np.interp(scores[rows, k], table[k], np.log(_LEVELS)))
+        parts = np.maximum(parts, self.resolution)
+        p_value = np.minimum(1.0, len(PARTS) * parts.min(1))
+        return SupportScore(p_value, np.array(PARTS)[parts.argmin(1)], parts)
+
+    def suspect(
+        self,
+        flux: np.ndarray,
+        sigma: np.ndarray,
+        mask: np.ndarray,
+        redshift: np.ndarray,
+        modulus: np.ndarray,
+    ) -> np.ndarray:
+        """Which band is to blame where a galaxy is outside the training set.
+
+        It is the band without which the galaxy is likest the training set, if it then is well
+        inside. Parameters as for calling.
+
+        Returns
+        -------
+        ndarray of int, shape (N,)
+            Number of the band; -1 where there is none, or two bands alone.
+        """
+        blamed = np.full(len(flux), -1)
+        rows = np.flatnonzero(
+            self(flux, sigma, mask, redshift, modulus).outside & (mask.sum(1) > 2)
+        )
+        best = np.full(len(rows), _WELL_INSIDE)
+        for band in range(mask.shape[1]):
+            rest = mask[rows].copy()
+            rest[:, band] = False
+            p = self(flux[rows], sigma[rows], rest, redshift[rows], modulus[rows]).p_value
+            better = mask[rows, band] & (p > best)
+            blamed[rows[better]], best[better] = band, p[better]
+        return blamed
+
+    def scores(
+        self,
+        flux: np.ndarray,
+        sigma: np.ndarray,
+        mask: np.ndarray,
+        redshift: np.ndarray,
+        modulus: np.ndarray,
+    ) -> np.ndarray:
+        """Scores (N, 3) of `PARTS`; the lower, the odder. Parameters as for calling."""
+        flux, sigma, redshift, modulus = (
+            np.asarray(x, dtype=np.float64) for x in (flux, sigma, redshift, modulus)
+        )
+        flux, sigma = np.where(mask, flux, 0.0), np.where(mask, sigma, 1.0)
+        out = np.empty((len(flux), len(PARTS)))
+        for first in range(0, len(flux), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            part = flux[rows], sigma[rows], mask[rows]
+            out[rows, 0], magnitude = self._judge_colours(*part, redshift[rows])
+            out[rows, 1] = self._judge_uncertainties(*part)
+            out[rows, 2] = -np.abs(magnitude - modulus[rows] - self.brightness)
+        return out
+
+    def _judge_colours(
+        self, flux: np.ndarray, sigma: np.ndarray, mask: np.ndarray, redshift: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Score (N,), and mean magnitude (N,) of the bands in the best component."""
+        basis = helmert(flux.shape[1])
+        log_weight, mean, cov = self.colours.given_last(redshift / self.redshift_scale)
+        mean = mean @ basis
+        # The brightness at which each component's colours fit best; the noise is about that.
+        shape = 10 ** (-0.4 * mean)
+        s = sigma[:, None, :]
+        inverse = (mask / sigma**2)[:, None, :]
+        best = (shape * flux[:, None, :] * inverse).sum(-1) / (shape**2 * inverse).sum(-1)
+        faintest = 1e-3 * np.where(mask, sigma, np.inf).min(1)[:, None] / shape.max(-1)
+        best = np.maximum(best, faintest)
+        model = best[..., None] * shape
+        slope = model / np.hypot(model, 2 * s)
+        error = _MAG * s / np.hypot(model, 2 * s)
+        residual = np.where(mask[:, None], _asinh(flux[:, None], s) - _asinh(model, s), 0.0)
+        full = basis.T @ cov @ basis + _FREE
+        full = slope[..., :, None] * full * slope[..., None, :]
+        log_det, chi2 = gauss(full, np.where(mask[:, None], error**2, 1.0), residual, mask)
+        flat = log_weight - 0.5 * log_det
+        score = log_sum_exp(flat - 0.5 * chi2) - log_sum_exp(flat)
+        likeliest = (flat - 0.5 * chi2).argmax(1)
+        amplitude = np.take_along_axis(best, likeliest[:, None], 1)[:, 0]
+        return score, 22.5 - 2.5 * np.log10(amplitude)
+
+    def _judge_uncertainties(
+        self, flux: np.ndarray, sigma: np.ndarray, mask: np.ndarray
+    ) -> np.ndarray:
+        """Score (N,)."""
+        mixture = self.uncertainties
+        x = np.log10(_MAG * sigma / np.hypot(flux, 2 * sigma))
+        residual = np.where(mask[:, None], x[:, None] - mixture.means, 0.0)
+        none = np.where(mask, 0.0, 1.0)[:, None]
+        log_det, chi2 = gauss(mixture.covariances[None], none, residual, mask)
+        return log_sum_exp(np.log(mixture.weights) - 0.5 * (log_det + chi2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "colours": self.colours.to_dict(),
+            "uncertainties": self.uncertainties.to_dict(),
+            "redshift_scale": self.redshift_scale,
+            "brightness": self.brightness,
+            "quantiles": {str(k): rounded(v) for k, v in self.quantiles.items()},
+            "resolution": self.resolution,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Support:
+        """Inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError
+            If the values are not those of a support.
+        """
+        try:
+            return cls(
+                Mixture.from_dict(values["colours"]),
+                Mixture.from_dict(values["uncertainties"]),
+                float(values["redshift_scale"]),
+                float(values["brightness"]),
+                {int(k): np.asarray(v, np.float64) for k, v in values["quantiles"].items()},
+                float(values["resolution"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"This does not describe a training set: {error}") from error
+
+
+def fit_support(
+    flux: torch.Tensor,
+    redshift: torch.Tensor,
+    modulus: torch.Tensor,
+    noise: NoiseModel,
+    seed: int = 0,
+) -> Support:
+    """Describe a training set, and calibrate on its other half.
+
+    Parameters
+    ----------
+    flux : tensor, shape (N, B)
+        Noiseless fluxes [nanomaggies]; 80,000 are enough, and with fewer than 6000 nothing is
+        called outside: the false-alarm rate could not be known.
+    redshift, modulus : tensor, shape (N,)
+        Redshifts and distance moduli.
+    noise : NoiseModel
+    seed : int
+        Of noise, of the bands that are hidden, and of the fit.
+
+    Returns
+    -------
+    Support
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 8 simulations.
+    """
+    if len(flux) < 8:
+        raise InputError(f"{len(flux)} simulations do not describe a training set: make more.")
+    generator = torch.Generator().manual_seed(seed)
+    observed, sigma = (x.double().numpy() for x in noise.observe(flux, generator))
+    n, n_bands = flux.shape
+    n_fit = min(_FIT, n // 2)
+    z, mu = redshift.double().numpy(), modulus.double().numpy()
+    magnitude = 22.5 - 2.5 * np.log10(flux[:n_fit].double().clamp_min(1e-30).numpy())
+    scale = float(z[:n_fit].std())
+    contrasts = np.column_stack([magnitude @ helmert(n_bands).T, z[:n_fit] / scale])
+    error = np.log10(_MAG * sigma / np.hypot(observed, 2 * sigma))[:n_fit]
+    support = Support(
+        Mixture.fit(contrasts, min(_COMPONENTS["colours"], n_fit // 4), seed),
+        Mixture.fit(error, min(_COMPONENTS["uncertainties"], n_fit // 4), seed),
+        scale,
+        float(np.median(magnitude.mean(1) - mu[:n_fit])),
+        {},
+        1.0 / (1 + min(_CALIBRATE, n - n_fit)),
+    )
+    held = slice(n_fit, n_fit + _CALIBRATE)
+    rng = np.random.default_rng(seed)
+    order = rng.random(observed[held].shape).argsort(1).argsort(1)
+    for count in range(2, n_bands + 1):
+        scores = support.scores(observed[held], sigma[held], order < count, z[held], mu[held])
+        support.quantiles[count] = np.quantile(scores, _LEVELS, axis=0).T
+    return support
+
+
+def _asinh(flux: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Asinh magnitudes softened by the uncertainty."""
+    return -_MAG * (np.arcsinh(flux / (2 * sigma)) + np.log(sigma))

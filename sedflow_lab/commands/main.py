@@ -1,0 +1,96 @@
+"""The command `sedflow-lab`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from .._version import __version__
+from ..errors import SedflowError
+from . import GROUPS
+from .shared import Parser, new_parser
+
+__all__ = ["build_parser", "main"]
+
+_DESCRIPTION = """\
+Posteriors of galaxies from broad-band photometry: twelve parameters of a stellar-population model,
+from a trained network in milliseconds, corrected to the exact posterior, or by MCMC.
+"""
+
+_EPILOG = """\
+to begin with:
+  sedflow-lab demo                                   three real galaxies, in a few minutes
+  sedflow-lab infer galaxies.csv --out results.ecsv  a catalogue of your own
+
+"sedflow-lab COMMAND --help" explains a command, with an example."""
+
+# Messages of the package speak of Python's arguments; on the command line they are options.
+_OPTIONS = (
+    (r"on_bad='(\w+)'", r"--on-bad \1"),
+    (r"columns=\{'(\w+)': '([^']*)'\}", r"--column \1='\2'"),
+    (r"columns=\{'(\w+)': None\}", r"--column \1="),
+    (r"other_libraries=True", "--other-libraries"),
+    (r"\burl=", "--url"),
+)
+
+
+def build_parser() -> Parser:
+    """Build the parser of the whole command line."""
+    parser = new_parser("sedflow-lab", _DESCRIPTION, _EPILOG)
+    parser.add_argument("--version", action="version", version=f"sedflow-lab {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for add_commands in GROUPS:
+        add_commands(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    0 means done, 2 that the input cannot be used, 130 that Ctrl-C ended it.
+    """
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return 2
+        args.run(args)
+        sys.stdout.flush()
+    except SedflowError as error:
+        return _complain(_for_command_line(str(error)))
+    except BrokenPipeError:
+        # Whoever read the output, such as "head", has gone: no more of it, and no complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}.")
+    except KeyboardInterrupt as interrupt:
+        print(f"\nsedflow-lab: stopped{_what_is_kept(args, interrupt)}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _complain(message: str) -> int:
+    sentence = " ".join(message.split()).rstrip(".")
+    print(f"sedflow-lab: error: {sentence}.", file=sys.stderr)
+    return 2
+
+
+def _for_command_line(message: str) -> str:
+    for python, option in _OPTIONS:
+        message = re.sub(python, option, message)
+    return message
+
+
+def _what_is_kept(args: object, interrupt: KeyboardInterrupt) -> str:
+    text = str(interrupt) or getattr(args, "when_stopped", "")
+    return f"; {text}" if text else "."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+r"""The exact likelihood, the posterior up to a constant, and importance weights.
+
+The likelihood is Gaussian in flux and diagonal (Hahn & Melchior 2022, equation 1),
+
+.. math:: \ln L = -\tfrac12 \sum_X \left(\frac{\hat f_X - f_X(\theta, z)}{\sigma_X}\right)^2
+          - \sum_X \ln(\sqrt{2\pi}\,\sigma_X),
+
+summed over the observed bands. It is the noise that simulations are given, so the posterior that
+a network approximates is known here up to a constant, and the network can be corrected.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .._arrays import like_input, to_tensor
+from ..errors import InputError
+from ..observations.photometry import Photometry
+from ..parameters import Prior, get_prior
+from ..sps import SEDModel
+
+__all__ = ["LogPosterior", "MassProfile", "effective_sample_size", "importance_weights"]
+
+_REFERENCE_MASS = 10.0  # log of the mass at which the model is evaluated
+_FAINT = 0.3  # amplitude, in its own σ, below which a fit of the mass means nothing
+
+
+class LogPosterior:
+    """Log of prior times likelihood for a group of galaxies, batched over galaxies and points.
+
+    Parameters
+    ----------
+    photometry : Photometry
+        G usable galaxies.
+    model : SEDModel
+        Must have the photometry's bands.
+    prior : Prior or str
+
+    Raises
+    ------
+    InputError
+        If a galaxy is not usable or the bands differ from the model's.
+    """
+
+    def __init__(
+        self, photometry: Photometry, model: SEDModel, prior: Prior | str = "flat-dirichlet"
+    ) -> None:
+        if photometry.bands != model.bands:
+            raise InputError(
+                f"The photometry is in {', '.join(photometry.bands.names)}, but the model in "
+                f"{', '.join(model.bands.names)}."
+            )
+        bad = ~photometry.usable
+        if bad.any():
+            raise InputError(str(photometry.problems[bad][0]))
+        self.model = model
+        self.prior = get_prior(prior)
+        self.n_galaxies = len(photometry)
+        device = model.device
+        mask = torch.as_tensor(photometry.mask.copy(), device=device)
+        flux = to_tensor(photometry.flux, model.dtype, device)
+        sigma = to_tensor(photometry.sigma, model.dtype, device)
+        # A missing band has no weight, whatever stands in its place.
+        self._flux = torch.where(mask, flux, torch.zeros_like(flux))
+        self._inverse = torch.where(mask, 1.0 / sigma, torch.zeros_like(sigma))
+        safe = torch.where(mask, sigma, torch.ones_like(sigma))
+        normal = torch.log(safe) + 0.5 * math.log(2 * math.pi)
+        self._constant = -(normal * mask).sum(-1)
+        self.redshift = to_tensor(photometry.redshift, model.dtype, device)
+
+    def select(self, rows: torch.Tensor) -> LogPosterior:
+        """The same for some of the galaxies, by their indices."""
+        part = object.__new__(LogPosterior)
+        part.model, part.prior, part.n_galaxies = self.model, self.prior, len(rows)
+        for name in ("_flux", "_inverse", "_constant", "redshift"):
+            setattr(part, name, getattr(self, name)[rows])
+        return part
+
+    def chi2(self, theta: Any) -> Any:
+        """Chi-squared of parameters.
+
+        Parameters
+        ----------
+        theta : array, shape (G, D, 12)
+            D points for each galaxy.
+
+        Returns
+        -------
+        array, shape (G, D)
+        """
+        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        return like_input(residuals.square().sum(-1), theta)
+
+    def residuals(self, theta: Any) -> Any:
+        """Model minus data over uncertainty (G, D, B), zero where a band is missing."""
+        flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
+        return like_input((flux - self._flux[:, None]) * self._inverse[:, None], theta)
+
+    @property
+    def signal_to_noise(self) -> torch.Tensor:
+        """Signal-to-noise ratio (G,) of all observed bands together."""
+        return (self._flux * self._inverse).square().sum(-1).sqrt()
+
+    def profile(self, phi: torch.Tensor) -> MassProfile:
+        """Likelihood as a function of the mass, at points whose own mass does not count.
+
+        Parameters
+        ----------
+        phi : tensor, shape (G, D, 11)
+            Free coordinates.
+
+        Returns
+        -------
+        MassProfile
+            Of G × D points.
+        """
+        mass = torch.full_like(phi[..., :1], _REFERENCE_MASS)
+        theta = self.prior.from_free(torch.cat([mass, phi[..., 1:]], -1))
+        flux = self.model.photometry(theta, self.redshift[:, None])
+        model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
+        norm = model.square().sum(-1)
+        best = (model * data).sum(-1) / norm
+        floor = (best[..., None] * model - data).square().sum(-1)
+        return MassProfile(best, norm, self._constant[:, None] - 0.5 * floor)
+
+    def log_likelihood(self, theta: Any) -> Any:
+        """Log likelihood of parameters (G, D, 12), shape (G, D)."""
+        chi2 = self.chi2(to_tensor(theta, self.model.dtype))
+        return like_input(-0.5 * chi2 + self._constant[:, None], theta)
+
+    def __call__(self, phi: Any) -> Any:
+        """Log of prior times likelihood in free coordinates (G, D, 11), shape (G, D)."""
+        x = to_tensor(phi, self.model.dtype)
+        log_prior = self.prior.log_prob_free(x)
+        log_likelihood = self.log_likelihood(self.prior.from_free(x))
+        inside = torch.isfinite(log_prior) & torch.isfinite(log_likelihood)
+        return like_input(torch.where(inside, log_prior + log_likelihood, -torch.inf), phi)
+
+
+@dataclass(frozen=True)
+class MassProfile:
+    r"""The likelihood as a function of the mass: Gaussian in flux, on which the mass is a factor.
+
+    .. math:: \ln L(A) = \ln L_\mathrm{max} - \tfrac12 N (A - A_\mathrm{max})^2,
+              \qquad A = M_* / 10^{10} M_\odot
+
+    Attributes
+    ----------
+    best, norm, log_likelihood_max : tensor, shape (G, D)
+        :math:`A_\mathrm{max}`, which noise can make negative, N and :math:`\ln L_\mathrm{max}`.
+    """
+
+    best: torch.Tensor
+    norm: torch.Tensor
+    log_likelihood_max: torch.Tensor
+
+    @property
+    def log_mstar(self) -> torch.Tensor:
+        """Log of the best mass (G, D); where the flux is lost in the noise, of 0.3 σ of it."""
+        return _REFERENCE_MASS + torch.log10(torch.maximum(self.best, _FAINT / self.norm.sqrt()))
+
+    def log_likelihood(self, log_mstar: torch.Tensor) -> torch.Tensor:
+        """Log likelihood (G, D) at masses (G, D)."""
+        factor = 10.0 ** (log_mstar - _REFERENCE_MASS).clamp(-30.0, 15.0)
+        return self.log_likelihood_max - 0.5 * self.norm * (factor - self.best).square()
+
+
+def importance_weights(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalised weights and the log of their mean.
+
+    Parameters
+    ----------
+    log_weights : tensor, shape (..., D)
+        Log of target over proposal.
+
+    Returns
+    -------
+    weights : tensor, shape (..., D)
+        Sum to one; all equal where every log weight is minus infinity.
+    log_mean : tensor, shape (...)
+        Log of the mean weight: the evidence, if the proposal is normalised.
+    """
+    finite = torch.isfinite(log_weights)
+    safe = torch.where(finite, log_weights, -torch.inf)
+    none = ~finite.any(-1, keepdim=True)
+    safe = torch.where(none, torch.zeros_like(safe), safe)
+    log_mean = torch.logsumexp(safe, -1) - math.log(log_weights.shape[-1])
+    log_mean = torch.where(none[..., 0], -torch.inf, log_mean)
+    return torch.softmax(safe, -1), log_mean
+
+
+def effective_sample_size(weights: torch.Tensor) -> torch.Tensor:
+    """Effective sample size (Kish 1965), 1 / Σ w², of normalised weights (..., D)."""
+    return 1.0 / weights.square().sum(-1)

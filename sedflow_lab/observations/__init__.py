@@ -1,0 +1,17 @@
+"""What was measured: photometry, the tables it is read from, its noise, and the NSA."""
+
+from __future__ import annotations
+
+from .noise import NoiseModel, fit_noise, load_noise
+from .nsa import read_nsa, showcase
+from .photometry import Photometry, read_photometry
+
+__all__ = [
+    "NoiseModel",
+    "Photometry",
+    "fit_noise",
+    "load_noise",
+    "read_nsa",
+    "read_photometry",
+    "showcase",
+]

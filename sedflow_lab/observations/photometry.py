@@ -1,0 +1,361 @@
+"""Measured galaxies: broad-band fluxes, uncertainties and redshifts, checked and in one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import InputError
+from ..units import AB_ZERO_POINT, Measured, flux_from, split_unit
+from .checks import (
+    MIN_BANDS,
+    as_flux,
+    as_ids,
+    as_mask,
+    as_redshift,
+    as_sigma,
+    find_problems,
+)
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from ..sps.bands import BandSet
+
+__all__ = ["OnBad", "Photometry", "read_photometry"]
+
+OnBad = Literal["raise", "flag", "mask"]
+
+
+class Photometry:
+    """Broad-band photometry of N galaxies in B bands.
+
+    The arrays are read-only; methods that change something return a copy.
+
+    Parameters
+    ----------
+    flux : array_like or Quantity, shape (N, B) or (B,)
+        Plain numbers are nanomaggies (AB, zero point 22.5 mag or 3631 Jy). Quantities may be in
+        any flux density per frequency (``nmgy``, Jy, mJy, erg/s/cm2/Hz) or AB magnitudes
+        (``astropy.units.ABmag``). Masked entries count as NaN.
+    sigma : array_like or Quantity, shape (N, B) or (B,)
+        One standard deviation, in any of these units or in ``mag``; plain numbers have the unit
+        of `flux`. Magnitude errors become 0.4 ln(10) f sigma_m.
+    redshift : array_like, shape (N,) or scalar
+        Redshifts that give the distance, above 0.
+    bands : str, BandSet or sequence of str
+        As for `sedflow_lab.sps.bands.get_bands`.
+    ids : sequence, shape (N,), optional
+        Names of the galaxies; default ``'0', '1', ...``.
+    mask : array_like of bool, shape (N, B) or (B,), optional
+        True where a band was observed; default all. What lies under the mask is never used and
+        is kept as NaN.
+    on_bad : {'raise', 'flag', 'mask'}
+        What to do with a value that cannot be used: a flux that is not finite, an uncertainty
+        that is not finite and above 0, a redshift that is not finite and above 0. ``'raise'``
+        raises InputError; ``'flag'`` keeps the galaxy and gives the reason in `problems`;
+        ``'mask'`` masks the bad bands where two good ones are left, and flags the galaxy
+        otherwise.
+
+    Attributes
+    ----------
+    flux, sigma : ndarray, shape (N, B)
+        Nanomaggies, float64.
+    redshift : ndarray, shape (N,)
+    bands : BandSet
+    ids : ndarray of str, shape (N,)
+    mask : ndarray of bool, shape (N, B)
+        True where a band is observed.
+    problems : ndarray of str, shape (N,)
+        Why a galaxy cannot be used; '' where it can.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a unit is unknown, or a value is bad and `on_bad` is ``'raise'``.
+
+    Examples
+    --------
+    >>> flux = [30.3, 75.7, 104.2, 130.2, 145.5]
+    >>> Photometry(flux, [1.5, 1.4, 1.9, 2.4, 4.1], 0.03, ids=["a"])
+    <Photometry of galaxy 'a' at z = 0.03: u 18.80, g 17.80, r 17.46, i 17.21, z 17.09 mag>
+    """
+
+    flux: np.ndarray
+    sigma: np.ndarray
+    redshift: np.ndarray
+    bands: BandSet
+    ids: np.ndarray
+    mask: np.ndarray
+    problems: np.ndarray
+
+    def __init__(
+        self,
+        flux: Any,
+        sigma: Any,
+        redshift: Any,
+        bands: str | BandSet | Sequence[str] = "sdss-ugriz",
+        ids: Sequence[Any] | np.ndarray | None = None,
+        mask: Any = None,
+        on_bad: OnBad = "raise",
+    ):
+        from ..sps.bands import get_bands
+
+        if on_bad not in ("raise", "flag", "mask"):
+            raise InputError(f"on_bad is {on_bad!r}: use 'raise', 'flag' or 'mask'.")
+        self.bands = get_bands(bands)
+        if not isinstance(flux, Measured):
+            flux = flux_from(*split_unit(flux, "flux"), "flux")
+        flux = as_flux(flux, self.bands)
+        sigma = as_sigma(sigma, flux, self.bands)
+        n = len(flux.values)
+        self.redshift = as_redshift(redshift, n)
+        self.ids = as_ids(ids, n)
+        self.mask, self.problems = find_problems(
+            flux,
+            sigma,
+            self.redshift,
+            self.bands,
+            self.ids,
+            as_mask(mask, flux.values.shape),
+            on_bad,
+        )
+        self.flux = np.where(self.mask, flux.values, np.nan)
+        self.sigma = np.where(self.mask, sigma.values, np.nan)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for array in (self.flux, self.sigma, self.redshift, self.ids, self.mask, self.problems):
+            array.setflags(write=False)
+
+    @classmethod
+    def _of(cls, bands: BandSet, **arrays: np.ndarray) -> Photometry:
+        """Make one of arrays that have been checked before."""
+        new = object.__new__(cls)
+        new.bands = bands
+        for name, array in arrays.items():
+            setattr(new, name, array)
+        new._freeze()
+        return new
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        names = ("flux", "sigma", "redshift", "ids", "mask", "problems")
+        return {name: getattr(self, name) for name in names}
+
+    def __len__(self) -> int:
+        return len(self.redshift)
+
+    def __getitem__(self, index: Any) -> Photometry:
+        """Select galaxies by number, slice, boolean mask or list of numbers."""
+        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"Galaxy {index} was asked for, but there are {len(self)}.")
+            index = [int(index)]
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+            if index.size == 0 and index.dtype != bool:
+                index = index.astype(int)
+            if index.ndim != 1 or index.dtype.kind not in "bui":
+                raise IndexError("Select galaxies by a number, slice, boolean mask or numbers.")
+        return self._of(self.bands, **{k: v[index].copy() for k, v in self._arrays().items()})
+
+    def __iter__(self) -> Iterator[Photometry]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        if len(self) == 1:
+            mags = [
+                f"{label} {mag:.2f}" if mag == mag else f"{label} -"
+                for label, mag in zip(self.bands.labels, self.magnitude[0], strict=True)
+            ]
+            problem = "" if self.usable[0] else ", not usable"
+            return (
+                f"<Photometry of galaxy {str(self.ids[0])!r} at z = {self.redshift[0]:.4g}: "
+                f"{', '.join(mags)} mag{problem}>"
+            )
+        parts = [f"{len(self)} galaxies in {self.bands.name} ({', '.join(self.bands.labels)})"]
+        if np.isfinite(self.redshift).any():
+            low, high = np.nanmin(self.redshift), np.nanmax(self.redshift)
+            parts.append(f"z = {low:.4g} to {high:.4g}")
+        if masked := (~self.mask).any(axis=1).sum():
+            parts.append(f"{masked} with masked bands")
+        if flagged := (~self.usable).sum():
+            parts.append(f"{flagged} not usable")
+        return f"<Photometry of {', '.join(parts)}>"
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether a galaxy has no problem, (N,) bool."""
+        return self.problems == ""
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """AB magnitudes, (N, B); NaN where the flux is not above 0 or the band is masked."""
+        good = self.flux > 0
+        return AB_ZERO_POINT - 2.5 * np.log10(np.where(good, self.flux, np.nan))
+
+    @property
+    def snr(self) -> np.ndarray:
+        """Signal-to-noise ratios, (N, B); NaN where a band is masked or sigma is 0."""
+        return self.flux / np.where(self.sigma == 0, np.nan, self.sigma)
+
+    def drop_bands(self, *names: str) -> Photometry:
+        """Copy with these bands masked for every galaxy, ``phot.drop_bands("u", "z")``.
+
+        Problems are looked for anew: a galaxy whose only bad band is dropped becomes usable, and
+        one that keeps fewer than two observed bands is flagged.
+
+        Parameters
+        ----------
+        *names : str
+            Labels (``u``) or filter names (``sdss2010-u``).
+
+        Raises
+        ------
+        InputError
+            If a band is unknown or fewer than two are left.
+        """
+        keep = np.ones(len(self.bands), dtype=bool)
+        keep[[self._band_index(name) for name in names]] = False
+        if keep.sum() < MIN_BANDS:
+            raise InputError(
+                f"Without {', '.join(names)} only {keep.sum()} of the bands "
+                f"{', '.join(self.bands.labels)} would be left: keep at least {MIN_BANDS}."
+            )
+        return Photometry(
+            self.flux,
+            self.sigma,
+            self.redshift,
+            self.bands,
+            self.ids,
+            self.mask & keep,
+            on_bad="flag",
+        )
+
+    def select_bands(self, *names: str) -> Photometry:
+        """Copy with all other bands masked; the counterpart of `drop_bands`."""
+        keep = {self._band_index(name) for name in names}
+        return self.drop_bands(*(n for i, n in enumerate(self.bands.names) if i not in keep))
+
+    def _band_index(self, name: str) -> int:
+        for known in (self.bands.names, self.bands.labels):
+            if name in known:
+                return known.index(name)
+        raise InputError(
+            f"There is no band {name!r} in {self.bands.name!r}: use one of "
+            f"{', '.join(self.bands.labels)}."
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Photometry]) -> Photometry:
+        """Join galaxies measured in the same bands, in order.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to join or the bands differ.
+        """
+        if not parts or any(part.bands != parts[0].bands for part in parts):
+            raise InputError("Give one or more Photometry in the same bands to join them.")
+        arrays = [part._arrays() for part in parts]
+        joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
+        return cls._of(parts[0].bands, **joined)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        bands: str | BandSet | Sequence[str] = "sdss-ugriz",
+        columns: Mapping[str, str | None] | None = None,
+        on_bad: OnBad = "raise",
+    ) -> Photometry:
+        """Take the photometry from a table, finding its columns by name in any case.
+
+        For a band u: fluxes are ``flux_u`` (or ``nmgy_u``, ``nanomaggies_u``) with ``sigma_u``,
+        ``flux_err_u``, ``fluxerr_u``, ``ivar_u`` or ``nmgy_ivar_u``; magnitudes ``mag_u`` with
+        ``mag_err_u``, ``magerr_u`` or ``sigma_mag_u``; ``u_flux`` and the like work too, and so
+        do the Atlas's vector columns ``NMGY`` and ``NMGY_IVAR``. A bare ``u`` with ``u_err`` or
+        ``err_u`` counts where the column has a unit. Units of columns are honoured; without one,
+        fluxes are nanomaggies and magnitudes AB. Ids are ``id``, ``name``,
+        ``nsaid``, ``iauname`` or ``objid``, else row numbers.
+
+        The redshift is ``redshift``, ``zdist``, ``z_redshift``, ``zspec``, ``z_spec``, ``specz``,
+        ``zphot`` or ``z_phot``, in this order, so that the Atlas's flow-model ``ZDIST`` comes
+        before its heliocentric ``Z``. A bare ``z`` is the redshift only where nothing suggests
+        that it is the z band: it has a unit, or bare ``u``, ``g``, ... stand beside it.
+
+        Parameters
+        ----------
+        table : Table, Row, DataFrame, dict or structured array
+        bands : str, BandSet or sequence of str
+        columns : dict, optional
+            Columns that have other names, by role: ``flux_u``, ``sigma_u``, ``ivar_u``,
+            ``mag_u``, ``mag_err_u``, ..., ``redshift``, ``id``. ``{"flux_u": None}`` says that
+            the band was not observed.
+        on_bad : {'raise', 'flag', 'mask'}
+            As for `Photometry`; masked table entries count as NaN.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or a value is bad, or if the table's metadata (``bands``) name
+            another filter for a band.
+        """
+        from ..sps.bands import check_same_filters, get_bands
+        from .tables import as_table, band_keys, measurements
+
+        bands, table = get_bands(bands), as_table(table)
+        if isinstance(said := table.meta.get("bands"), str):
+            check_same_filters(bands, said)
+        found = measurements(table, band_keys(bands), columns)
+        return cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
+
+    def to_table(self) -> Table:
+        """Table with ``id``, ``redshift``, and ``flux_u``, ``sigma_u`` [nmgy] for every band.
+
+        Where a band is masked there are ``observed_u`` columns too, and ``problems`` where a
+        galaxy has one. `from_table` reads it back unchanged.
+        """
+        import astropy.units as u
+        from astropy.table import Table
+
+        from .tables import band_keys
+
+        table = Table({"id": self.ids, "redshift": self.redshift})
+        for band, key in enumerate(band_keys(self.bands)):
+            for name, values in (("flux", self.flux), ("sigma", self.sigma)):
+                table[f"{name}_{key}"] = values[:, band]
+                table[f"{name}_{key}"].unit = u.nmgy
+            if not self.mask.all():
+                table[f"observed_{key}"] = self.mask[:, band]
+        if not self.usable.all():
+            table["problems"] = self.problems
+        table.meta["bands"] = self.bands.name
+        return table
+
+
+def read_photometry(
+    path: str | Path,
+    bands: str | BandSet | Sequence[str] = "sdss-ugriz",
+    columns: Mapping[str, str | None] | None = None,
+    on_bad: OnBad = "raise",
+) -> Photometry:
+    """Read photometry from a CSV, ECSV, FITS or whitespace-separated table.
+
+    Columns are found by name as `Photometry.from_table` describes.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a column is missing, or a value is bad.
+    """
+    from .tables import read_table
+
+    table = read_table(path)
+    try:
+        return Photometry.from_table(table, bands, columns, on_bad)
+    except InputError as error:
+        raise InputError(f"{Path(path).name}: {error}") from error

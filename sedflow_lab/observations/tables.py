@@ -1,0 +1,374 @@
+"""Tables of measured galaxies: read files and find the columns that hold the photometry."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..units import Measured, flux_from, numbers, sigma_from, sigma_from_ivar, split_unit
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from ..sps.bands import BandSet
+
+__all__ = ["Measurements", "as_table", "band_keys", "measurements", "read_table"]
+
+# Names of a value column, in order of preference, and whether it holds fluxes or magnitudes.
+_VALUES = {
+    "flux": "flux",
+    "nmgy": "flux",
+    "nanomaggies": "flux",
+    "mag": "mag",
+    "abmag": "mag",
+    "magnitude": "mag",
+}
+_REDSHIFTS = ("redshift", "zdist", "z_redshift", "zspec", "z_spec", "specz", "zphot", "z_phot")
+_IDS = ("id", "name", "nsaid", "iauname", "objid")
+
+# In CSV files ids stay text, so that '007' is not read as 7.
+_KEEP_IDS = {"".join(f"[{c}{c.upper()}]" for c in name): str for name in _IDS}
+
+# The NASA-Sloan Atlas keeps seven bands in one column, and calls GALEX's F and N.
+_NSA_VECTORS = ("nmgy", "nmgy_ivar")
+_NSA_BANDS = ("F", "N", "u", "g", "r", "i", "z")
+_ALIASES = {"fuv": "f", "nuv": "n"}
+
+
+class Measurements(NamedTuple):
+    """What a table says of N galaxies in B bands.
+
+    Attributes
+    ----------
+    flux, sigma : Measured
+        (N, B), nanomaggies.
+    redshift : ndarray
+        (N,).
+    ids : ndarray or None
+        (N,) strings; None where the table has no ids.
+    mask : ndarray
+        (N, B), False where the table says that a band was not observed.
+    """
+
+    flux: Measured
+    sigma: Measured
+    redshift: np.ndarray
+    ids: np.ndarray | None
+    mask: np.ndarray
+
+
+def band_keys(bands: BandSet) -> tuple[str, ...]:
+    """What bands are called in column names: labels, or filter names if labels repeat."""
+    return bands.labels if len(set(bands.labels)) == len(bands) else bands.names
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a CSV, ECSV, FITS or whitespace-separated file with astropy.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, unreadable or without rows.
+    """
+    from astropy.table import Table
+
+    path = Path(path).expanduser()
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise InputError(f"The file {path} {what}: give the path of a CSV, ECSV or FITS table.")
+    if path.stat().st_size == 0:
+        raise InputError(f"The file {path} is empty: give a table with a header and rows.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units unknown to astropy are dealt with in units.py
+            table = _read(path)
+    except Exception as error:  # astropy's readers raise whatever their parsers raise
+        lines = re.split(r"\.\s|\n", str(error).strip())  # some of them say a lot
+        reason = lines[0].rstrip(".")[:120] or type(error).__name__
+        raise InputError(
+            f"The file {path} cannot be read as a table ({reason}): "
+            "give a CSV, ECSV or FITS table with a header."
+        ) from error
+    if not isinstance(table, Table) or len(table) == 0:
+        raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
+    return table
+
+
+def _read(path: Path) -> Table:
+    from astropy.table import Table
+
+    name = path.name.lower()
+    if re.search(r"\.fits?(\.gz)?$", name):
+        return Table.read(path, format="fits")
+    if name.endswith((".csv", ".ecsv")):
+        with open(path, encoding="utf-8") as file:
+            is_ecsv = file.readline().startswith("# %ECSV")
+        if is_ecsv:
+            return Table.read(path, format="ascii.ecsv")
+        return Table.read(path, format="ascii.csv", comment="#", converters=_KEEP_IDS)
+    if name.endswith((".txt", ".dat", ".tsv", ".ascii")):
+        return Table.read(path, format="ascii")
+    return Table.read(path)
+
+
+def as_table(table: Any) -> Table:
+    """Make an astropy Table of a table, a row of one, a DataFrame, a dict or a structured array.
+
+    Raises
+    ------
+    InputError
+        If `table` is none of them.
+    """
+    from astropy.table import Row, Table
+
+    if isinstance(table, Row):
+        table = table.table[table.index : table.index + 1]
+    if isinstance(table, Table):
+        return table
+    try:
+        return Table.from_pandas(table) if hasattr(table, "iloc") else Table(table)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"A {type(table).__name__} is not a table: give an astropy Table, or a file's path "
+            "to read_photometry."
+        ) from error
+
+
+def measurements(
+    table: Table, keys: Sequence[str], columns: Mapping[str, str | None] | None = None
+) -> Measurements:
+    """Take fluxes, uncertainties, redshifts and ids from a table.
+
+    Parameters
+    ----------
+    table : Table
+        N rows.
+    keys : sequence of str
+        What the B bands are called in column names, such as ``u``.
+    columns : mapping, optional
+        Columns by role, as in `Photometry.from_table`.
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    """
+    finder = _Finder(_with_nsa_bands(table), keys, columns or {})
+    rows, fluxes, sigmas = len(table), [], []
+    mask = np.ones((rows, len(keys)), dtype=bool)
+    for band, key in enumerate(keys):
+        if finder.is_unobserved(key):
+            nothing = np.full(rows, np.nan)
+            mask[:, band] = False
+            fluxes.append(Measured(nothing, nothing, ("flux",), ("nanomaggies",)))
+            sigmas.append(Measured(nothing, nothing, ("uncertainty",), ("nanomaggies",)))
+            continue
+        flux, sigma = finder.band(key)
+        fluxes.append(flux)
+        sigmas.append(sigma)
+        observed = finder.find([f"observed_{key}"])
+        if observed is not None:
+            mask[:, band] = _truths(finder.table[observed])
+    return Measurements(
+        Measured.stack(fluxes), Measured.stack(sigmas), finder.redshift(), finder.ids(), mask
+    )
+
+
+class _Finder:
+    """Finds the columns of a table by role."""
+
+    def __init__(self, table: Table, keys: Sequence[str], columns: Mapping[str, str | None]):
+        self.table, self.keys, self.columns = table, keys, columns
+        self.names = {}
+        for name in reversed(table.colnames):  # of names alike but for case the first one counts
+            self.names[_plain(name)] = name
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        roles = ["redshift", "id"]
+        for key in self.keys:
+            roles += [f"{role}_{key}" for role in ("flux", "mag", "sigma", "ivar", "mag_err")]
+        for role, name in self.columns.items():
+            if role not in roles:
+                raise InputError(
+                    f"The role {role!r} in columns is not known{_closest(role, roles)}: use "
+                    f"{', '.join(roles[:7])} and so on for each band."
+                )
+            if name is not None and name not in self.table.colnames:
+                raise InputError(
+                    f"The table has no column {name!r}, which columns names for {role!r}"
+                    f"{_closest(name, self.table.colnames)}: the table has {self._listing()}."
+                )
+
+    def find(self, candidates: Sequence[str]) -> str | None:
+        """Name of the first candidate in the table: exactly as spelt, else in any case."""
+        for candidate in candidates:
+            if candidate in self.table.colnames:
+                return candidate
+            if _plain(candidate) in self.names:
+                return self.names[_plain(candidate)]
+        return None
+
+    def is_unobserved(self, key: str) -> bool:
+        return any(self.columns.get(f"{r}_{key}", "") is None for r in ("flux", "mag"))
+
+    def band(self, key: str) -> tuple[Measured, Measured]:
+        """Flux and uncertainty of one band, 1-D."""
+        value, kind, style = self._value_column(key)
+        values, unit = split_unit(self.table[value], f"column {value!r}")
+        flux = flux_from(values, unit, f"column {value!r}", kind)
+        error, role = self._error_column(key, kind, style)
+        if error is None:
+            raise self._missing(f"uncertainty of band {key}", f"sigma_{key}", _errors(key, kind))
+        values, unit = split_unit(self.table[error], f"column {error!r}")
+        if role == "ivar":
+            return flux, sigma_from_ivar(values, unit, f"column {error!r}")
+        if role == "mag_err" and unit is None:
+            unit = "mag"
+        return flux, sigma_from(values, unit, flux, f"column {error!r}")
+
+    def _value_column(self, key: str) -> tuple[str, str, str | None]:
+        """Column of the flux, 'flux' or 'mag', and the style of its name ('nmgy')."""
+        for kind in ("flux", "mag"):
+            if explicit := self.columns.get(f"{kind}_{key}"):
+                return explicit, kind, None
+        found: list[tuple[str, str, str | None]] = []
+        for style, kind in _VALUES.items():
+            if name := self.find(_spellings(style, key)):
+                found.append((name, kind, style))
+        if (bare := self.find([key])) and (unit := _unit(self.table[bare])):
+            found.append((bare, "mag" if re.search("mag(?!g)", unit) else "flux", None))
+        # A flux that has no uncertainty may stand beside a magnitude that has one.
+        for column in found:
+            if self._error_column(key, *column[1:])[0]:
+                return column
+        if found:
+            return found[0]
+        looked = [f"{style}_{key}" for style in _VALUES]
+        raise self._missing(f"flux of band {key}", f"flux_{key}", looked, can_be_none=True)
+
+    def _error_column(self, key: str, kind: str, style: str | None) -> tuple[str | None, str]:
+        for role in ("sigma", "ivar", "mag_err"):
+            if name := self.columns.get(f"{role}_{key}"):
+                return name, role
+        for role, candidates in _error_names(key, kind, style).items():
+            name = self.find(candidates)
+            if name is not None:
+                return name, role
+        return None, ""
+
+    def redshift(self) -> np.ndarray:
+        name = self.columns.get("redshift") or self.find(_REDSHIFTS)
+        if name is None and not self._z_is_a_band():
+            name = self.find(["z"])
+        if name is None:
+            raise self._missing("redshift", "redshift", [*_REDSHIFTS, "z"])
+        return numbers(self.table[name], f"column {name!r}")
+
+    def _z_is_a_band(self) -> bool:
+        """Whether a column 'z' holds the z band: it has a unit, or stands beside 'u', 'g', ..."""
+        name = self.find(["z"])
+        if name is None or "z" not in self.keys:
+            return False
+        return _unit(self.table[name]) != "" or any(
+            self.find([key]) for key in self.keys if key != "z"
+        )
+
+    def ids(self) -> np.ndarray | None:
+        name = self.columns.get("id") or self.find(_IDS)
+        if name is None:
+            return None
+        column = self.table[name]
+        missing = np.broadcast_to(getattr(column, "mask", False), len(column))
+        text = (v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(column))
+        return np.array([str(i) if missing[i] else t.strip() for i, t in enumerate(text)])
+
+    def _missing(
+        self, what: str, role: str, looked: Sequence[str], can_be_none: bool = False
+    ) -> InputError:
+        unobserved = (
+            f", or columns={{{role!r}: None}} if the band was not observed" if can_be_none else ""
+        )
+        return InputError(
+            f"The table has no column for the {what}: looked for {', '.join(looked)} (in any case) "
+            f"among {self._listing()}{_closest(role, self.table.colnames)}; rename the column or "
+            f"pass columns={{{role!r}: 'its name'}}{unobserved}."
+        )
+
+    def _listing(self) -> str:
+        names = self.table.colnames
+        more = f" and {len(names) - 24} more" if len(names) > 24 else ""
+        return ", ".join(names[:24]) + more
+
+
+def _unit(column: Any) -> str:
+    return str(getattr(column, "unit", None) or "")
+
+
+def _truths(column: Any) -> np.ndarray:
+    """Read booleans; text files hold them as words."""
+    values = np.asarray(column)
+    if values.dtype.kind in "OSU":
+        return np.isin(np.char.lower(values.astype(str)), ["true", "t", "yes", "1"])
+    return values.astype(bool)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _spellings(prefix: str, key: str) -> list[str]:
+    keys = [key, *filter(None, [_ALIASES.get(key)])]
+    return [f"{prefix}_{k}" for k in keys] + [f"{k}_{prefix}" for k in keys]
+
+
+def _error_names(key: str, kind: str, style: str | None) -> dict[str, list[str]]:
+    """Names that an uncertainty may have, by role, best first."""
+    styles = [style] if style else [s for s, k in _VALUES.items() if k == kind]
+    sigma, ivar = [], []
+    for s in styles:
+        for prefix in (f"sigma_{s}", f"{s}_sigma", f"{s}_err", f"{s}err", f"{s}_error"):
+            sigma += _spellings(prefix, key)
+        ivar += _spellings(f"{s}_ivar", key) + _spellings(f"ivar_{s}", key)
+    # 'z_err' beside 'flux_z' is the redshift's error; beside a bare column 'z' with a unit it is
+    # the band's.
+    plain = [f"err_{key}"] if style else [f"err_{key}", f"{key}_err", f"{key}_sigma"]
+    if kind == "mag":
+        return {"mag_err": sigma + plain}
+    return {"sigma": [f"sigma_{key}", *sigma, *plain], "ivar": [f"ivar_{key}", *ivar]}
+
+
+def _errors(key: str, kind: str) -> list[str]:
+    if kind == "mag":
+        return [f"mag_err_{key}", f"magerr_{key}", f"sigma_mag_{key}"]
+    return [f"sigma_{key}", f"ivar_{key}", f"flux_err_{key}", f"nmgy_ivar_{key}"]
+
+
+def _closest(name: str, names: Sequence[str]) -> str:
+    plain = {_plain(other): other for other in names}
+    matches = difflib.get_close_matches(_plain(name), list(plain), n=1, cutoff=0.6)
+    return f" (closest: {plain[matches[0]]!r})" if matches else ""
+
+
+def _with_nsa_bands(table: Table) -> Table:
+    """Split the Atlas's seven-band columns NMGY and NMGY_IVAR into one column a band."""
+    vectors = [
+        name
+        for name in table.colnames
+        if _plain(name) in _NSA_VECTORS and table[name].shape[1:] == (len(_NSA_BANDS),)
+    ]
+    if not vectors:
+        return table
+    table = table.copy(copy_data=False)
+    for name in vectors:
+        for k, band in enumerate(_NSA_BANDS):
+            if f"{name}_{band}" not in table.colnames:
+                table[f"{name}_{band}"] = table[name][:, k]
+    return table

@@ -1,0 +1,1 @@
+"""Whether a posterior is calibrated, and which test notices when it is not."""

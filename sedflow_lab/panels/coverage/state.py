@@ -1,0 +1,295 @@
+"""What the coverage panel shows, without widgets: a run that grows in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from ...anpe import AmortizedPosterior, load_posterior
+from ...diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
+from ...diagnostics.calibration_run import CalibrationRun
+from ...diagnostics.mocks import Fault
+from ...diagnostics.runs import replay, run_calibration
+from ...diagnostics.scoring import QUANTITIES
+from ...diagnostics.uniformity import Uniformity
+from ...errors import InputError
+from ...observations.photometry import Photometry
+from ...posterior.result import PosteriorResult
+from ..galaxy.state import DEFAULT_BUNDLE
+from ..kit.jobs import Job, Jobs, running_loop
+
+__all__ = ["GRID", "LEVEL", "METHODS", "CoverageState", "Example", "Frame"]
+
+GRID = np.linspace(0, 1, 51)
+"""Where curves are drawn."""
+
+LEVEL = 0.95
+"""Share of right posteriors that stay within the bands."""
+
+METHODS = ("fast", "weighted", "exact")
+"""Kinds of posterior to choose from; MCMC would take hours."""
+
+_FEWEST = 20
+_EXAMPLE_DRAWS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a run shows so far.
+
+    Attributes
+    ----------
+    run : CalibrationRun
+        N simulations.
+    wanted : int
+        Simulations when it is finished.
+    check : Uniformity or None
+        Tests of all quantities; None below 20 simulations.
+    curves : ndarray, shape (G, 15)
+        p–p curves at `GRID`.
+    low, high : ndarray, shape (G,)
+        Band that holds a whole curve of right posteriors.
+    counts : ndarray, shape (K, 15)
+        Rank histograms, in units of the expected count.
+    bars : tuple of float
+        Band that holds a whole histogram of right posteriors.
+    """
+
+    run: CalibrationRun
+    wanted: int
+    check: Uniformity | None
+    curves: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    counts: np.ndarray
+    bars: tuple[float, float]
+
+    @classmethod
+    def of(cls, run: CalibrationRun, wanted: int) -> Frame:
+        """Test a run and make its curves; it may take a second, so threads do it."""
+        n = len(run)
+        bins = default_bins(n)
+        low, high = pp_band(n, GRID, LEVEL)
+        bars = histogram_band(n, bins, LEVEL)
+        return cls(
+            run,
+            wanted,
+            run.check() if n >= _FEWEST else None,
+            pp_curve(run.scores, GRID),
+            low,
+            high,
+            histogram(run.scores, bins) * bins / n,
+            (bars[0] * bins / n, bars[1] * bins / n),
+        )
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.check is None:
+            return f"{len(self.run)} simulations are too few for a verdict: wait for {_FEWEST}."
+        return self.check.verdict()
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One simulation of a run, inferred again.
+
+    Attributes
+    ----------
+    index : int
+        Its number in the run.
+    photometry : Photometry
+        One galaxy.
+    truth : ndarray, shape (12,)
+    result : PosteriorResult
+    """
+
+    index: int
+    photometry: Photometry
+    truth: np.ndarray
+    result: PosteriorResult
+
+
+class CoverageState(traitlets.HasTraits):
+    """A calibration run in a background thread, and one of its simulations to look at.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior, str or Path, optional
+        A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
+    **choice
+        First values of the traits below.
+
+    Attributes
+    ----------
+    bundle : str
+        Name or folder of the posterior; another one is loaded when it is assigned.
+    method : {'fast', 'weighted', 'exact'}
+    simulations, draws, seed : int
+    sigma, prior_shift, narrow : float
+        What to do wrong on purpose: see `diagnostics.mocks.Fault`.
+    quantity : str
+        The one of `diagnostics.scoring.QUANTITIES` that is looked at.
+    frame : Frame or None
+        What the run has shown so far.
+    example : Example or None
+    busy : bool
+        Whether a run is under way.
+    opening : bool
+        Whether an example is under way.
+    message : str
+        What went wrong, or ``""``.
+    """
+
+    bundle = traitlets.Unicode(DEFAULT_BUNDLE)
+    method = traitlets.Enum(METHODS, default_value="fast")
+    simulations = traitlets.Int(200, min=_FEWEST, max=20_000)
+    draws = traitlets.Int(200, min=50, max=10_000)
+    seed = traitlets.Int(0, min=0)
+    sigma = traitlets.Float(1.0, min=0.01, max=100.0)
+    prior_shift = traitlets.Float(0.0, min=-5.0, max=5.0)
+    narrow = traitlets.Float(1.0, min=0.01, max=100.0)
+    quantity = traitlets.Enum(QUANTITIES, default_value="HPD regions")
+    frame = traitlets.Instance(Frame, allow_none=True)
+    example = traitlets.Instance(Example, allow_none=True)
+    busy = traitlets.Bool(False)
+    opening = traitlets.Bool(False)
+    message = traitlets.Unicode("")
+
+    def __init__(
+        self, posterior: AmortizedPosterior | str | Path | None = None, **choice: Any
+    ) -> None:
+        if isinstance(posterior, AmortizedPosterior):
+            self.posterior = posterior
+            choice.setdefault("bundle", "the given posterior")
+        else:
+            name = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
+            self.posterior = load_posterior(name)
+            choice["bundle"] = name
+        self.jobs = Jobs(running_loop())
+        super().__init__(**choice)
+        self.observe(lambda change: self._load(change.new), "bundle")
+
+    @property
+    def fault(self) -> Fault:
+        """What is to be wrong on purpose."""
+        return Fault(self.sigma, self.prior_shift, self.narrow)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the choice has changed since the run that is shown was begun."""
+        if self.frame is None:
+            return False
+        now = {"method": self.method, "draws": self.draws, "seed": self.seed}
+        settings = self.frame.run.settings
+        same = all(settings[name] == value for name, value in now.items())
+        return not same or self.frame.run.fault != self.fault
+
+    def start(self) -> None:
+        """Begin a run of the present choice; one that is under way is cancelled."""
+        with self.jobs.lock:
+            self.jobs.stop()
+            self.message, self.frame, self.example = "", None, None
+            self.opening, self.busy = False, True
+            choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
+            self.jobs.start("run", partial(self._run, *choice, self.fault))
+
+    def cancel(self) -> None:
+        """Stop the run that is under way; what it has shown stays."""
+        with self.jobs.lock:
+            self.jobs.stop("run")
+            self.busy = False
+
+    def drill(self, index: int) -> None:
+        """Infer one simulation of the run that is shown again, to look at it."""
+        with self.jobs.lock:
+            if self.frame is None:
+                return
+            self.opening = True
+            work = partial(self._open, self.posterior, self.frame.run, int(index))
+            self.jobs.start("example", work)
+
+    def most_surprising(self) -> int:
+        """Number of the simulation with the most extreme score of the chosen quantity."""
+        if self.frame is None:
+            return 0
+        scores = self.frame.run.scores[:, QUANTITIES.index(self.quantity)]
+        if self.quantity == "HPD regions":
+            return int(np.nanargmax(scores))
+        if self.quantity == "fit to the data":
+            return int(np.nanargmin(scores))
+        return int(np.nanargmax(np.abs(scores - 0.5)))
+
+    def reset(self) -> None:
+        """Do nothing wrong."""
+        self.sigma, self.prior_shift, self.narrow = 1.0, 0.0, 1.0
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait for what is under way, at most so many seconds; whether it has ended."""
+        return self.jobs.wait(timeout)
+
+    def _load(self, name: str) -> None:
+        try:
+            self.posterior = load_posterior(name)
+        except InputError as error:
+            self.message = str(error)
+            return
+        self.cancel()
+        self.message, self.frame, self.example = "", None, None
+
+    def _run(
+        self,
+        posterior: AmortizedPosterior,
+        method: str,
+        simulations: int,
+        draws: int,
+        seed: int,
+        fault: Fault,
+        job: Job,
+    ) -> None:
+        """Make the run; runs in a thread of its own."""
+
+        def show(run: CalibrationRun) -> None:
+            job.post(partial(setattr, self, "frame"), Frame.of(run, simulations))
+
+        message = ""
+        try:
+            run_calibration(
+                posterior,
+                method,
+                simulations,
+                draws,
+                seed,
+                fault=fault,
+                stop=job.stop,
+                callback=show,
+            )
+        except Exception as error:  # a thread has nobody else to tell
+            message = f"The run failed: {error}"
+        job.post(self._end_run, message)
+
+    def _end_run(self, message: str) -> None:
+        self.message, self.busy = message, False
+
+    def _open(
+        self, posterior: AmortizedPosterior, run: CalibrationRun, index: int, job: Job
+    ) -> None:
+        """Infer one simulation; runs in a thread of its own."""
+        try:
+            found = Example(index, *replay(posterior, run, index, _EXAMPLE_DRAWS))
+        except Exception as error:  # a thread has nobody else to tell
+            job.post(self._end_example, str(error), None)
+            return
+        job.post(self._end_example, "", found)
+
+    def _end_example(self, message: str, found: Example | None) -> None:
+        self.opening = False
+        if found is None:
+            self.message = message
+        else:
+            self.example = found

@@ -1,0 +1,1 @@
+"""The SED model, parameter by parameter."""

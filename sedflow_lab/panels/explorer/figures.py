@@ -1,0 +1,281 @@
+"""Bokeh figures of the explorer: SED, histories and dust of one galaxy, over a fan of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.models import (
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    LogAxis,
+    LogScale,
+    Range1d,
+    Span,
+)
+from bokeh.palettes import viridis
+from bokeh.plotting import figure
+
+from ...plots.style import COLORS
+from ...sps import SEDModel
+from ...sps.histories import METALLICITY_RANGE
+from ...sps.properties import TRUE_SOLAR_RATIO
+from ..galaxy.figures import dress
+from .curves import ATTENUATION_UM
+from .state import N_FAN, Frame
+
+__all__ = [
+    "FAN_COLORS", "AttenuationFigure", "MetallicityFigure", "RateFigure", "SpectrumFigure", "hold",
+]  # fmt: skip
+
+FAN_COLORS = viridis(N_FAN + 1)[:N_FAN]
+"""Colours of a fan's lowest to highest value; the palest is too pale for lines."""
+
+_MICRON = 1e-4  # micron per Angstrom
+_SOLAR_LABEL = 0.019
+_FILTER_HEIGHT = 0.13  # of the figure
+_FAN_REACH = 3.0  # magnitudes beyond the galaxy that the axis may make room for
+_MARKS = np.array([0.15, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
+_TIMES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10]
+
+
+def hold(now: tuple[float, float], wanted: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis: those it has, unless they are too tight or far too wide.
+
+    An axis that follows every move hides what the move did.
+    """
+    low, high = wanted
+    fits = now[0] <= low and high <= now[1]
+    if fits and now[1] - now[0] <= 2.5 * (high - low):
+        return now
+    margin = 0.2 * (high - low)
+    return low - margin, high + margin
+
+
+class _Lines:
+    """Lines of the fan, and on top of them that of the chosen galaxy."""
+
+    def __init__(self, plot: figure, weight: float = 1.0, **look: Any) -> None:
+        self.weight = weight
+        self.source = ColumnDataSource({"xs": [], "ys": [], "color": [], "width": []})
+        paint = {"line_color": "color", "line_width": "width"}
+        plot.multi_line("xs", "ys", source=self.source, **paint, **look)
+        self._shown: tuple[np.ndarray, np.ndarray] | None = None
+
+    def show(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Draw lines (N, L), the chosen galaxy's first, unless they are there already."""
+        new = np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32)
+        old, self._shown = self._shown, new
+        # Most parameters change but some of the figures, and drawing is what takes time.
+        if old is not None and all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(old, new, strict=True)
+        ):
+            return
+        n_fan = len(y) - 1
+        order = [*range(1, n_fan + 1), 0]
+        self.source.data = {
+            "xs": list(new[0][order]),
+            "ys": list(new[1][order]),
+            "color": [*FAN_COLORS[:n_fan], COLORS["data"]],
+            "width": [1.3 * self.weight] * n_fan + [2.2 * self.weight],
+        }
+
+
+class _FanFigure:
+    """A figure with one line for the chosen galaxy over one for each of the fan."""
+
+    def __init__(self, title: str, height: int, **axes: Any) -> None:
+        self.figure = figure(
+            title=title,
+            height=height,
+            sizing_mode="stretch_width",
+            tools="box_zoom,reset,save",
+            active_drag="box_zoom",
+            **axes,
+        )
+        self.lines = _Lines(self.figure)
+
+    def _set_y(self, low: float, high: float, logarithmic: bool = False) -> None:
+        """Hold or move the y axis."""
+        axis = self.figure.y_range
+        ends = np.array([axis.start, axis.end], dtype=float)
+        now = np.log10(ends) if logarithmic else ends
+        flipped = now[0] > now[1]
+        limits = np.array(hold((now.min(), now.max()), (low, high)))
+        if not np.array_equal(limits, np.sort(now)):
+            limits = 10.0**limits if logarithmic else limits
+            start, end = limits[::-1] if flipped else limits
+            axis.update(start=start, end=end, reset_start=start, reset_end=end)
+
+
+class SpectrumFigure(_FanFigure):
+    """Spectrum and photometry, over the bands' responses."""
+
+    def __init__(self, model: SEDModel) -> None:
+        bands = model.bands.bands
+        low = min(0.25, *(0.95 * band.support[0] * _MICRON for band in bands))
+        high = max(2.5, *(1.05 * band.support[1] * _MICRON for band in bands))
+        super().__init__(
+            "Spectral energy distribution",
+            375,
+            toolbar_location="right",
+            x_axis_label="Observed wavelength [µm]",
+            y_axis_label="AB magnitude",
+            x_axis_type="log",
+            x_range=Range1d(low, high),
+            y_range=Range1d(20.1, 20.0),
+        )
+        plot = self.figure
+        marks = _MARKS[(low < _MARKS) & (high > _MARKS)].tolist()
+        plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=marks)
+        plot.xaxis.major_label_overrides = {mark: f"{mark:g}" for mark in marks}
+        plot.extra_y_ranges = {"response": Range1d(0, 1 / _FILTER_HEIGHT)}
+        for band in bands:
+            plot.patch(
+                band.wavelength * _MICRON, band.response / band.response.max(),
+                y_range_name="response", fill_color=COLORS["prior"], fill_alpha=0.25,
+                line_color=COLORS["prior"], line_alpha=0.6,
+            )  # fmt: skip
+        self.effective = np.array([band.effective_wavelength for band in bands]) * _MICRON
+        self.labels = list(model.bands.labels)
+        plot.text(
+            self.effective, 0.12, text=self.labels, y_range_name="response", text_align="center",
+            text_color="#555555", text_font_size="11px",
+        )  # fmt: skip
+        self.points = ColumnDataSource({"x": [], "y": [], "band": [], "color": [], "size": []})
+        points = plot.scatter(
+            "x", "y", size="size", marker="square", fill_color="color", line_color="white",
+            source=self.points,
+        )  # fmt: skip
+        plot.add_tools(
+            HoverTool(renderers=[points], tooltips=[("band", "@band"), ("AB mag", "@y{0.00}")])
+        )
+        dress(plot)
+
+    def update(self, frame: Frame) -> None:
+        """Show a frame."""
+        curves = frame.curves
+        self.lines.show(curves.spectrum_x, curves.spectrum)
+        n, n_bands = curves.photometry.shape
+        order = [*range(1, n), 0]
+        self.points.data = {
+            "x": np.tile(self.effective, n),
+            "y": curves.photometry[order].ravel(),
+            "band": self.labels * n,
+            "color": np.repeat([*FAN_COLORS[: n - 1], COLORS["data"]], n_bands).tolist(),
+            "size": np.repeat([5.0] * (n - 1) + [10.0], n_bands),
+        }
+        own, fan = curves.photometry[0], curves.photometry
+        faint = min(float(fan.max()), float(own.max()) + _FAN_REACH)
+        bright = max(float(fan.min()), float(own.min()) - _FAN_REACH)
+        room = max(faint - bright, 1.0)
+        # Spectra run below the photometry in the ultraviolet, and above it in the infrared.
+        self._set_y(bright - 0.2 * room, faint + 0.4 * room)
+
+
+class RateFigure(_FanFigure):
+    """Star-formation rate over lookback time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Star-formation history",
+            240,
+            toolbar_location=None,
+            x_axis_label="Lookback time [Gyr]",
+            y_axis_label="SFR [M☉ / yr]",
+            x_axis_type="log",
+            y_axis_type="log",
+            x_range=Range1d(10**-2.05, 13.8),
+            y_range=Range1d(1.0, 1.01),
+        )
+        _mark_times(self.figure)
+        rates = [float(f"{digit}e{power}") for power in range(-12, 7) for digit in (1, 3)]
+        self.figure.yaxis.ticker = self.figure.ygrid.ticker = FixedTicker(ticks=rates)
+        self.figure.yaxis.major_label_overrides = {rate: f"{rate:g}" for rate in rates}
+        dress(self.figure)
+
+    def update(self, frame: Frame) -> None:
+        """Show a frame."""
+        curves = frame.curves
+        own, fan = np.nanmax(curves.sfr[0]), np.nanmax(curves.sfr)
+        top = np.log10(min(fan, 30 * own))
+        # Rates that are as good as nothing must not squeeze the ones that matter.
+        bottom = max(float(np.log10(np.nanmin(np.maximum(curves.sfr, 1e-30)))), top - 4.0)
+        # A logarithmic axis has no place for no stars at all.
+        self.lines.show(curves.time, np.maximum(curves.sfr, 10.0 ** (top - 8.0)))
+        self._set_y(min(bottom, top - 1.0), top, logarithmic=True)
+
+
+class MetallicityFigure(_FanFigure):
+    """Metallicity of the stars that formed, over lookback time."""
+
+    def __init__(self) -> None:
+        low, high = 0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1]
+        super().__init__(
+            "Metallicity history",
+            240,
+            toolbar_location=None,
+            x_axis_label="Lookback time [Gyr]",
+            y_axis_label="Z label (solar 0.019)",
+            x_axis_type="log",
+            y_axis_type="log",
+            x_range=Range1d(10**-2.05, 13.8),
+            y_range=Range1d(low, high),
+        )
+        plot = self.figure
+        _mark_times(plot, every=2)  # the second axis leaves less room
+        plot.extra_y_ranges = {"true": Range1d(low * TRUE_SOLAR_RATIO, high * TRUE_SOLAR_RATIO)}
+        plot.extra_y_scales = {"true": LogScale()}
+        plot.add_layout(LogAxis(y_range_name="true", axis_label="true Z (solar 0.0142)"), "right")
+        ticks = [1e-4, 1e-3, 1e-2]
+        for axis in plot.yaxis:
+            axis.ticker = FixedTicker(ticks=ticks)
+            axis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
+        plot.ygrid.ticker = FixedTicker(ticks=ticks)
+        solar = Span(
+            location=_SOLAR_LABEL, dimension="width", line_color="#666666", line_dash="dotted"
+        )
+        plot.add_layout(solar)
+        dress(plot)
+
+    def update(self, frame: Frame) -> None:
+        """Show a frame."""
+        self.lines.show(frame.curves.time, frame.curves.metallicity)
+
+
+class AttenuationFigure(_FanFigure):
+    """What dust takes, from stars in and out of birth clouds."""
+
+    def __init__(self, birth_cloud_age: float) -> None:
+        super().__init__(
+            f"Attenuation (dashed: < {1000 * birth_cloud_age:g} Myr)",
+            240,
+            toolbar_location=None,
+            x_axis_label="Rest-frame wavelength [µm]",
+            y_axis_label="A [mag]",
+            x_axis_type="log",
+            x_range=Range1d(ATTENUATION_UM[0], ATTENUATION_UM[-1]),
+            y_range=Range1d(0.0, 0.01),
+        )
+        self.clouds = _Lines(self.figure, 0.8, line_dash="dashed")
+        marks = [0.15, 0.25, 0.5, 1.0, 2.0]
+        self.figure.xaxis.ticker = self.figure.xgrid.ticker = FixedTicker(ticks=marks)
+        self.figure.xaxis.major_label_overrides = {mark: f"{mark:g}" for mark in marks}
+        dress(self.figure)
+
+    def update(self, frame: Frame) -> None:
+        """Show a frame."""
+        magnitudes = frame.curves.attenuation
+        self.lines.show(ATTENUATION_UM, magnitudes[:, 0])
+        self.clouds.show(ATTENUATION_UM, magnitudes[:, 1])
+        # The steepest curves run out of the figure in the ultraviolet.
+        shown = magnitudes[..., ATTENUATION_UM > 0.2]
+        top = min(float(shown.max()), float(shown[0].max()) + 2 * _FAN_REACH)
+        self._set_y(0.0, max(top, 0.5))
+
+
+def _mark_times(plot: figure, every: int = 1) -> None:
+    times = _TIMES[::every]
+    plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=times)
+    plot.xaxis.major_label_overrides = {time: f"{time:g}" for time in times}

@@ -1,0 +1,1 @@
+"""A galaxy and its posterior."""

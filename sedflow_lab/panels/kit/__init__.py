@@ -1,0 +1,1 @@
+"""What the panels share: lifecycle, background jobs, the corner plot."""

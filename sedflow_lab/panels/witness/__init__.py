@@ -1,0 +1,1 @@
+"""emcee beside the posterior."""

@@ -1,0 +1,205 @@
+"""Bokeh figures of the witness panel: posteriors over one another, and the way of the walkers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, Range1d, Span
+from bokeh.plotting import figure
+from bokeh.plotting.contour import contour_data
+
+from ...plots.style import COLORS, LABELS
+from ...posterior.weighting import weighted_quantile
+from ..galaxy.figures import dress
+from ..kit.corner import DEFAULT_QUANTITIES, QUANTITIES, CornerFigure, credible, marginal
+
+__all__ = ["OVERLAYS", "OverlayCorner", "WalkerFigure", "contour_lines"]
+
+OVERLAYS = ("exact", "mcmc")
+"""Methods drawn as lines over the network's filled contours, in this order."""
+
+_HEADROOM = 1.1
+
+
+def contour_lines(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    limits: tuple[tuple[float, float], tuple[float, float]],
+    ess: float,
+) -> dict[str, list[np.ndarray]]:
+    """Lines around 68 and 95 % of weighted draws: ``xs`` and ``ys``, one array a level."""
+    columns, rows, density, thresholds = credible(x, y, weights, limits, ess)
+    lines = contour_data(
+        columns, rows, density, list(thresholds), want_fill=False, want_line=True
+    ).line_data
+    return {"xs": list(lines.xs), "ys": list(lines.ys)}
+
+
+class OverlayCorner(CornerFigure):
+    """The network's posterior, filled, with lines of others over it.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of `QUANTITIES`.
+    """
+
+    def __init__(self, names: Sequence[str] = DEFAULT_QUANTITIES) -> None:
+        self.lines: dict[str, dict[tuple[int, int], Any]] = {m: {} for m in OVERLAYS}
+        self.middles: dict[str, dict[int, Span]] = {m: {} for m in OVERLAYS}
+        self._heights: list[Range1d] = []
+        self._peaks: dict[str, np.ndarray] = {}
+        super().__init__(names)
+
+    def _cell(self, i: int, j: int, n: int) -> figure:
+        plot = super()._cell(i, j, n)
+        for method in OVERLAYS:
+            paint = {"line_color": COLORS[method], "line_width": 1.8}
+            if i == j:
+                source = ColumnDataSource({"x": [], "y": []})
+                self.lines[method][i, j] = plot.line("x", "y", source=source, **paint)
+                span = Span(location=0, visible=False, dimension="height", line_width=1.5)
+                span.line_color, span.line_dash = COLORS[method], "dashed"
+                self.middles[method][i] = span
+                plot.add_layout(span)
+            else:
+                source = ColumnDataSource({"xs": [], "ys": []})
+                self.lines[method][i, j] = plot.multi_line("xs", "ys", source=source, **paint)
+        if i == j:
+            self._heights.append(plot.y_range)
+        return plot
+
+    def update(
+        self,
+        values: Mapping[str, np.ndarray],
+        weights: np.ndarray,
+        ess: float,
+        method: str,
+        zoom: bool = False,
+    ) -> None:
+        """Show the network's posterior (see `CornerFigure.update`), and nothing over it."""
+        for other in OVERLAYS:
+            self.remove(other)
+        super().update(dict(values), weights, ess, method, zoom)
+        # The filled histogram is drawn with a height of one: lines go by the same scale.
+        self._peaks = {method: np.empty(len(self.quantities))}
+        for k, (low, high) in enumerate(self._limits()):
+            _, density = marginal(values[self.quantities[k].name], weights, (low, high), ess)
+            self._peaks[method][k] = max(float(density.max()), np.finfo(float).tiny)
+        self._scale = self._peaks[method]
+        self._fit_heights()
+
+    def overlay(
+        self, values: Mapping[str, np.ndarray], weights: np.ndarray, ess: float, method: str
+    ) -> None:
+        """Draw lines of another posterior; areas under marginals are all the same."""
+        limits, columns = self._limits(), [values[q.name] for q in self.quantities]
+        peaks = np.empty(len(columns))
+        for (i, j), line in self.lines[method].items():
+            if i == j:
+                edges, density = marginal(columns[i], weights, limits[i], ess)
+                height = density / self._scale[i] / _HEADROOM
+                line.data_source.data = {"x": np.repeat(edges, 2)[1:-1], "y": np.repeat(height, 2)}
+                peaks[i] = height.max() * self._scale[i] * _HEADROOM
+                middle = weighted_quantile(columns[i][None, :, None], weights[None], 0.5)
+                self.middles[method][i].update(location=float(middle[0, 0]), visible=True)
+            else:
+                line.data_source.data = contour_lines(
+                    columns[j], columns[i], weights, (limits[j], limits[i]), ess
+                )
+        self._peaks[method] = peaks
+        self._fit_heights()
+
+    def remove(self, method: str) -> None:
+        """Take the lines of a posterior away."""
+        for line in self.lines[method].values():
+            line.data_source.data = {name: [] for name in line.data_source.data}
+        for span in self.middles[method].values():
+            span.visible = False
+        self._peaks.pop(method, None)
+        self._fit_heights()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        super().clear()
+        for method in OVERLAYS:
+            self.remove(method)
+        self._peaks.clear()
+
+    def _limits(self) -> list[tuple[float, float]]:
+        return [(float(axis.start), float(axis.end)) for axis in self.ranges]
+
+    def _fit_heights(self) -> None:
+        if not self._peaks:
+            return
+        highest = np.max(list(self._peaks.values()), axis=0) / self._scale
+        for axis, top in zip(self._heights, highest, strict=True):
+            axis.end = max(1.0, float(top))
+
+
+class WalkerFigure:
+    """Where the walkers are, step by step, beside the network's median and 68 % interval.
+
+    Parameters
+    ----------
+    height : int
+        In pixels.
+    """
+
+    def __init__(self, height: int = 300) -> None:
+        self.figure = figure(
+            title="The way of the walkers",
+            height=height,
+            sizing_mode="stretch_width",
+            tools="box_zoom,reset,save",
+            active_drag="box_zoom",
+            toolbar_location="right",
+            x_axis_label="Steps of emcee",
+            x_range=Range1d(0, 1000),
+            y_range=Range1d(0, 1),
+        )
+        empty: dict[str, Any] = {"x": [], "low": [], "middle": [], "high": []}
+        self.source, self.network = ColumnDataSource(dict(empty)), ColumnDataSource(dict(empty))
+        for source, method in ((self.network, "fast"), (self.source, "mcmc")):
+            name = f"{LABELS[method]}{', walkers' if method == 'mcmc' else ''}, 68 %"
+            self.figure.varea(
+                "x", "low", "high", source=source, fill_alpha=0.3, fill_color=COLORS[method],
+                legend_label=name,
+            )  # fmt: skip
+            self.figure.line(
+                "x", "middle", source=source, line_width=1.6, line_color=COLORS[method],
+                legend_label=name,
+            )  # fmt: skip
+        self.figure.legend.update(
+            label_text_font_size="11px", glyph_width=14, background_fill_alpha=0.75,
+            border_line_color=None, padding=4, spacing=10, orientation="horizontal",
+        )  # fmt: skip
+        dress(self.figure)
+
+    def show_network(self, name: str, draws: np.ndarray) -> None:
+        """Show the network's interval of a parameter, draws (D,), and no walkers yet."""
+        quantity = QUANTITIES[name]
+        self.figure.yaxis.axis_label = quantity.axis_label
+        low, middle, high = np.quantile(draws, (0.16, 0.5, 0.84))
+        ends = {"low": low, "middle": middle, "high": high}
+        self.network.data = {"x": [-1e6, 1e6]} | {k: [v, v] for k, v in ends.items()}
+        self.source.data = {"x": [], "low": [], "middle": [], "high": []}
+        axis = self.figure.y_range
+        axis.update(start=quantity.low, end=quantity.high)
+        axis.update(reset_start=axis.start, reset_end=axis.end)
+        self.figure.x_range.update(start=0, end=1000, reset_start=0, reset_end=1000)
+
+    def show_walkers(self, steps: np.ndarray, spread: np.ndarray) -> None:
+        """Show quantiles (T, 3) of the walkers at steps (T,)."""
+        low, middle, high = spread.T
+        self.source.data = {"x": steps, "low": low, "middle": middle, "high": high}
+        end = max(1000.0, 1.05 * float(steps[-1]))
+        self.figure.x_range.update(end=end, reset_end=end)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        for source in (self.source, self.network):
+            source.data = {name: [] for name in source.data}

@@ -1,0 +1,368 @@
+"""What the witness panel shows, without widgets: the network, emcee as it runs, their distance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from ...anpe import AmortizedPosterior, load_posterior
+from ...diagnostics.comparison import compare
+from ...errors import InputError
+from ...observations.nsa import showcase
+from ...observations.photometry import Photometry
+from ...parameters import NAMES
+from ...posterior.result import PosteriorResult
+from ...samplers.mcmc import Progress, run_mcmc
+from ..galaxy.state import DEFAULT_BUNDLE
+from ..kit.jobs import Job, Jobs, running_loop
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["STARTS", "Chain", "Shown", "WitnessState"]
+
+STARTS = ("prior", "network", "both")
+"""Where walkers may start."""
+
+_DRAWS = 4000
+_EVERY = 0.4  # seconds between news of a chain
+_TRACES = 400  # most points of the walkers' history
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A posterior, ready to be drawn.
+
+    Attributes
+    ----------
+    result : PosteriorResult
+        Of one galaxy.
+    values : dict of ndarray, shape (D,)
+        Parameters and derived quantities of the draws.
+    seconds : float
+        Time that it took.
+    """
+
+    result: PosteriorResult
+    values: Mapping[str, np.ndarray]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """How far emcee has come.
+
+    Attributes
+    ----------
+    shown : Shown
+        While it runs, where the walkers were in the later half of the steps.
+    step, max_steps : int
+    tau : float
+        Longest autocorrelation time [steps], NaN while unknown.
+    status : str
+        ``"running"``, ``"converged"``, ``"not converged"`` or ``"cancelled"``.
+    steps : ndarray, shape (T,)
+        When walkers were looked at.
+    spread : ndarray, shape (T, 3, 12)
+        Quantiles 0.16, 0.5 and 0.84 of all walkers then.
+    """
+
+    shown: Shown
+    step: int
+    max_steps: int
+    tau: float
+    status: str
+    steps: np.ndarray
+    spread: np.ndarray
+
+
+class WitnessState(traitlets.HasTraits):
+    """A chosen galaxy, the network's posterior at once, and emcee's while it is sampled.
+
+    Emcee, the refinement and the comparison each have a thread. Choosing another galaxy stops
+    them, and nothing that they still have to tell is heard.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior, str or Path, optional
+        A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
+    photometry : Photometry, optional
+        The galaxies to choose from; default `sedflow_lab.showcase`.
+    seed : int
+    max_steps, walkers : int
+        Of emcee.
+    **choice
+        First values of `index` and `start`.
+
+    Attributes
+    ----------
+    index : int
+        Row of the chosen galaxy.
+    start : {'prior', 'network', 'both'}
+        Where emcee's walkers start next time.
+    network, refined : Shown or None
+        Posteriors of the network, and of tempered Monte Carlo.
+    chain : Chain or None
+        Emcee's.
+    sampling, refining, comparing : bool
+        What is under way.
+    tables : dict of astropy.table.Table
+        `diagnostics.comparison.compare` with the finished chain, by method.
+    message : str
+        What went wrong, or ``""``.
+    """
+
+    index = traitlets.Int(0)
+    start = traitlets.Enum(STARTS, default_value="prior")
+    network = traitlets.Instance(Shown, allow_none=True)
+    refined = traitlets.Instance(Shown, allow_none=True)
+    chain = traitlets.Instance(Chain, allow_none=True)
+    sampling = traitlets.Bool(False)
+    refining = traitlets.Bool(False)
+    comparing = traitlets.Bool(False)
+    tables: traitlets.Dict = traitlets.Dict()
+    message = traitlets.Unicode("")
+
+    def __init__(
+        self,
+        posterior: AmortizedPosterior | str | Path | None = None,
+        photometry: Photometry | None = None,
+        *,
+        seed: int = 0,
+        max_steps: int = 20_000,
+        walkers: int = 128,
+        **choice: Any,
+    ) -> None:
+        if not isinstance(posterior, AmortizedPosterior):
+            posterior = load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
+        self.posterior = posterior
+        _ = posterior.model  # is built when first touched: not on the first galaxy's time
+        self.galaxies = showcase() if photometry is None else photometry
+        if not len(self.galaxies):
+            raise InputError("There is no galaxy to choose from: give photometry of one or more.")
+        self.seed, self.max_steps, self.walkers = seed, max_steps, walkers
+        self.jobs = Jobs(running_loop())
+        super().__init__(**choice)
+        self.observe(lambda _: self.infer(), "index")
+        self.infer()
+
+    @traitlets.validate("index")
+    def _check_index(self, proposal: traitlets.Bunch) -> int:
+        if not 0 <= proposal.value < len(self.galaxies):
+            raise traitlets.TraitError(
+                f"There is no galaxy {proposal.value}: choose 0 to {len(self.galaxies) - 1}."
+            )
+        return int(proposal.value)
+
+    @property
+    def galaxy(self) -> Photometry:
+        """The chosen galaxy."""
+        return self.galaxies[self.index]
+
+    def step(self, by: int) -> None:
+        """Choose another galaxy so many rows on; the list is a ring."""
+        self.index = (self.index + by) % len(self.galaxies)
+
+    def infer(self) -> None:
+        """Drop all that is known of the galaxy before, and ask the network about this one."""
+        with self.jobs.lock:
+            self.jobs.stop()
+            self.sampling = self.refining = self.comparing = False
+            self.refined = self.chain = None
+            self.tables, self.message = {}, ""
+            try:
+                self.network = self._infer(self.galaxy, "fast")
+            except InputError as error:
+                self.network, self.message = None, str(error)
+
+    def run_emcee(self) -> None:
+        """Begin to sample the galaxy with emcee, from anew if it has been before."""
+        with self.jobs.lock:
+            if self.network is None:
+                return
+            self.jobs.stop("emcee", "compare")
+            self.comparing, self.chain, self.tables, self.message = False, None, {}, ""
+            self.sampling = True
+            galaxy, start = self.galaxy, self.start
+            self.jobs.start("emcee", lambda job: self._sample(job, galaxy, start))
+
+    def cancel_emcee(self) -> None:
+        """Stop emcee; what it has found so far stays to be seen."""
+        with self.jobs.lock:
+            self.jobs.stop("emcee")
+            if self.sampling:
+                if self.chain is not None:
+                    self.chain = replace(self.chain, status="cancelled")
+                self.sampling = False
+
+    def refine(self) -> None:
+        """Begin to make the network's posterior exact."""
+        with self.jobs.lock:
+            if self.network is None:
+                return
+            self.refining, self.message = True, ""
+            galaxy = self.galaxy
+            self.jobs.start("refine", lambda job: self._refine(job, galaxy))
+
+    def cancel_refine(self) -> None:
+        """Stop making it exact."""
+        with self.jobs.lock:
+            self.jobs.stop("refine")
+            self.refining = False
+
+    def close(self) -> None:
+        """Stop all threads, and wait for their end."""
+        self.jobs.stop()
+        self.jobs.wait()
+
+    def _infer(self, galaxy: Photometry, method: str, stop: Any = None) -> Shown:
+        began = time.perf_counter()
+        result = self.posterior.infer(galaxy, _DRAWS, method, seed=self.seed, stop=stop)
+        return self._shown(result, time.perf_counter() - began)
+
+    def _shown(self, result: PosteriorResult, seconds: float) -> Shown:
+        values = dict(zip(NAMES, result.samples[0].T, strict=True))
+        derived = result.derived(self.posterior.model)
+        return Shown(result, values | {k: v[0] for k, v in derived.items()}, seconds)
+
+    def _sample(self, job: Job, galaxy: Photometry, start: str) -> None:
+        """Run emcee and tell how it goes; runs in a thread of its own."""
+        starts: dict[str, Any] = {"prior": "prior", "network": self.posterior}
+        starts["both"] = (self.posterior, "prior")
+        growth = _Growth(job, self, galaxy)
+        try:
+            result = run_mcmc(
+                galaxy,
+                self.posterior.model,
+                self.posterior.prior,
+                start=starts[start],
+                walkers=self.walkers,
+                max_steps=self.max_steps,
+                draws=_DRAWS,
+                seed=self.seed,
+                stop=job.stop,
+                callback=growth,
+            )
+            chain = None if job.stop.is_set() else growth.finished(result)
+        except Exception as error:  # a thread has nobody else to tell
+            job.post(self._fail, "sampling", f"emcee failed: {error}")
+        else:
+            if chain is not None:
+                job.post(self._end_chain, chain)
+
+    def _refine(self, job: Job, galaxy: Photometry) -> None:
+        """Make the exact posterior; runs in a thread of its own."""
+        try:
+            shown = self._infer(galaxy, "exact", job.stop)
+        except Exception as error:  # a thread has nobody else to tell
+            job.post(self._fail, "refining", f"The exact posterior failed: {error}")
+        else:
+            job.post(self._end_refinement, shown)
+
+    def _end_chain(self, chain: Chain) -> None:
+        self.chain, self.sampling = chain, False
+        self._compare()
+
+    def _end_refinement(self, shown: Shown) -> None:
+        self.refined, self.refining = shown, False
+        self.tables = {k: v for k, v in self.tables.items() if k != "exact"}
+        self._compare()
+
+    def _fail(self, what: str, message: str) -> None:
+        setattr(self, what, False)
+        self.message = message
+
+    def _compare(self) -> None:
+        """Compare what can be with the finished chain and has not been."""
+        chain = self.chain
+        if chain is None or chain.status not in ("converged", "not converged"):
+            return
+        known = [s.result for s in (self.network, self.refined) if s is not None]
+        todo = [result for result in known if result.method not in self.tables]
+        if todo:
+            self.comparing = True
+            self.jobs.start("compare", lambda job: self._measure(job, todo, chain.shown.result))
+
+    def _measure(self, job: Job, results: list[PosteriorResult], chain: PosteriorResult) -> None:
+        """Compare posteriors; runs in a thread of its own."""
+        try:
+            for result in results:
+                if job.stop.is_set():
+                    return
+                table = compare(result, chain, self.posterior.model, classifier=True)
+                job.post(self._add_table, result.method, table)
+            job.post(self._end_comparison)
+        except Exception as error:  # a thread has nobody else to tell
+            job.post(self._fail, "comparing", f"The comparison failed: {error}")
+
+    def _add_table(self, method: str, table: Table) -> None:
+        self.tables = self.tables | {method: table}
+
+    def _end_comparison(self) -> None:
+        self.comparing = False
+
+
+class _Growth:
+    """Follows a chain: remembers where walkers were, and now and then tells the state."""
+
+    def __init__(self, job: Job, state: WitnessState, galaxy: Photometry) -> None:
+        self.job, self.state, self.galaxy = job, state, galaxy
+        self.began = self.told = time.perf_counter()
+        self.unheard, self.pause = False, _EVERY
+        self.seen: list[Progress] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen.append(progress)
+        now = time.perf_counter()
+        # A front end that is slower than the chain gets no queue of old news.
+        if now - self.told < self.pause or self.unheard or self.job.stop.is_set():
+            return
+        later = self.seen[len(self.seen) // 2 :]
+        draws = np.concatenate([p.samples for p in later])
+        draws = draws[np.linspace(0, len(draws) - 1, min(len(draws), _DRAWS)).astype(int)]
+        self.unheard = True
+        self.job.post(self._tell, self._chain(self._live(draws), "running"))
+
+    def _tell(self, chain: Chain) -> None:
+        began = time.perf_counter()
+        self.state.chain = chain
+        self.unheard, self.told = False, time.perf_counter()
+        # Drawing takes a quarter of the time at most, so that the page can answer.
+        self.pause = max(_EVERY, 3 * (self.told - began))
+
+    def finished(self, result: PosteriorResult) -> Chain:
+        """The whole chain."""
+        return self._chain(result, str(result.badge[0]))
+
+    def _live(self, draws: np.ndarray) -> PosteriorResult:
+        galaxy = self.galaxy
+        return PosteriorResult(
+            samples=draws[None],
+            weights=np.full((1, len(draws)), 1 / len(draws)),
+            redshift=galaxy.redshift,
+            ids=galaxy.ids,
+            bands=galaxy.bands,
+            method="mcmc",
+            badge=np.array(["running"]),
+        )
+
+    def _chain(self, result: PosteriorResult, status: str) -> Chain:
+        shown = self.state._shown(result, time.perf_counter() - self.began)
+        thin = self.seen[:: max(1, len(self.seen) // _TRACES)]
+        last = self.seen[-1]
+        tau = result.diagnostics["tau"] if "tau" in result.diagnostics else last.tau
+        return Chain(
+            shown=shown,
+            step=last.step,
+            max_steps=last.max_steps,
+            tau=np.nan if tau is None else float(np.max(tau)),
+            status=status,
+            steps=np.array([p.step for p in thin]),
+            spread=np.array([np.quantile(p.samples, (0.16, 0.5, 0.84), axis=0) for p in thin]),
+        )

@@ -1,0 +1,350 @@
+"""The one result type of every inference method: weighted posterior draws of N galaxies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..parameters import N_THETA, NAMES, PARAMETERS
+from ..sps.bands import BandSet, get_bands
+from .weighting import kish_ess, systematic_resample, weighted_quantile
+
+if TYPE_CHECKING:
+    import arviz
+    from astropy.table import Table
+
+    from ..sps.model import SEDModel
+
+__all__ = ["PosteriorResult"]
+
+_PER_DRAW = "draw_"
+_DERIVED_BLOCK = 16_384  # draws whose histories are held at once
+# Natural logarithms and optical depths have no unit; log10 of a mass is a "dex" of that mass.
+_UNITS = {"log_mstar": "dex(solMass)", "tburst": "Gyr"}
+_GALAXY_FIELDS = tuple(
+    "samples weights redshift ids badge ess chi2_min log_evidence problems".split()
+)
+
+
+@dataclass(eq=False, repr=False)
+class PosteriorResult:
+    """Weighted posterior draws of N galaxies, with what is known about their quality.
+
+    Rows that could not be inferred keep their place: ``problems`` holds the reason, the draws
+    are NaN and the weights zero.
+
+    Attributes
+    ----------
+    samples : ndarray, shape (N, D, 12)
+        Draws of the reported parameters, in the order and units of `parameters.PARAMETERS`.
+    weights : ndarray, shape (N, D)
+        Weights of the draws; they sum to 1 for each usable galaxy.
+    redshift : ndarray, shape (N,)
+    ids : ndarray of str, shape (N,)
+    bands : BandSet
+        The bands of the photometry; a name is accepted.
+    method : str
+        How the draws were made: ``"fast"``, ``"weighted"``, ``"exact"``, ``"mcmc"``, ...
+    badge : ndarray of str, shape (N,)
+        How far to trust each posterior.
+    ess : ndarray, shape (N,)
+        Effective number of independent draws; by default Kish's (Σw)² / Σw².
+    chi2_min : ndarray, shape (N,)
+        Smallest χ² of the photometry that was met, NaN where it was not computed.
+    log_evidence : ndarray, shape (N,)
+        Natural log of the evidence, NaN where the method gives none.
+    diagnostics : dict of ndarray
+        Anything else, one row a galaxy. Names that begin with ``draw_`` have shape (N, D) and
+        follow the draws when these are resampled; ``draw_chain`` is the number of the
+        independent chain that a draw is from.
+    provenance : dict
+        What made the result (JSON-able): bundle, prior, settings, seed, versions.
+    problems : ndarray of str, shape (N,)
+        Why a galaxy has no posterior, ``""`` where it has one.
+    """
+
+    samples: np.ndarray
+    weights: np.ndarray
+    redshift: np.ndarray
+    ids: np.ndarray
+    bands: BandSet
+    method: str
+    badge: np.ndarray
+    ess: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
+    chi2_min: np.ndarray = None  # type: ignore[assignment]
+    log_evidence: np.ndarray = None  # type: ignore[assignment]
+    diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    problems: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Bring every field to its type and check that the shapes agree."""
+        self.samples = np.asarray(self.samples, dtype=np.float64)
+        if self.samples.ndim != 3 or self.samples.shape[-1] != N_THETA:
+            raise InputError(
+                f"Posterior samples need the shape (galaxies, draws, {N_THETA}), "
+                f"not {self.samples.shape}."
+            )
+        n, draws = self.samples.shape[:2]
+        self.bands = get_bands(self.bands)
+        self.weights = np.asarray(self.weights, dtype=np.float64)
+        if self.ess is None:
+            self.ess = kish_ess(self.weights)
+        unknown = np.full(n, np.nan)
+        self.redshift = np.asarray(self.redshift, dtype=np.float64)
+        self.ess = np.asarray(self.ess, dtype=np.float64)
+        self.chi2_min = unknown if self.chi2_min is None else np.asarray(self.chi2_min, float)
+        self.log_evidence = (
+            unknown.copy() if self.log_evidence is None else np.asarray(self.log_evidence, float)
+        )
+        self.ids = np.asarray(self.ids, dtype=np.str_)
+        self.badge = np.asarray(self.badge, dtype=np.str_)
+        none = np.full(n, "", dtype=np.str_)
+        self.problems = none if self.problems is None else np.asarray(self.problems, np.str_)
+        self.diagnostics = {k: np.asarray(v) for k, v in self.diagnostics.items()}
+        per_galaxy = {name: getattr(self, name) for name in _GALAXY_FIELDS} | self.diagnostics
+        for name, array in per_galaxy.items():
+            per_draw = name == "weights" or name.startswith(_PER_DRAW)
+            wanted = (n, draws) if per_draw else (n,)
+            if array.shape[: len(wanted)] != wanted:
+                raise InputError(
+                    f"{name} of a posterior result has shape {array.shape}, but the samples of "
+                    f"shape {self.samples.shape} need {wanted}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[PosteriorResult]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> PosteriorResult:
+        """Galaxies by number (a result of length 1), slice, mask or index array."""
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"There is no galaxy {index} in a result of {len(self)}.")
+            index = [index]
+        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in _GALAXY_FIELDS}
+        return replace(
+            self, **picked, diagnostics={k: v[index] for k, v in self.diagnostics.items()}
+        )
+
+    def __repr__(self) -> str:
+        n, draws = self.samples.shape[:2]
+        counts = Counter(self.badge.tolist()).most_common()
+        badges = ", ".join(f"{count} {name!r}" for name, count in counts)
+        galaxies = f"galaxy {self.ids[0]}" if n == 1 else f"{n} galaxies"
+        ess = f"{np.median(self.ess):.0f}" if n else "-"
+        return (
+            f"<PosteriorResult: {galaxies} x {draws} draws, method {self.method!r}, bands "
+            f"{self.bands.name}; badges: {badges or 'none'}; median ESS {ess}>"
+        )
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether each galaxy has a posterior: bool array, shape (N,)."""
+        return self.weights.sum(axis=1) > 0
+
+    def mean(self) -> np.ndarray:
+        """Posterior means, shape (N, 12); NaN where there is no posterior."""
+        return np.einsum("nd,ndp->np", self.weights, self.samples)
+
+    def quantile(self, q: float | Sequence[float]) -> np.ndarray:
+        """Weighted quantiles, shape (N, 12) for a number, (len(q), N, 12) for a sequence."""
+        return weighted_quantile(self.samples, self.weights, q)
+
+    def summary(self, levels: tuple[float, float, float] = (0.16, 0.5, 0.84)) -> Table:
+        """One row a galaxy: medians and 68 % intervals of all parameters, and the quality.
+
+        Parameters
+        ----------
+        levels : tuple of float
+            Quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``.
+
+        Returns
+        -------
+        astropy.table.Table
+        """
+        from astropy.table import Column, Table
+
+        low, middle, high = self.quantile(levels)
+        table = Table({"id": self.ids, "redshift": self.redshift})
+        for k, parameter in enumerate(PARAMETERS):
+            for suffix, values in (("", middle), ("_lo", low), ("_hi", high)):
+                level = levels[1] if not suffix else levels[0] if suffix == "_lo" else levels[2]
+                table[parameter.name + suffix] = Column(
+                    values[:, k],
+                    unit=_UNITS.get(parameter.name),
+                    description=f"{parameter.description}, quantile {level:g}",
+                )
+        for name in ("ess", "badge", "chi2_min", "log_evidence"):
+            table[name] = getattr(self, name)
+        table["problem"] = self.problems
+        table.meta.update(method=self.method, bands=self.bands.name)
+        return table
+
+    def resample(self, n: int, seed: int = 0) -> PosteriorResult:
+        """Equally weighted draws, by systematic resampling.
+
+        Each draw is taken ⌊n w⌋ or ⌈n w⌉ times, in the order in which the draws are stored. The
+        effective sample size stays what it was, but is not more than `n`.
+
+        Parameters
+        ----------
+        n : int
+            Draws a galaxy.
+        seed : int
+            Seed of the one random number that each galaxy needs.
+
+        References
+        ----------
+        Kitagawa 1996, J. Comput. Graph. Stat. 5, 1.
+        """
+        pick = systematic_resample(self.weights, n, seed)
+        along = {
+            k: np.take_along_axis(v, pick, 1) if k.startswith(_PER_DRAW) else v
+            for k, v in self.diagnostics.items()
+        }
+        return replace(
+            self,
+            samples=np.take_along_axis(self.samples, pick[..., None], axis=1),
+            weights=np.where(self.usable[:, None], 1.0 / n, 0.0) * np.ones((1, n)),
+            ess=np.minimum(self.ess, n),
+            diagnostics=along,
+        )
+
+    def derived(self, model: SEDModel) -> dict[str, np.ndarray]:
+        """Derived quantities of every draw.
+
+        Parameters
+        ----------
+        model : SEDModel
+            The model that made the posterior.
+
+        Returns
+        -------
+        dict of ndarray, each of shape (N, D)
+            What `sps.properties.derived` computes; NaN where there is no posterior.
+        """
+        from ..sps.properties import derived
+
+        good = np.flatnonzero(self.usable)
+        draws = self.samples.shape[1]
+        step = max(1, _DERIVED_BLOCK // draws)
+        values: dict[str, np.ndarray] = {}
+        for first in range(0, max(len(good), 1), step):
+            rows = good[first : first + step]
+            block = derived(self.samples[rows], self.redshift[rows, None], model)
+            for name, array in block.items():
+                values.setdefault(name, np.full((len(self), draws), np.nan))[rows] = array
+        return values
+
+    def to_table(self, i: int = 0) -> Table:
+        """Draws of one galaxy with their weights, as an astropy Table of D rows."""
+        from astropy.table import Column, Table
+
+        one = self[i]
+        table = Table(
+            [
+                Column(
+                    one.samples[0, :, k], p.name, unit=_UNITS.get(p.name), description=p.description
+                )
+                for k, p in enumerate(PARAMETERS)
+            ]
+        )
+        table["weight"] = one.weights[0]
+        table.meta.update(
+            id=str(one.ids[0]), redshift=float(one.redshift[0]), method=one.method,
+            badge=str(one.badge[0]), bands=one.bands.name,
+        )  # fmt: skip
+        return table
+
+    def to_arviz(self, i: int = 0, seed: int = 0) -> arviz.InferenceData:
+        """Draws of one galaxy as ArviZ InferenceData, ready for its statistics and plots.
+
+        MCMC results keep their independent ensembles as chains. Draws with unequal weights
+        become one chain of as many draws by systematic resampling.
+
+        Raises
+        ------
+        InputError
+            If the galaxy has no posterior.
+        """
+        import arviz
+
+        one = self[i]
+        if not one.usable[0]:
+            raise InputError(f"Galaxy {one.ids[0]} has no posterior: {one.problems[0]}")
+        if np.ptp(one.weights) > 1e-9 * one.weights.max():
+            one = one.resample(one.samples.shape[1], seed)
+            chains = [one.samples[0]]
+        else:
+            labels = one.diagnostics.get("draw_chain", np.zeros_like(one.weights))[0]
+            chains = [one.samples[0, labels == label] for label in np.unique(labels)]
+        length = min(len(chain) for chain in chains)
+        array = np.stack([chain[:length] for chain in chains])
+        attributes = {
+            "galaxy": str(one.ids[0]), "redshift": float(one.redshift[0]),
+            "method": one.method, "badge": str(one.badge[0]), "bands": one.bands.name,
+        }  # fmt: skip
+        return arviz.from_dict(
+            posterior={name: array[..., k] for k, name in enumerate(NAMES)},
+            posterior_attrs=attributes,
+        )
+
+    @classmethod
+    def concatenate(cls, results: Sequence[PosteriorResult]) -> PosteriorResult:
+        """Stack results of one method, bands and number of draws into one.
+
+        Raises
+        ------
+        InputError
+            If there are none, or if they do not fit together.
+        """
+        if not results:
+            raise InputError("There are no results to concatenate.")
+        first = results[0]
+        for other in results[1:]:
+            for what, a, b in (
+                ("method", first.method, other.method),
+                ("bands", first.bands, other.bands),
+                ("number of draws", first.samples.shape[1], other.samples.shape[1]),
+                ("diagnostics", sorted(first.diagnostics), sorted(other.diagnostics)),
+            ):
+                if a != b:
+                    raise InputError(f"Results differ in {what}: {a!r} and {b!r}.")
+        joined: dict[str, Any] = {
+            n: np.concatenate([getattr(r, n) for r in results]) for n in _GALAXY_FIELDS
+        }
+        diagnostics = {
+            k: np.concatenate([r.diagnostics[k] for r in results]) for k in first.diagnostics
+        }
+        parts = [r.provenance for r in results]
+        distinct = [p for k, p in enumerate(parts) if p not in parts[:k]]
+        provenance = distinct[0] if len(distinct) == 1 else {"parts": distinct}
+        return replace(first, **joined, diagnostics=diagnostics, provenance=provenance)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one HDF5 file; a file of that name is replaced in one step."""
+        from .hdf5 import write
+
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PosteriorResult:
+        """Read a result that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged, or something else.
+        """
+        from .hdf5 import read
+
+        return cls(**read(path))

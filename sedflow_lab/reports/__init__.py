@@ -1,0 +1,1 @@
+"""What is written about a posterior: calibration card, study, the paper's figures, demo."""

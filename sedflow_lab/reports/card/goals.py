@@ -1,0 +1,130 @@
+"""What a posterior is held to, and what is known to limit it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...anpe.simulate import REDSHIFT_MIN
+from ...anpe.support import FALSE_ALARM_RATE
+from ...parameters import N_THETA, PARAMETERS
+
+if TYPE_CHECKING:
+    from ...anpe.bundle import Bundle
+
+__all__ = ["judge_goals", "name_limits"]
+
+
+def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """Compare a card's measurements with the goals; what was not measured is left out.
+
+    Returns
+    -------
+    list of dict
+        Each with the goal in words (``goal``), what was found (``found``), and ``reached``.
+    """
+    goals: list[dict[str, Any]] = []
+
+    def add(goal: str, found: str, reached: bool) -> None:
+        goals.append({"goal": goal, "found": found, "reached": bool(reached)})
+
+    galaxies = card["galaxies"]
+    for name, what, key in (
+        ("simulations", "held-out simulations", "efficiency"),
+        ("showcase", "showcase galaxies that the model fits", "efficiency_where_it_fits"),
+        ("catalogue", "catalogue galaxies that the model fits", "efficiency_where_it_fits"),
+    ):
+        if name in galaxies:
+            draws, middle = galaxies[name]["draws"], galaxies[name][key][2] or 0.0
+            for limit in (0.10, 0.30):
+                add(
+                    f"median sampling efficiency of {what} at least {limit:.0%}",
+                    f"{middle:.1%} at {draws:,} draws",
+                    middle >= limit,
+                )
+    for method, found in card["calibration"].items():
+        marginals = found["quantities"][:N_THETA]
+        worst = min(marginals, key=lambda q: q["ks_p_holm"])
+        add(
+            f"{method}: every parameter's KS p above 0.01 after Holm's correction",
+            f"smallest {worst['ks_p_holm']:.2g} ({worst['name']}), {found['simulations']:,} "
+            "simulations",
+            worst["ks_p_holm"] > 0.01,
+        )
+        joint = [q for q in found["quantities"] if q["kind"] in ("tarp", "level")]
+        add(
+            f"{method}: TARP and expected coverage within the 99 % band everywhere",
+            "; ".join(
+                f"{q['name']} {'inside' if q['inside_band'] else 'outside'}, off by up to "
+                f"{100 * q['ks']:.1f} points"
+                for q in joint
+            ),
+            all(q["inside_band"] for q in joint),
+        )
+    if "catalogue" in galaxies:
+        found = galaxies["catalogue"]
+        add(
+            "every catalogue galaxy with positive fluxes has a posterior inside the prior, and "
+            "a badge",
+            f"{found['positive'] - found['positive_without_posterior']:,} of {found['positive']:,}",
+            found["positive_without_posterior"] == 0,
+        )
+    refined = card.get("refinement")
+    if refined and refined["fits"]:
+        add(
+            "refinement: ESS at least half of the particles for 99 % of galaxies that fit",
+            f"{refined['half_effective']:.1%} of {refined['fits']}",
+            refined["half_effective"] >= 0.99,
+        )
+        clock, processor = (refined[key] for key in ("seconds_median", "processor_seconds_median"))
+        add(
+            "refinement within 1 s at the median",
+            f"{clock:.2f} s ({processor:.2f} s of the processor) of {refined['galaxies']} galaxies",
+            clock <= 1.0,
+        )
+    speed = card["speed"]
+    add(
+        f"{speed['draws']:,} draws of one galaxy within 0.3 s",
+        f"{speed['seconds']:.2f} s ({speed['processor_seconds']:.2f} s of the processor)",
+        speed["seconds"] <= 0.3,
+    )
+    add(
+        "50,000 draws a second in batches",
+        f"{speed['batch_rate']:,.0f} a second",
+        speed["batch_rate"] >= 50_000,
+    )
+    add("a bundle of at most 25 MB", f"{card['bundle_bytes'] / 1e6:.1f} MB",
+        card["bundle_bytes"] <= 25e6)  # fmt: skip
+    return goals
+
+
+def name_limits(bundle: Bundle, card: dict[str, Any]) -> list[str]:
+    """Say in sentences where the posterior ends."""
+    noise, mass = bundle.noise, PARAMETERS[0]
+    limits = [
+        f"Trained for {', '.join(bundle.bands.labels)} with any two or more of them observed, at "
+        f"redshifts {REDSHIFT_MIN:g} to {bundle.redshift_max:g}; higher redshifts are refused.",
+        f"Uncertainties are those of sources between {noise.bright:g} and {noise.faint:g} mag in "
+        f"{bundle.bands.labels[len(bundle.bands) // 2]}, with heavy tails. Photometry unlike the "
+        f"training set is told with a false-alarm rate of {FALSE_ALARM_RATE:.1%}, and never "
+        "called ok.",
+        f"Stellar masses formed lie between 10^{mass.low:g} and 10^{mass.high:g} solar masses "
+        "(the prior), metallicities within the SSP grid, ages within the age of the universe.",
+        "The likelihood is Gaussian in flux and independent between bands: errors common to all "
+        "bands, and wrong uncertainties, are not seen.",
+    ]
+    for name, found in card["galaxies"].items():
+        if "outside_training_set" in found and name != "simulations":
+            limits.append(
+                f"{found['outside_training_set']:.1%} of the {found['usable']:,} usable galaxies "
+                f"of the {name} are unlike the training set, and {found['heavy_tails']:.1%} have "
+                "importance weights with heavy tails: there the network is a rough guide only."
+            )
+    for method, found in card["calibration"].items():
+        bad = [
+            f"{q['name']} ({q['reading']}, by up to {100 * q['ks']:.1f} points)"
+            for q in found["quantities"]
+            if q["p_holm"] < 0.05
+        ]
+        if bad:
+            limits.append(f"The {method} posterior is not calibrated in: {'; '.join(bad)}.")
+    return limits

@@ -1,0 +1,292 @@
+"""Make the calibration card of a bundle; an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..._version import __version__
+from ...anpe.simulate import mock_photometry
+from ...anpe.support import FALSE_ALARM_RATE
+from ...diagnostics.runs import run_calibration
+from .goals import judge_goals, name_limits
+from .measure import (
+    describe_calibration,
+    describe_training,
+    measure_rows,
+    measure_speed,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from ...anpe import AmortizedPosterior
+    from ...diagnostics.calibration_run import CalibrationRun
+    from ...observations.photometry import Photometry
+
+__all__ = ["SCHEMA", "CardSettings", "make_card"]
+
+SCHEMA = 1
+"""Version of the card's format."""
+
+_DRAWS_AT_ONCE = 400_000
+_REFINED_AT_ONCE = 1  # galaxies are timed one by one: some take ten times longer than others
+_SUPPORT_MOCKS = 100_000
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """How much is measured.
+
+    Attributes
+    ----------
+    simulations, draws : int
+        Of the calibration runs, fast and weighted.
+    galaxies, weighted_draws : int
+        Galaxies of each kind whose sampling efficiency is measured, and draws for each.
+    refined, particles : int
+        Real galaxies that are refined, and particles for each.
+    catalogue_draws : int
+        Fast draws of each galaxy of a catalogue.
+    seed : int
+    """
+
+    simulations: int = 2000
+    draws: int = 1000
+    galaxies: int = 192
+    weighted_draws: int = 10_000
+    refined: int = 48
+    particles: int = 1000
+    catalogue_draws: int = 500
+    seed: int = 0
+
+
+def make_card(
+    posterior: AmortizedPosterior,
+    work: str | Path,
+    settings: CardSettings = CardSettings(),
+    *,
+    showcase: Photometry | None = None,
+    catalogue: Photometry | None = None,
+    bundle_bytes: int = 0,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+) -> tuple[dict[str, Any], dict[str, CalibrationRun]] | None:
+    """Measure a posterior.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+    work : path
+        Folder that keeps what has been measured, so that a run that was stopped goes on.
+    settings : CardSettings
+    showcase, catalogue : Photometry, optional
+        Real galaxies in the posterior's bands: a few that are measured in detail, and many.
+    bundle_bytes : int
+        Size of the bundle.
+    progress : bool
+    stop : threading.Event, optional
+        Set it to end early.
+
+    Returns
+    -------
+    card : dict
+        JSON-able.
+    runs : dict of CalibrationRun
+        Fast and weighted.
+
+    None if `stop` ended it.
+    """
+    bench = _Bench(posterior, Path(work), settings, progress, stop)
+    runs: dict[str, CalibrationRun] = {}
+    for method in ("fast", "weighted"):
+        runs[method] = run_calibration(
+            posterior,
+            method,
+            settings.simulations,
+            settings.draws,
+            settings.seed,
+            path=bench.work / f"calibration-{method}.npz",
+            progress=progress,
+            stop=stop,
+        )
+        if bench.stopped:
+            return None
+    mocks, _ = mock_photometry(
+        posterior.model,
+        posterior.prior,
+        posterior.bundle.noise,
+        settings.galaxies,
+        settings.seed + 1000,
+    )
+    groups: dict[str, Any] = {}
+    detailed = {"simulations": mocks}
+    if showcase is not None:
+        detailed["showcase"] = showcase[: settings.galaxies]
+    for name, photometry in detailed.items():
+        groups[name] = bench.infer(name, photometry, "weighted", settings.weighted_draws)
+    if catalogue is not None:
+        groups["catalogue"] = bench.infer("catalogue", catalogue, "fast", settings.catalogue_draws)
+    given = {"showcase": showcase, "catalogue": catalogue}
+    real = {name: photometry for name, photometry in given.items() if photometry is not None}
+    refined = None
+    if showcase is not None and settings.refined:
+        step = max(1, len(showcase) // settings.refined)
+        chosen = showcase[::step][: settings.refined]
+        refined = bench.infer("refinement", chosen, "exact", settings.particles)
+    if bench.stopped:
+        return None
+    card: dict[str, Any] = {
+        "schema": SCHEMA,
+        "made": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sedflow_lab": __version__,
+            "torch": torch.__version__,
+            "machine": _machine(),
+            "settings": asdict(settings),
+        },
+        "training": describe_training(posterior.bundle),
+        "bundle_bytes": bundle_bytes,
+        "calibration": {name: describe_calibration(run) for name, run in runs.items()},
+        "galaxies": groups,
+        "refinement": refined,
+        "support": _measure_support(posterior, real, settings.seed),
+        "speed": measure_speed(posterior, mocks),
+    }
+    card["goals"] = judge_goals(card)
+    card["limits"] = name_limits(posterior.bundle, card)
+    # Through JSON and back, so that it is what a reader of the file will see.
+    return json.loads(json.dumps(card, default=float)), runs
+
+
+class _Bench:
+    """Infers groups of galaxies in parts, and keeps each part on disk."""
+
+    def __init__(
+        self,
+        posterior: AmortizedPosterior,
+        work: Path,
+        settings: CardSettings,
+        progress: bool,
+        stop: threading.Event | None,
+    ) -> None:
+        self.posterior, self.work, self.settings = posterior, work, settings
+        self.progress, self.stop = progress, stop
+        work.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(posterior.flow.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        self._network = digest.hexdigest()[:16]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self.stop is not None and self.stop.is_set()
+
+    def infer(self, name: str, photometry: Photometry, method: str, draws: int) -> dict[str, Any]:
+        """Summary of a group of galaxies; what was inferred before is read."""
+        size = _REFINED_AT_ONCE if method == "exact" else max(1, _DRAWS_AT_ONCE // draws)
+        parts = []
+        for index, first in enumerate(range(0, len(photometry), size)):
+            if self.stopped:
+                return {}
+            part = photometry[first : first + size]
+            parts.append(self._part(f"{name}-{index:04d}", part, method, draws, index))
+        rows: dict[str, list[Any]] = {
+            key: [value for part in parts for value in part["rows"][key]]
+            for key in parts[0]["rows"]
+        }
+        usable = max(1, sum(rows["usable"]))
+        summary = summarise(rows) | {"method": method, "draws": draws}
+        for key in ("seconds", "processor_seconds"):
+            spent = [part[key] for part in parts]
+            summary[f"{key}_a_galaxy"] = sum(spent) / usable
+            if size == 1:
+                summary[f"{key}_median"] = median(spent)
+        return summary
+
+    def _part(
+        self, name: str, photometry: Photometry, method: str, draws: int, index: int
+    ) -> dict[str, Any]:
+        path = self.work / f"{name}.json"
+        digest = hashlib.sha256(photometry.flux.tobytes() + photometry.sigma.tobytes())
+        seed = self.settings.seed + 1_000_003 * index
+        identity = {
+            "network": self._network,
+            "photometry": digest.hexdigest()[:16],
+            "method": method,
+            "draws": draws,
+            "seed": seed,
+        }
+        if path.exists():
+            found = json.loads(path.read_text())
+            if found["identity"] == identity:
+                return found
+        began = time.perf_counter(), time.process_time()
+        result = self.posterior.infer(
+            photometry,
+            draws,
+            method,
+            seed,
+            on_bad="flag",
+            progress=self.progress,
+            stop=self.stop,
+        )
+        part = {
+            "identity": identity,
+            "seconds": time.perf_counter() - began[0],
+            "processor_seconds": time.process_time() - began[1],
+            "rows": measure_rows(result, photometry),
+        }
+        if not self.stopped:
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps(part))
+            os.replace(partial, path)
+        return part
+
+
+def _measure_support(
+    posterior: AmortizedPosterior, groups: dict[str, Photometry], seed: int
+) -> dict[str, Any] | None:
+    """How often simulations are called unlike the training set, and which real galaxies are."""
+    if posterior.bundle.support is None:
+        return None
+    mocks, _ = mock_photometry(
+        posterior.model, posterior.prior, posterior.bundle.noise, _SUPPORT_MOCKS, seed + 2000
+    )
+    found: dict[str, Any] = {"stated_rate": FALSE_ALARM_RATE, "groups": {}}
+    for name, photometry in {"simulations": mocks, **groups}.items():
+        usable = photometry[posterior.check(photometry) == ""]
+        score = posterior.support(usable)
+        assert score is not None
+        blamed = posterior.suspect_bands(usable)
+        found["groups"][name] = {
+            "galaxies": len(usable),
+            "outside": int(score.outside.sum()),
+            "parts": dict(Counter(score.part[score.outside].tolist()).most_common()),
+            "suspect_bands": dict(Counter(blamed[blamed != ""].tolist()).most_common()),
+        }
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    from ...anpe.recipe import processor_name
+
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }

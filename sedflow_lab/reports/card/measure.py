@@ -1,0 +1,209 @@
+"""Measurements for the card: efficiency, calibration, speed, refinement, whole catalogues."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...anpe.support import FALSE_ALARM_RATE
+from ...anpe.trust import MAX_PARETO_K, chi2_limit
+from ...diagnostics.bands import pp_band, pp_curve
+from ...diagnostics.uniformity import holm
+from ...parameters import N_THETA, PARAMETERS
+
+if TYPE_CHECKING:
+    from ...anpe import AmortizedPosterior
+    from ...anpe.bundle import Bundle
+    from ...diagnostics.calibration_run import CalibrationRun
+    from ...observations.photometry import Photometry
+    from ...posterior.result import PosteriorResult
+
+__all__ = [
+    "describe_calibration",
+    "describe_training",
+    "measure_rows",
+    "measure_speed",
+    "summarise",
+]
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles that the card gives."""
+
+_GRID = np.linspace(0.0, 1.0, 101)
+_BAND = 0.99
+_TIMED_DRAWS = 10_000
+_TIMED_GALAXIES = 64
+_REPEATS = 5
+
+
+def describe_training(bundle: Bundle) -> dict[str, Any]:
+    """What the network was trained on, how, where and how long (JSON-able)."""
+    training = bundle.training
+    record = training["record"]
+    return {
+        "bands": list(bundle.bands.names),
+        "prior": bundle.prior,
+        "birth_cloud_age": bundle.birth_cloud_age,
+        "redshift_max": bundle.redshift_max,
+        "ssp_hash": bundle.ssp_hash,
+        "noise": bundle.noise.to_dict(),
+        "flow": bundle.flow.config.to_dict(),
+        "parameters": sum(p.numel() for p in bundle.flow.parameters()),
+        "simulations": training["simulations"],
+        "config": training["config"],
+        "steps": record["step"][-1],
+        "validation_loss": record["validation_loss"][-1],
+        "training_loss": record["training_loss"][-1],
+        "seconds": record["seconds"],
+        "hardware": training["hardware"],
+        "versions": training["versions"],
+        "date": training["date"],
+    }
+
+
+def describe_calibration(run: CalibrationRun) -> dict[str, Any]:
+    """Tests of a calibration run, quantity by quantity (JSON-able).
+
+    p-values of the Kolmogorov-Smirnov tests of the marginals are corrected by Holm's method for
+    their number. Coverage by TARP and by regions of highest density is compared with the band
+    that holds the whole curve of a right posterior with 99 % probability.
+    """
+    found = run.check()
+    corrected = np.full(len(found.names), np.nan)
+    corrected[:N_THETA] = holm(found.ks_p[:N_THETA])
+    readings = found.table()["verdict"]
+    quantities = []
+    for k, name in enumerate(found.names):
+        scores = run.scores[:, k]
+        curve = pp_curve(scores, _GRID)
+        low, high = pp_band(int(found.n[k]), _GRID, _BAND)
+        quantities.append(
+            {
+                "name": name,
+                "kind": found.kinds[k],
+                "ks": found.ks[k],
+                "ks_p": found.ks_p[k],
+                "ks_p_holm": None if np.isnan(corrected[k]) else corrected[k],
+                "chi2_p": found.chi2_p[k],
+                "p_holm": found.p_holm[k],
+                "inside_band": bool(((curve >= low) & (curve <= high)).all()),
+                "reading": str(readings[k]),
+                "curve": np.round(curve[5:-5:5], 4).tolist(),
+            }
+        )
+    return {
+        "simulations": len(run),
+        "draws": run.settings["draws"],
+        "seed": run.settings["seed"],
+        "seconds": run.seconds,
+        "verdict": found.verdict(),
+        "levels": np.round(_GRID[5:-5:5], 2).tolist(),
+        "quantities": quantities,
+    }
+
+
+def measure_rows(result: PosteriorResult, photometry: Photometry) -> dict[str, list[Any]]:
+    """What the card keeps of each galaxy (JSON-able lists of one length)."""
+    samples = result.samples
+    low, high = (np.array([getattr(p, side) for p in PARAMETERS]) for side in ("low", "high"))
+    # The sum of the betas is one to rounding only.
+    inside = ((samples >= low - 1e-9) & (samples <= high + 1e-9)).all((1, 2))
+    inside &= np.abs(samples[..., 1:5].sum(-1) - 1).max(1) < 1e-6
+    n_bands = photometry.mask.sum(1)
+    rows: dict[str, np.ndarray] = {
+        "badge": result.badge,
+        "usable": result.usable,
+        "inside": inside,
+        "positive": np.all(~photometry.mask | (photometry.flux > 0), axis=1),
+        "fits": np.asarray(result.chi2_min <= chi2_limit(n_bands)),
+        "chi2_min": result.chi2_min,
+        "ess": result.ess / samples.shape[1],
+    }
+    for name in ("efficiency", "pareto_k", "support", "temperatures", "evaluations"):
+        if name in result.diagnostics:
+            rows[name] = result.diagnostics[name]
+    return {name: _plain(values) for name, values in rows.items()}
+
+
+def summarise(rows: dict[str, list[Any]]) -> dict[str, Any]:
+    """Summary of galaxies from what `measure_rows` kept of them (JSON-able)."""
+    badge = np.array(rows["badge"], dtype=str)
+    usable = np.array(rows["usable"], dtype=bool)
+    fits = np.array(rows["fits"], dtype=bool) & usable
+    positive = np.array(rows["positive"], dtype=bool)
+    inside = np.array(rows["inside"], dtype=bool)
+    out: dict[str, Any] = {
+        "galaxies": len(badge),
+        "usable": int(usable.sum()),
+        "positive": int(positive.sum()),
+        "inside_prior": int((inside & usable).sum()),
+        "positive_without_posterior": int((positive & ~(usable & inside)).sum()),
+        "fits": int(fits.sum()),
+        "badges": dict(Counter(badge.tolist()).most_common()),
+        "quantile_levels": list(LEVELS),
+    }
+    for name in ("efficiency", "ess", "chi2_min", "temperatures", "evaluations"):
+        if name in rows:
+            values = np.array(rows[name], dtype=float)
+            out[name] = _quantiles(values[usable])
+            out[f"{name}_where_it_fits"] = _quantiles(values[fits])
+    if "pareto_k" in rows:
+        k = np.array(rows["pareto_k"], dtype=float)[usable]
+        out["heavy_tails"] = float(np.mean(k > MAX_PARETO_K))
+    if "support" in rows:
+        p = np.array(rows["support"], dtype=float)[usable]
+        out["outside_training_set"] = float(np.mean(p < FALSE_ALARM_RATE))
+    half = np.array(rows["ess"], dtype=float)[fits] >= 0.5
+    out["half_effective"] = float(half.mean()) if len(half) else None
+    return out
+
+
+def measure_speed(posterior: AmortizedPosterior, photometry: Photometry) -> dict[str, Any]:
+    """Time of 10,000 draws for one galaxy, and draws a second in batches.
+
+    The clock tells what a user waits; the processor's time does not count what other programs
+    on the machine take.
+    """
+    one, many = photometry[0], photometry[:_TIMED_GALAXIES]
+    draws = max(1, _TIMED_DRAWS // 5)
+    posterior.sample(one, _TIMED_DRAWS)  # not the first time, which allocates
+
+    def timed(galaxies: Photometry, n: int) -> tuple[float, float]:
+        clock, processor = [], []
+        for _ in range(_REPEATS):
+            began = time.perf_counter(), time.process_time()
+            posterior.sample(galaxies, n)
+            clock.append(time.perf_counter() - began[0])
+            processor.append(time.process_time() - began[1])
+        return float(np.median(clock)), float(np.median(processor))
+
+    single, batch = timed(one, _TIMED_DRAWS), timed(many, draws)
+    total = len(many) * draws
+    return {
+        "draws": _TIMED_DRAWS,
+        "seconds": single[0],
+        "processor_seconds": single[1],
+        "batch_galaxies": len(many),
+        "batch_draws": draws,
+        "batch_rate": total / batch[0],
+        "batch_rate_processor": total / batch[1],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _quantiles(values: np.ndarray) -> list[float | None]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return [None] * len(LEVELS)
+    return [float(f"{v:.5g}") for v in np.quantile(values, LEVELS)]
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    """Plain Python values; five digits of numbers, None for what is not finite."""
+    if values.dtype.kind != "f":
+        return values.tolist()
+    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in values]

@@ -1,0 +1,348 @@
+"""The main job in one call: real galaxies, the network beside emcee, and do they agree."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..anpe import AmortizedPosterior, load_posterior
+from ..diagnostics.comparison import compare
+from ..errors import InputError
+from ..observations.nsa import showcase
+from ..observations.photometry import Photometry
+from ..parameters import NAMES
+from ..posterior.result import PosteriorResult
+from ..samplers.mcmc import run_mcmc
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["DemoReport", "GalaxyReport", "choose_galaxies", "run_demo"]
+
+_DRAWS = 4000
+_MIN_ESS = 400  # below it the weighted draws are replaced by refined ones
+_QUANTILES = (0.1, 0.9)  # of the colour: the bluest and the reddest galaxy that are chosen
+
+
+@dataclass(frozen=True)
+class GalaxyReport:
+    """What the demonstration found for one galaxy.
+
+    Attributes
+    ----------
+    name : str
+        NSAID.
+    colour : float
+        g - r [mag].
+    results : dict of PosteriorResult
+        By method: ``"fast"``, ``"weighted"``, ``"exact"`` where too few of the weighted draws
+        count, and ``"mcmc"``.
+    seconds : dict of float
+        Measured time of each method.
+    agreement : dict of Table
+        By method, ``"fast"`` and the corrected one: `compare` of the method with emcee.
+    """
+
+    name: str
+    colour: float
+    results: dict[str, PosteriorResult]
+    seconds: dict[str, float]
+    agreement: dict[str, Table]
+
+    @property
+    def corrected(self) -> str:
+        """The method that corrects the network: ``"weighted"`` or ``"exact"``."""
+        return "exact" if "exact" in self.results else "weighted"
+
+    def summary(self) -> Table:
+        """One row a method: medians and intervals, quality, time, and distance from emcee."""
+        from astropy.table import vstack
+
+        rows = []
+        for method, result in self.results.items():
+            row = result.summary()
+            row.add_columns([[method], [self.colour]], names=["method", "g_r"], indexes=[1, 1])
+            row["seconds"] = self.seconds[method]
+            for name, value in _numbers(result).items():
+                row[name] = value
+            if (agreement := self.agreement.get(method)) is not None:
+                for k, name in enumerate(NAMES):
+                    row[f"{name}_js"], row[f"{name}_shift"] = agreement["js", "shift"][k]
+            rows.append(row)
+        return vstack(rows, metadata_conflicts="silent")
+
+    def to_markdown(self) -> str:
+        """Report as Markdown."""
+        chain, methods = self.results["mcmc"], ["fast", self.corrected, "mcmc"]
+        fast, corrected = (self.agreement[m] for m in methods[:2])
+        quantiles = {m: self.results[m].quantile((0.16, 0.5, 0.84))[:, 0] for m in methods}
+        head = ["", *methods]
+        head += [f"JS {methods[0]}", f"JS {methods[1]}", "floor"]
+        head += [f"shift {methods[0]}", f"shift {methods[1]}", "floor"]
+        rows = []
+        for k, name in enumerate(NAMES):
+            cells = [name]
+            for low, middle, high in (quantiles[m][:, k] for m in methods):
+                cells.append(f"{middle:.2f} +{high - middle:.2f} −{middle - low:.2f}")
+            cells += [f"{fast['js'][k]:.2f}", f"{corrected['js'][k]:.2f}"]
+            cells += [f"{fast['js_floor'][k]:.2f}", f"{fast['shift'][k]:+.2f}"]
+            cells += [f"{corrected['shift'][k]:+.2f}", f"{abs(fast['shift_floor'][k]):.2f}"]
+            rows.append(cells)
+        for label, text in (
+            ("badge", lambda m, r: str(r.badge[0])),
+            ("effective draws", lambda m, r: f"{r.ess[0]:,.0f}"),
+            ("best χ²", lambda m, r: f"{r.chi2_min[0]:.2f}"),
+            ("seconds", lambda m, r: f"{self.seconds[m]:.2f}"),
+        ):
+            rows.append([label, *(text(m, self.results[m]) for m in methods), *[""] * 6])
+        d = _numbers(chain)
+        weighted = self.results["weighted"]
+        parts = [
+            f"## NSA {self.name}: g − r = {self.colour:.2f}, z = {chain.redshift[0]:.4f}",
+            _table(head, rows),
+            f"Network and emcee: {fast.meta['verdict']}",
+            f"Corrected network ({self.corrected}) and emcee: {corrected.meta['verdict']}",
+            f"Weights: {weighted.ess[0]:,.0f} of {weighted.samples.shape[1]:,} draws count"
+            + (", too few: these were refined instead." if self.corrected == "exact" else "."),
+            f"emcee: {d['n_steps']:,.0f} steps, {d['n_evaluations']:,.0f} evaluations, acceptance "
+            f"{d['acceptance']:.2f}, longest autocorrelation time {d['tau']:.0f} steps, largest "
+            f"R-hat {d['rhat']:.3f}, smallest effective sample size {d['ess_bulk']:,.0f}.",
+            f"Figures: [corner plot](corner-{self.name}.png), "
+            f"[spectrum and histories](galaxy-{self.name}.png).",
+        ]
+        return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demonstration found.
+
+    Attributes
+    ----------
+    galaxies : list of GalaxyReport
+    chosen : str
+        How the galaxies were chosen.
+    seconds : float
+        Measured time of everything, figures and comparisons included.
+    """
+
+    galaxies: list[GalaxyReport] = field(default_factory=list)
+    chosen: str = ""
+    seconds: float = 0.0
+
+    def summary(self) -> Table:
+        """One row for each galaxy and method."""
+        from astropy.table import vstack
+
+        return vstack([g.summary() for g in self.galaxies], metadata_conflicts="silent")
+
+    def to_markdown(self) -> str:
+        """Report as Markdown."""
+        rows = [
+            [g.name, *(f"{g.seconds[m]:.2f}" if m in g.seconds else "" for m in _METHODS)]
+            for g in self.galaxies
+        ]
+        return "\n".join(
+            [
+                "# Real galaxies: the network beside emcee\n",
+                f"{self.chosen} Values are medians with 68 % intervals. JS is the "
+                "Jensen-Shannon distance of a marginal from emcee's, between 0 and 1; shift is the "
+                "difference of the medians in standard deviations; the floor is what two halves of "
+                "emcee's own chain give. emcee starts at draws of the prior: it knows nothing of "
+                "the network.\n",
+                *(galaxy.to_markdown() for galaxy in self.galaxies),
+                "## Seconds\n",
+                _table(["NSAID", *_METHODS], rows),
+                f"\nAll of it, comparisons and figures included, took {self.seconds:.0f} s.\n",
+            ]
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.md`` and ``summary.ecsv``, each in one step."""
+        for name, content in (("report.md", self.to_markdown()), ("summary.ecsv", self.summary())):
+            partial = folder / f".{os.getpid()}.{name}"
+            if isinstance(content, str):
+                partial.write_text(content, encoding="utf-8")
+            else:
+                content.write(partial, format="ascii.ecsv")
+            os.replace(partial, folder / name)
+
+
+_METHODS = ("fast", "weighted", "exact", "mcmc")
+
+
+def choose_galaxies(
+    photometry: Photometry, ids: Sequence[str] | None = None, n: int = 3
+) -> Photometry:
+    """Galaxies by their ids; or n of them spread evenly from blue to red.
+
+    Chosen are those at evenly spaced quantiles of the colour g - r from 10 to 90 %: for three
+    galaxies a blue, a typical and a red one.
+
+    Raises
+    ------
+    InputError
+        If there is no galaxy of an id, or `n` is not a number of galaxies that there are.
+    """
+    if ids is None:
+        if not 1 <= n <= len(photometry):
+            raise InputError(f"{n} galaxies were asked for: take 1 to {len(photometry)}.")
+        levels = np.linspace(*_QUANTILES, n) if n > 1 else np.array([0.5])
+        order = np.argsort(_colours(photometry), kind="stable")
+        return photometry[order[np.round(levels * (len(order) - 1)).astype(int)]]
+    known = photometry.ids.tolist()
+    for name in ids:
+        if name not in known:
+            raise InputError(f"There is no galaxy {name!r} in the showcase: try {known[0]!r}.")
+    return photometry[[known.index(name) for name in ids]]
+
+
+def run_demo(
+    out: str | Path,
+    ids: Sequence[str] | None = None,
+    *,
+    n: int = 3,
+    posterior: AmortizedPosterior | None = None,
+    max_steps: int = 6000,
+    seed: int = 0,
+    progress: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> DemoReport:
+    """Infer galaxies with the network and with emcee, compare, and write tables and figures.
+
+    For each galaxy the folder gets ``corner-ID.png`` and ``galaxy-ID.png`` (photometry, spectrum,
+    histories); and for all of them ``report.md`` and ``summary.ecsv``, anew after each galaxy.
+
+    Parameters
+    ----------
+    out : path
+        Folder to write to.
+    ids : sequence of str, optional
+        Showcase galaxies; see `choose_galaxies` for which are taken when left out.
+    n : int
+        How many, where `ids` is left out.
+    posterior : AmortizedPosterior, optional
+        The shipped one when left out.
+    max_steps : int
+        Steps after which emcee ends, converged or not.
+    seed : int
+    progress : bool
+        Show progress bars.
+    tell : callable, optional
+        Called with a sentence on what is being done.
+
+    Returns
+    -------
+    DemoReport
+    """
+    began = time.perf_counter()
+    out = Path(out)
+    posterior = posterior if posterior is not None else load_posterior()
+    galaxies = choose_galaxies(showcase(), ids, n)
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = (
+        "Galaxies of the showcase, chosen by id."
+        if ids is not None
+        else "Galaxies of the showcase, chosen at evenly spaced quantiles of the colour g − r."
+    )
+    # What is loaded once, however many galaxies follow, is not part of a galaxy's time.
+    posterior.infer(galaxies[0], draws=100, method="weighted")
+    reports: list[GalaxyReport] = []
+    for k, galaxy in enumerate(galaxies, start=1):
+        tell(f"galaxy {k} of {len(galaxies)}, NSA {galaxy.ids[0]}: network, emcee, comparison")
+        reports.append(_one(galaxy, posterior, max_steps, seed, progress))
+        _draw(out, galaxy, reports[-1], posterior)
+        report = DemoReport(list(reports), chosen, time.perf_counter() - began)
+        report.write(out)
+    return report
+
+
+def _one(
+    galaxy: Photometry, posterior: AmortizedPosterior, max_steps: int, seed: int, progress: bool
+) -> GalaxyReport:
+    results: dict[str, PosteriorResult] = {}
+    seconds: dict[str, float] = {}
+
+    def timed(method: str, infer: Callable[[], PosteriorResult]) -> PosteriorResult:
+        began = time.perf_counter()
+        results[method] = infer()
+        seconds[method] = time.perf_counter() - began
+        return results[method]
+
+    def network(method: str) -> PosteriorResult:
+        return timed(method, lambda: posterior.infer(galaxy, _DRAWS, method, seed))
+
+    network("fast")
+    corrected = "weighted"
+    if network("weighted").ess[0] < _MIN_ESS:
+        corrected = "exact"
+        network("exact")
+    chain = timed(
+        "mcmc",
+        # From the prior: a witness should not have talked to the network.
+        lambda: run_mcmc(
+            galaxy,
+            posterior.model,
+            posterior.prior,
+            start="prior",
+            max_steps=max_steps,
+            seed=seed,
+            progress=progress,
+        ),
+    )
+    return GalaxyReport(
+        name=str(galaxy.ids[0]),
+        colour=float(_colours(galaxy)[0]),
+        results=results,
+        seconds=seconds,
+        agreement={m: compare(results[m], chain, seed=seed) for m in ("fast", corrected)},
+    )
+
+
+def _draw(
+    out: Path, galaxy: Photometry, report: GalaxyReport, posterior: AmortizedPosterior
+) -> None:
+    from ..plots import plot_corner, plot_galaxy
+
+    title = f"NSA {report.name}, z = {galaxy.redshift[0]:.4f}, g − r = {report.colour:.2f}"
+    both = [report.results[report.corrected], report.results["mcmc"]]
+    corner = plot_corner([report.results["fast"], *both], title=title)
+    corner.savefig(out / f"corner-{report.name}.png", dpi=80)
+    page = plot_galaxy(galaxy, both, posterior.model, title=title)
+    page.savefig(out / f"galaxy-{report.name}.png", dpi=110)
+
+
+def _colours(photometry: Photometry) -> np.ndarray:
+    """Return g - r [mag], shape (N,)."""
+    g, r = (photometry.magnitude[:, photometry.bands.labels.index(band)] for band in "gr")
+    return g - r
+
+
+def _numbers(result: PosteriorResult) -> dict[str, float]:
+    """Diagnostics as one number each, the worst where there is one a parameter."""
+    numbers: dict[str, float] = {}
+    for name, values in result.diagnostics.items():
+        if not name.startswith("draw_") and name != "seconds":  # which are measured here
+            worst: Any = np.min if name.startswith("ess") else np.max
+            numbers[name] = float(worst(values[0]))
+    return numbers
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table whose columns line up in a terminal too."""
+    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "| " + " | ".join([cells[0].ljust(widths[0]), *rest]) + " |"
+
+    rule = "|" + "|".join(
+        "-" * (width + 2) if k == 0 else "-" * (width + 1) + ":" for k, width in enumerate(widths)
+    )
+    return "\n".join([line(head), rule + "|", *(line(row) for row in rows)])

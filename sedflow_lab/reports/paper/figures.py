@@ -1,0 +1,325 @@
+"""The figures of the paper, and those that it leaves out, from runs that are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...anpe.simulate import mock_photometry
+from ...diagnostics.calibration_run import CalibrationRun
+from ...diagnostics.runs import run_calibration
+from ...errors import InputError
+from ...observations.nsa import showcase
+from ...samplers.mcmc import run_mcmc
+from ..study import Store
+from .chains import chains_of_study, numbers_of
+
+if TYPE_CHECKING:
+    from ...anpe import AmortizedPosterior
+    from ...observations.photometry import Photometry
+    from ...plots.style import LabFigure
+    from ...posterior.result import PosteriorResult
+
+__all__ = ["FIGURES", "FigureSettings", "make_figures"]
+
+FIGURES = {
+    "1": "training distribution with real galaxies over it",
+    "2": "corner plot and spectrum of a galaxy against MCMC",
+    "3": "p–p curves with MCMC in grey",
+    "4": "rank histograms with MCMC in grey",
+    "5": "joint coverage: TARP, regions of highest density, and the fit",
+    "6": "coverage by signal-to-noise ratio, magnitude, redshift and colour",
+    "7": "posterior z-scores and contraction",
+}
+"""Figures that can be made; the first four have the paper's numbers."""
+
+_TRAINING = 50_000
+_DRAWS = 4000
+_DPI = 110
+
+
+@dataclass(frozen=True)
+class FigureSettings:
+    """How large the runs are, and what they are made of.
+
+    Attributes
+    ----------
+    simulations, draws : int
+        Of the calibration runs of the network.
+    methods : tuple of str
+        ``"fast"``, ``"weighted"`` or ``"exact"``.
+    mcmc_simulations : int
+        Simulations that MCMC infers, unless a study has them; 0 leaves MCMC out.
+    galaxy : str
+        NSAID of the galaxy of Fig. 2; without one, a galaxy of the showcase that the study has.
+    seed : int
+    """
+
+    simulations: int = 1000
+    draws: int = 1000
+    methods: tuple[str, ...] = ("fast", "weighted")
+    mcmc_simulations: int = 100
+    galaxy: str | None = None
+    seed: int = 0
+
+
+@dataclass
+class _Maker:
+    """Makes figures, and the runs that they need, at most once."""
+
+    posterior: AmortizedPosterior
+    settings: FigureSettings
+    store: Path
+    study: Store | None
+    progress: bool
+    stop: threading.Event | None
+    tell: Callable[[str], None]
+    notes: dict[str, Any] = field(default_factory=dict)
+    _runs: dict[str, CalibrationRun] = field(default_factory=dict)
+
+    def run(self, method: str) -> CalibrationRun | None:
+        """The calibration run of a method; None where MCMC is left out."""
+        if method not in self._runs:
+            run = self._make_run(method)
+            if run is None:
+                return None
+            self._runs[method] = run
+            if len(run) >= 20:
+                self.notes[method] = numbers_of(run) | self.notes.get(method, {})
+        return self._runs[method]
+
+    def runs(self) -> dict[str, CalibrationRun]:
+        """All runs, by the labels of their curves."""
+        from ...plots.style import method_look
+
+        found = [self.run(method) for method in (*self.settings.methods, "mcmc")]
+        return {
+            f"{method_look(r.method).label}, {len(r)} simulations": r
+            for r in found
+            if r is not None
+        }
+
+    def _make_run(self, method: str) -> CalibrationRun | None:
+        settings = self.settings
+        if method != "mcmc":
+            return self._calibrate(method, settings.simulations)
+        if self.study is not None:
+            run, left_out = chains_of_study(self.study, self.posterior)
+            self.notes["mcmc"] = {"left_out_as_not_converged": left_out}
+            return run
+        if settings.mcmc_simulations == 0:
+            return None
+        return self._calibrate(method, settings.mcmc_simulations)
+
+    def _calibrate(self, method: str, simulations: int) -> CalibrationRun:
+        run = run_calibration(
+            self.posterior,
+            method,
+            simulations,
+            self.settings.draws,
+            self.settings.seed,
+            path=self.store / f"{method}.npz",
+            progress=self.progress,
+            stop=self.stop,
+        )
+        if len(run) < simulations:
+            raise KeyboardInterrupt(
+                f"{len(run)} of {simulations} simulations ({method}) are kept in {self.store}: "
+                "run the same command again to go on."
+            )
+        return run
+
+    def figure_1(self) -> dict[str, LabFigure]:
+        from ...plots.training_set import plot_training_set
+
+        bundle = self.posterior.bundle
+        simulations, theta = mock_photometry(
+            self.posterior.model, self.posterior.prior, bundle.noise, _TRAINING, self.settings.seed
+        )
+        galaxies = showcase()
+        same = galaxies.bands == simulations.bands
+        return {"fig1-training": plot_training_set(theta, simulations, galaxies if same else None)}
+
+    def figure_2(self) -> dict[str, LabFigure]:
+        from ...plots.corner import plot_corner
+        from ...plots.sed import plot_sed
+
+        galaxy, chain = self._chain()
+        results = [
+            self.posterior.infer(galaxy, _DRAWS, method, self.settings.seed)
+            for method in ("fast", "exact")
+        ]
+        layers = [*results, chain]
+        model = self.posterior.model
+        self.notes["galaxy"] = {"id": str(galaxy.ids[0]), "chain": str(chain.badge[0])}
+        return {
+            "fig2-corner": plot_corner(layers, prior=self.posterior.prior),
+            "fig2-sed": plot_sed(galaxy, layers, model),
+        }
+
+    def figure_3(self) -> dict[str, LabFigure]:
+        from ...plots.calibration import plot_pp
+
+        return {"fig3-pp": plot_pp(self._fast_and_chains())}
+
+    def figure_4(self) -> dict[str, LabFigure]:
+        from ...plots.calibration import plot_ranks
+
+        return {"fig4-ranks": plot_ranks(self._fast_and_chains())}
+
+    def figure_5(self) -> dict[str, LabFigure]:
+        from ...plots.calibration import plot_joint_coverage
+
+        return {"fig5-joint": plot_joint_coverage(self.runs())}
+
+    def figure_6(self) -> dict[str, LabFigure]:
+        from ...plots.conditional import plot_conditional, plot_coverage_map
+
+        run = self.run(self.settings.methods[0])
+        assert run is not None
+        bins = min(5, len(run) // 20)
+        if bins < 2:
+            raise InputError(
+                f"{len(run)} simulations are too few to be sorted into groups: take 40 or more."
+            )
+        cells = (min(4, bins), min(4, bins))
+        return {
+            "fig6-conditional": plot_conditional(run, bins=bins),
+            "fig6-map": plot_coverage_map(run, bins=cells),
+        }
+
+    def figure_7(self) -> dict[str, LabFigure]:
+        from ...plots.calibration import plot_contraction
+
+        run = self.run(self.settings.methods[0])
+        assert run is not None
+        return {"fig7-contraction": plot_contraction(run)}
+
+    def _fast_and_chains(self) -> dict[str, CalibrationRun]:
+        """The first method and MCMC: what the paper's figures compare."""
+        first = self.run(self.settings.methods[0])
+        return {k: r for k, r in self.runs().items() if r is first or r.method == "mcmc"}
+
+    def _chain(self) -> tuple[Photometry, PosteriorResult]:
+        """A real galaxy with its chain."""
+        galaxies = showcase()
+        wanted = self.settings.galaxy
+        if self.study is not None:
+            found = self.study.sample("showcase").photometry
+            names = [wanted] if wanted else [str(name) for name in found.ids]
+            for name in names:
+                chain = self.study.load("showcase", "mcmc", name)
+                if chain is not None and chain.badge[0] == "converged":
+                    return found[found.ids == name], chain
+        rows = np.flatnonzero(galaxies.ids == wanted) if wanted else np.array([0])
+        if len(rows) != 1:
+            raise InputError(f"The showcase has no galaxy {wanted!r}.")
+        galaxy = galaxies[rows]
+        chain = run_mcmc(
+            galaxy,
+            self.posterior.model,
+            self.posterior.prior,
+            start=self.posterior,
+            draws=_DRAWS,
+            seed=self.settings.seed,
+            progress=self.progress,
+            stop=self.stop,
+        )
+        if chain.badge[0] == "cancelled":
+            raise KeyboardInterrupt("the chain of Fig. 2 was not finished.")
+        return galaxy, chain
+
+
+def make_figures(
+    folder: str | Path,
+    posterior: AmortizedPosterior,
+    settings: FigureSettings | None = None,
+    *,
+    only: Sequence[str] = tuple(FIGURES),
+    store: str | Path | None = None,
+    study: str | Path | None = None,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Make the figures as PDF and PNG, and the runs behind them where these are not kept yet.
+
+    Parameters
+    ----------
+    folder : path
+        Where to write; it is made.
+    posterior : AmortizedPosterior
+    settings : FigureSettings, optional
+    only : sequence of str
+        Keys of `FIGURES`.
+    store : path, optional
+        Folder of the runs, to keep them and to go on from; by default ``runs`` in `folder`.
+    study : path, optional
+        Folder of a study by 'sedflow-lab compare', whose chains are used.
+    progress : bool
+    stop : threading.Event, optional
+    tell : callable
+        Called with what was made.
+
+    Returns
+    -------
+    dict
+        What the figures show in numbers, which ``figures.json`` holds, too.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, or the study has no simulations.
+    KeyboardInterrupt
+        If `stop` was set: says what is kept.
+    """
+    unknown = [key for key in only if key not in FIGURES]
+    if unknown:
+        raise InputError(f"There is no figure {unknown[0]!r}: choose of {', '.join(FIGURES)}.")
+    folder = Path(folder).expanduser()
+    runs = folder / "runs" if store is None else Path(store).expanduser()
+    for each in (folder, runs):
+        each.mkdir(parents=True, exist_ok=True)
+    maker = _Maker(
+        posterior,
+        settings or FigureSettings(),
+        runs,
+        None if study is None else Store(Path(study).expanduser()),
+        progress,
+        stop,
+        tell,
+    )
+    for key in only:
+        for name, figure in getattr(maker, f"figure_{key}")().items():
+            for ending in ("pdf", "png"):
+                _save(figure, folder / f"{name}.{ending}")
+            tell(f"Fig. {key}, {FIGURES[key]}: {folder / name}.pdf and .png")
+    numbers = {"settings": vars(maker.settings) | {"methods": list(maker.settings.methods)}}
+    numbers |= maker.notes
+    _replace(folder / "figures.json", (json.dumps(numbers, indent=2) + "\n").encode())
+    return numbers
+
+
+def _save(figure: LabFigure, path: Path) -> None:
+    """Write a figure; the file appears complete or not at all."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        # A date in the file would make every run another file.
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
+        figure.savefig(partial, dpi=_DPI, metadata=metadata, bbox_inches="tight")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_bytes(content)
+    os.replace(partial, path)

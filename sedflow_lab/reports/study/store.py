@@ -1,0 +1,176 @@
+"""The folder of a study: the settings, the galaxies, and one file a galaxy and method.
+
+::
+
+    study.json                        settings of the chains
+    showcase/galaxies.ecsv            photometry, in nanomaggies
+    showcase/mcmc/82151.h5            PosteriorResult of each galaxy, by method
+    showcase/fast/82151.h5
+    showcase/fast/82151.ecsv          its comparison with the chain
+    simulations/galaxies.ecsv         photometry and true parameters
+    simulations/mcmc/sim-0000.h5
+    ...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...observations.photometry import Photometry
+from ...parameters import NAMES
+from ...posterior.result import PosteriorResult
+from .galaxies import Sample
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["METHODS", "SAMPLES", "Store"]
+
+SAMPLES = ("showcase", "simulations")
+"""Kinds of galaxies that a study may hold."""
+
+METHODS = ("fast", "weighted", "exact")
+"""Methods of the network that are held against the chains."""
+
+_SETTINGS = "study.json"
+_GALAXIES = "galaxies.ecsv"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where the results of a study are kept.
+
+    Attributes
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: str | Path, settings: dict[str, Any]) -> Store:
+        """Make the folder of a study, or go on with one of the same settings.
+
+        Raises
+        ------
+        InputError
+            If the folder holds a study with other settings, or other files.
+        """
+        store = cls(Path(folder).expanduser())
+        path = store.folder / _SETTINGS
+        if path.exists():
+            found = store.settings()
+            if found != settings:
+                differ = [k for k in settings | found if found.get(k) != settings.get(k)]
+                raise InputError(
+                    f"{folder} holds a study with another {', '.join(differ)}: choose another "
+                    "folder, or delete the old study."
+                )
+        elif store.folder.exists() and any(store.folder.iterdir()):
+            raise InputError(f"{folder} holds other files: choose an empty folder for the study.")
+        else:
+            store.folder.mkdir(parents=True, exist_ok=True)
+            _replace(path, lambda partial: partial.write_text(json.dumps(settings, indent=2)))
+        return store
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the chains.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        try:
+            return json.loads((self.folder / _SETTINGS).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.folder} holds no study ({error}): make one with 'sedflow-lab compare'."
+            ) from error
+
+    def add(self, sample: Sample) -> None:
+        """Write the photometry, and the truth where it is known, of the galaxies of a sample.
+
+        A table with more galaxies stays: the samples are nested.
+        """
+        path = self.folder / sample.name / _GALAXIES
+        if path.exists() and len(self.sample(sample.name)) >= len(sample):
+            return
+        table = sample.photometry.to_table()
+        if sample.truth is not None:
+            for name, values in zip(NAMES, sample.truth.T, strict=True):
+                table[f"true_{name}"] = values
+        path.parent.mkdir(exist_ok=True)
+        _replace(path, lambda partial: table.write(partial, format="ascii.ecsv", overwrite=True))
+
+    def sample(self, name: str) -> Sample:
+        """Read the galaxies of a sample.
+
+        Raises
+        ------
+        InputError
+            If the study does not have it.
+        """
+        from astropy.table import Table
+
+        path = self.folder / name / _GALAXIES
+        if not path.exists():
+            raise InputError(f"The study in {self.folder} has no {name}.")
+        table = Table.read(path, format="ascii.ecsv")
+        truth = None
+        if f"true_{NAMES[0]}" in table.colnames:
+            truth = np.column_stack([table[f"true_{name}"] for name in NAMES]).astype(float)
+            table.remove_columns([f"true_{name}" for name in NAMES])
+        return Sample(name, Photometry.from_table(table, bands=self.settings()["bands"]), truth)
+
+    def path(self, sample: str, method: str, galaxy: str, suffix: str = ".h5") -> Path:
+        """File of a result, or with ``".ecsv"`` of its comparison with the chain."""
+        return self.folder / sample / method / f"{galaxy}{suffix}"
+
+    def save(self, sample: str, result: PosteriorResult) -> None:
+        """Keep the result of one galaxy; the file appears complete or not at all."""
+        path = self.path(sample, result.method, str(result.ids[0]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result.save(path)
+
+    def save_comparison(self, sample: str, method: str, table: Table) -> None:
+        """Keep the comparison of a result with the chain."""
+        path = self.path(sample, method, table.meta["id"], ".ecsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, lambda partial: table.write(partial, format="ascii.ecsv", overwrite=True))
+
+    def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
+        """Result of a galaxy, None if there is none yet."""
+        path = self.path(sample, method, galaxy)
+        return PosteriorResult.load(path) if path.exists() else None
+
+    def load_comparison(self, sample: str, method: str, galaxy: str) -> Table | None:
+        """Comparison with the chain, None if there is none yet."""
+        from astropy.table import Table
+
+        path = self.path(sample, method, galaxy, ".ecsv")
+        return Table.read(path, format="ascii.ecsv") if path.exists() else None
+
+    def samples(self) -> Iterator[Sample]:
+        """Samples that the study has."""
+        for name in SAMPLES:
+            if (self.folder / name / _GALAXIES).exists():
+                yield self.sample(name)
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a file under another name and give it its own in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

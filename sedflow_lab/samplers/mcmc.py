@@ -1,0 +1,270 @@
+"""MCMC with emcee: the independent witness for what the network says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._version import __version__
+from ..errors import InputError
+from ..observations.photometry import Photometry
+from ..parameters import N_FREE, N_THETA, Prior, get_prior
+from ..posterior.result import PosteriorResult
+from ..sps import SEDModel
+from .ensemble import Chain, sample_ensembles
+from .walkers import WalkerTarget, resolve_start
+
+if TYPE_CHECKING:
+    from emcee import State
+
+    from ..anpe import AmortizedPosterior
+
+    Start = str | AmortizedPosterior | PosteriorResult | np.ndarray | tuple[Any, ...] | None
+
+__all__ = ["Progress", "run_mcmc"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for live displays.
+
+    Attributes
+    ----------
+    step, max_steps : int
+    samples : ndarray, shape (W, 12)
+        Where the walkers are, in reported parameters.
+    log_prob : ndarray, shape (W,)
+        Log of prior times likelihood there, up to a constant.
+    tau : ndarray, shape (11,), or None
+        Latest estimate of the autocorrelation times [steps].
+    """
+
+    step: int
+    max_steps: int
+    samples: np.ndarray
+    log_prob: np.ndarray
+    tau: np.ndarray | None
+
+
+def run_mcmc(
+    phot: Photometry,
+    model: SEDModel | None = None,
+    prior: Prior | str = "flat-dirichlet",
+    *,
+    start: Start = None,
+    walkers: int = 128,
+    ensembles: int = 2,
+    max_steps: int = 20_000,
+    draws: int = 4000,
+    seed: int = 0,
+    backend: str | Path | None = None,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> PosteriorResult:
+    """Sample the exact posterior with emcee until it has converged.
+
+    Parameters
+    ----------
+    phot : Photometry
+        One galaxy; several are done one after the other.
+    model : SEDModel, optional
+        By default one for the photometry's bands.
+    prior : Prior or str
+    start : str, AmortizedPosterior, PosteriorResult, array, or tuple of these, optional
+        Where the walkers start: ``"prior"``; ``"posterior"``, the shipped network's posterior;
+        an amortized posterior; a result with a row for each galaxy; or parameters of shape
+        (n, 12). By default the shipped network's posterior if there is one for these bands,
+        else the prior. From the prior, each ensemble starts at the best of many draws, flattened
+        by a temperature that leaves them diverse. With a tuple, ensembles take its starts in
+        turn: after ``("posterior", "prior")`` convergence says that both lead to one place.
+    walkers : int
+        Walkers in all, shared evenly among the ensembles.
+    ensembles : int
+        Independent ensembles, at least 2, whose agreement is one of the criteria.
+    max_steps : int
+        Steps after which to give up, a multiple of 50.
+    draws : int
+        Draws to return, spread evenly over the kept steps and the ensembles.
+    seed : int
+        The same seed gives the same numbers.
+    backend : path, optional
+        HDF5 file to keep the chains in. The same call on the same file goes on where the last
+        one ended, exactly as if it had never stopped; other galaxies and settings get their own
+        group in it.
+    progress : bool
+        Show a progress bar.
+    stop : threading.Event, optional
+        Set it to stop within a few steps with what there is.
+    callback : callable, optional
+        Called with a `Progress` every 50 steps.
+
+    Returns
+    -------
+    PosteriorResult
+        With the method ``"mcmc"``. The badge is ``"converged"`` where all the criteria of
+        `ensemble.sample_ensembles` are met, else ``"not converged"`` or ``"cancelled"``.
+        Diagnostics: ``tau`` (11), of the coordinates that are sampled, in steps; ``rhat``,
+        ``ess_bulk`` and ``ess_tail`` (12), of the reported parameters; ``acceptance``,
+        ``n_steps``, ``n_kept`` (steps), ``n_evaluations``, ``seconds``; ``draw_chain``, the
+        ensemble of each draw, and ``draw_log_prob``.
+
+    Raises
+    ------
+    InputError
+        If the settings or the start do not suit, or the bands differ from the model's.
+
+    References
+    ----------
+    Foreman-Mackey et al. 2013, PASP 125, 306.
+    """
+    prior = get_prior(prior)
+    if ensembles < 2 or draws < ensembles:
+        raise InputError(
+            f"{ensembles} ensembles and {draws} draws: take at least two ensembles, whose "
+            "agreement can be checked, and a draw from each."
+        )
+    top = float(phot.redshift[phot.usable].max(initial=0.0))
+    if model is None:
+        model = SEDModel(phot.bands, redshift_max=max(0.2, top))
+    if top > model.redshift_max:
+        raise InputError(
+            f"Galaxy {phot.ids[np.argmax(np.where(phot.usable, phot.redshift, 0))]} is at redshift "
+            f"{top:g}, but the model ends at {model.redshift_max:g}: give one that reaches further."
+        )
+    begin, start_name = resolve_start(start, phot)
+    settings = {
+        "method": "mcmc", "prior": prior.name, "birth_cloud_age": model.birth_cloud_age,
+        "ssp_hash": model.ssp.hash, "start": start_name, "walkers": walkers,
+        "ensembles": ensembles, "seed": seed, "sedflow_lab": __version__,
+    }  # fmt: skip
+    results = []
+    for row in range(len(phot)):
+        one = phot[row]
+        if one.problems[0]:
+            results.append(_nothing(one, draws, ensembles, str(one.problems[0])))
+            continue
+        target = WalkerTarget(one, model, prior)
+        chain = _run_one(
+            target,
+            partial(begin, target, row, walkers, ensembles, seed),
+            ensembles=ensembles,
+            max_steps=max_steps,
+            seed=seed,
+            backend=None if backend is None else (backend, _group(one, settings)),
+            stop=stop,
+            progress=progress,
+            callback=callback,
+        )
+        results.append(_result(one, target, chain, ensembles, draws))
+    whole = PosteriorResult.concatenate(results)
+    whole.provenance = settings | {"draws": draws, "max_steps": max_steps}
+    return whole
+
+
+def _run_one(
+    target: WalkerTarget,
+    start: Callable[[], np.ndarray],
+    *,
+    max_steps: int,
+    progress: bool,
+    callback: Callable[[Progress], None] | None,
+    **settings: Any,
+) -> Chain:
+    from tqdm.auto import tqdm
+
+    with tqdm(total=max_steps, unit=" steps", desc="mcmc", disable=not progress) as bar:
+
+        def watch(step: int, state: State, tau: np.ndarray | None) -> None:
+            if tau is not None:
+                bar.set_postfix_str(f"tau {tau.max():.0f} steps", refresh=False)
+            bar.update(step - bar.n)
+            if callback is not None:
+                samples = target.to_reported(state.coords)
+                callback(Progress(step, max_steps, samples, state.log_prob.copy(), tau))
+
+        return sample_ensembles(
+            target,
+            start,
+            max_steps=max_steps,
+            reported=target.to_reported,
+            watch=watch,
+            **settings,
+        )
+
+
+def _result(
+    phot: Photometry, target: WalkerTarget, chain: Chain, ensembles: int, draws: int
+) -> PosteriorResult:
+    """Draws spread evenly over the steps and walkers of each ensemble."""
+    size, walkers = chain.log_prob.shape
+    each = walkers // ensembles
+    label = np.sort(np.arange(draws) % ensembles)
+    samples, log_prob = np.empty((draws, N_THETA)), np.empty(draws)
+    for k in range(ensembles):
+        mine = slice(k * each, (k + 1) * each)
+        count = np.count_nonzero(label == k)
+        pick = ((np.arange(count) + 0.5) * size * each / count).astype(int)
+        samples[label == k] = chain.reported[:, mine].reshape(-1, N_THETA)[pick]
+        log_prob[label == k] = chain.log_prob[:, mine].reshape(-1)[pick]
+    diagnostics = {
+        "tau": chain.tau,
+        "rhat": chain.rhat,
+        "ess_bulk": chain.ess_bulk,
+        "ess_tail": chain.ess_tail,
+        "acceptance": chain.acceptance,
+        "n_steps": chain.steps,
+        "n_kept": size * chain.thin,
+        "n_evaluations": chain.evaluations,
+        "seconds": chain.seconds,
+        "draw_chain": label,
+        "draw_log_prob": log_prob,
+    }
+    return PosteriorResult(
+        samples=samples[None],
+        weights=np.full((1, draws), 1.0 / draws),
+        redshift=phot.redshift,
+        ids=phot.ids,
+        bands=phot.bands,
+        method="mcmc",
+        badge=np.array([chain.status]),
+        ess=np.array([np.nanmin([*chain.ess_bulk, draws])]),
+        chi2_min=target.exact.chi2(samples[None]).min(axis=1),
+        diagnostics={k: np.asarray(v, dtype=np.float64)[None] for k, v in diagnostics.items()},
+    )
+
+
+def _nothing(phot: Photometry, draws: int, ensembles: int, problem: str) -> PosteriorResult:
+    """The row of a galaxy that cannot be used."""
+    shapes: dict[str, tuple[int, ...]] = {"tau": (N_FREE,)}
+    shapes |= dict.fromkeys(("rhat", "ess_bulk", "ess_tail"), (N_THETA,))
+    scalars = ("acceptance", "n_steps", "n_kept", "n_evaluations", "seconds")
+    shapes |= dict.fromkeys(scalars, ()) | dict.fromkeys(("draw_chain", "draw_log_prob"), (draws,))
+    return PosteriorResult(
+        samples=np.full((1, draws, N_THETA), np.nan),
+        weights=np.zeros((1, draws)),
+        redshift=phot.redshift,
+        ids=phot.ids,
+        bands=phot.bands,
+        method="mcmc",
+        badge=np.array(["bad photometry"]),
+        diagnostics={name: np.full((1, *shape), np.nan) for name, shape in shapes.items()},
+        problems=np.array([problem]),
+    )
+
+
+def _group(phot: Photometry, settings: dict[str, Any]) -> str:
+    """Name of the group of a chain: a hash of all that it depends on."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for array in (phot.flux, phot.sigma, phot.redshift):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(",".join(phot.bands.names).encode())
+    return f"mcmc-{digest.hexdigest()[:16]}"

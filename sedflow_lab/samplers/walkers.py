@@ -1,0 +1,214 @@
+r"""Where the walkers of MCMC live and where they start.
+
+They move in the free coordinates, with the mass measured from the best one for the rest,
+
+.. math:: u = \log M_* - \log \hat M(\phi_{1 \ldots 10}),
+
+where :math:`\hat M` fits the photometry best at the other ten. The volume element is the same
+(u is shifted by a function of the others), but the narrow bent ridge along which mass and
+mass-to-light ratio trade places is gone, and ten times more proposals are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..errors import InputError, SedflowError
+from ..exact.likelihood import LogPosterior
+from ..observations.photometry import Photometry
+from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior
+from ..posterior.result import PosteriorResult
+from ..sps import SEDModel
+
+if TYPE_CHECKING:
+    from ..anpe import AmortizedPosterior
+
+__all__ = ["Start", "WalkerTarget", "resolve_start"]
+
+_POOL = 8192  # prior draws among which each ensemble finds its start
+_REFERENCE = 10.0  # log M* at which the model is evaluated; other masses only scale the flux
+_FAINT = 0.3  # amplitude, in its own σ, below which a fit of the mass means nothing
+
+
+class WalkerTarget:
+    """Log posterior of one galaxy in the coordinates (u, φ1, ..., φ10) of the walkers."""
+
+    def __init__(self, phot: Photometry, model: SEDModel, prior: Prior) -> None:
+        self.exact = LogPosterior(phot, model, prior)
+        self.model, self.prior = model, prior
+        used = phot.mask[0]
+        self.flux = np.where(used, phot.flux[0], 0.0)
+        self.inverse_variance = np.where(used, phot.sigma[0], np.inf) ** -2.0
+        self.redshift = float(phot.redshift[0])
+
+    def _unit(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Model fluxes (n, B) at the reference mass, and log10 of the best factor (n,)."""
+        phi = x.copy()
+        phi[:, 0] = _REFERENCE
+        with torch.no_grad():
+            unit = self.model.photometry(self.prior.from_free(phi), self.redshift)
+        weighted = unit * self.inverse_variance
+        norm = np.einsum("nb,nb->n", weighted, unit)
+        best = weighted @ self.flux / norm
+        return unit, np.log10(np.maximum(best, _FAINT / np.sqrt(norm)))
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Log of prior times likelihood, up to a constant, of points (n, 11), shape (n,)."""
+        unit, log_best = self._unit(x)
+        phi = x.copy()
+        phi[:, 0] += _REFERENCE + log_best
+        log_prior = self.prior.log_prob_free(phi)
+        # Walkers on the way to a mass that overflows are outside the prior anyway.
+        scale = 10.0 ** np.clip(log_best + x[:, 0], -30.0, 30.0)
+        residual = unit * scale[:, None] - self.flux
+        log_prob = log_prior - 0.5 * np.square(residual) @ self.inverse_variance
+        return np.where(np.isfinite(log_prob), log_prob, -np.inf)
+
+    def best_log_mass(self, x: np.ndarray) -> np.ndarray:
+        """Log mass that fits best at the other ten coordinates of points (n, 11), shape (n,)."""
+        return _REFERENCE + self._unit(x)[1]
+
+    def to_walkers(self, phi: np.ndarray) -> np.ndarray:
+        """From free coordinates (n, 11) to those of the walkers."""
+        x = phi.copy()
+        x[:, 0] -= self.best_log_mass(x)
+        return x
+
+    def to_reported(self, x: np.ndarray) -> np.ndarray:
+        """From the coordinates of the walkers to reported parameters (n, 12)."""
+        phi = x.copy()
+        phi[:, 0] += self.best_log_mass(x)
+        return self.prior.from_free(phi)
+
+
+Start = Callable[[WalkerTarget, int, int, int, int], np.ndarray]
+"""From target, row, walkers, ensembles and seed to where the walkers start (W, 11)."""
+
+
+def resolve_start(start: Any, phot: Photometry) -> tuple[Start, str]:
+    """How to start, and what to call it in the provenance."""
+    if isinstance(start, tuple):
+        if not start:
+            raise InputError("No start is given: give one, or one for each ensemble in turn.")
+        each = [resolve_start(one, phot) for one in start]
+        return partial(_in_turn, [one for one, _ in each]), " and ".join(name for _, name in each)
+    if isinstance(start, PosteriorResult):
+        if len(start) != len(phot):
+            raise InputError(
+                f"The start has {len(start)} galaxies, but the photometry has {len(phot)}."
+            )
+        return partial(_from_result, start), f"result of {start.method}"
+    if isinstance(start, np.ndarray):
+        return partial(_from_points, np.atleast_2d(start)), "given parameters"
+    if isinstance(start, str) and start not in ("prior", "posterior"):
+        raise InputError(f"start is {start!r}: give 'prior', 'posterior', a result or parameters.")
+    if start == "prior":
+        return _from_prior, "prior"
+    if start is None or start == "posterior":
+        from ..anpe import load_posterior
+
+        try:
+            network = load_posterior()
+            network.check(phot[phot.usable], "raise")
+        except SedflowError:
+            if start == "posterior":
+                raise
+            return _from_prior, "prior"
+        return partial(_from_network, network, phot), "shipped posterior"
+    return partial(_from_network, start, phot), "amortized posterior"
+
+
+def _in_turn(
+    starts: list[Start], target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    """Ensembles start in turn from each of several starts."""
+    x = np.stack([start(target, row, walkers, ensembles, seed) for start in starts])
+    return x[np.arange(walkers) * ensembles // walkers % len(starts), np.arange(walkers)]
+
+
+def _from_prior(
+    target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    """Draws of the prior at their best mass, picked by their likelihood at some temperature."""
+    rng = np.random.default_rng([seed, 1])
+    mass = PARAMETERS[0]
+    each = walkers // ensembles
+    starts = []
+    for _ in range(ensembles):
+        x = rng.normal(size=(_POOL, N_FREE))
+        x[:, 0] *= 0.02
+        # Best masses beyond the prior's limits start just inside them.
+        log_best = target.best_log_mass(x)
+        inside = np.clip(log_best + x[:, 0], mass.low + 0.01, mass.high - 0.01)
+        x[:, 0] = inside - log_best
+        # Drawn from the prior, the points carry it already: what picks them is the likelihood.
+        log_likelihood = target(x) + 0.5 * np.square(x[:, 1:]).sum(axis=1)
+        weight = _temper(log_likelihood, 4.0 * each)
+        starts.append(x[rng.choice(_POOL, size=each, replace=False, p=weight)])
+    return np.concatenate(starts)
+
+
+def _temper(log_weight: np.ndarray, ess: float) -> np.ndarray:
+    """Weights of a temperature at which so many of the points count."""
+    depth = log_weight - log_weight.max()
+    low, high = 1e-9, 1.0
+    for _ in range(50):
+        power = np.sqrt(low * high)
+        weight = np.exp(power * depth)
+        low, high = (power, high) if weight.sum() ** 2 > ess * (weight @ weight) else (low, power)
+    weight = np.exp(low * depth)
+    return weight / weight.sum()
+
+
+def _from_network(
+    network: AmortizedPosterior,
+    phot: Photometry,
+    target: WalkerTarget,
+    row: int,
+    walkers: int,
+    ensembles: int,
+    seed: int,
+) -> np.ndarray:
+    return _spread(target, network.sample(phot[row], walkers, seed)[0], seed)
+
+
+def _from_result(
+    result: PosteriorResult, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    if not result.usable[row]:
+        raise InputError(f"The start has no posterior for galaxy {result.ids[row]}.")
+    even = result[row].resample(walkers, seed).samples[0]
+    return _spread(target, np.random.default_rng([seed, 2]).permutation(even), seed)
+
+
+def _from_points(
+    points: np.ndarray, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    if points.ndim != 2 or points.shape[1] != N_THETA or not len(points):
+        raise InputError(f"Starting parameters need the shape (n, {N_THETA}), not {points.shape}.")
+    rng = np.random.default_rng([seed, 2])
+    # Every point is used as often as any other, give or take one.
+    pick = rng.permutation(np.resize(rng.permutation(len(points)), walkers))
+    return _spread(target, points[pick], seed)
+
+
+def _spread(target: WalkerTarget, theta: np.ndarray, seed: int) -> np.ndarray:
+    """Coordinates of walkers at `theta`, no two the same: repeated points are scattered."""
+    x = target.to_walkers(target.prior.to_free(theta))
+    _, first = np.unique(x, axis=0, return_index=True)
+    again = np.setdiff1d(np.arange(len(x)), first)
+    rng = np.random.default_rng([seed, 3])
+    width = 0.1 * x.std(axis=0) + np.append(1e-3, np.full(N_FREE - 1, 1e-2))
+    scattered = x.copy()
+    scattered[again] += width * rng.normal(size=(len(again), N_FREE))
+    x = np.where(np.isfinite(target(scattered))[:, None], scattered, x)
+    # Rounding can put a walker from an edge of the prior just beyond it.
+    good = np.isfinite(target(x))
+    if good.any():
+        x[~good] = x[rng.choice(np.flatnonzero(good), size=np.count_nonzero(~good))]
+    return x
