@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ._arrays import ArrayLike, like_input, to_tensor
 from .errors import InputError
+from .quantities import NAMES, PARAMETERS
 
 __all__ = [
     "FREE_NAMES",
@@ -28,56 +29,48 @@ __all__ = [
     "N_THETA",
     "PARAMETERS",
     "PRIORS",
-    "Parameter",
+    "Parameters",
     "Prior",
     "get_prior",
+    "split",
 ]
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One reported parameter: its name, how to print it, and the limits of its prior."""
-
-    name: str
-    label: str
-    unit: str
-    low: float
-    high: float
-    description: str
-
-
-PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("log_mstar", r"$\log M_*$", r"$M_\odot$", 7.0, 12.5, "log10 of stellar mass formed"),
-    Parameter("beta1", r"$\beta_1$", "", 0.0, 1.0, "weight of the first SFH basis"),
-    Parameter("beta2", r"$\beta_2$", "", 0.0, 1.0, "weight of the second SFH basis"),
-    Parameter("beta3", r"$\beta_3$", "", 0.0, 1.0, "weight of the third SFH basis"),
-    Parameter("beta4", r"$\beta_4$", "", 0.0, 1.0, "weight of the fourth SFH basis"),
-    Parameter("fburst", r"$f_{\rm burst}$", "", 0.0, 1.0, "fraction of mass formed in the burst"),
-    Parameter("tburst", r"$t_{\rm burst}$", "Gyr", 0.01, 13.27, "lookback time of the burst"),
-    Parameter(
-        "log_gamma1",
-        r"$\log \gamma_1$",
-        "",
-        math.log10(4.5e-5),
-        math.log10(1.5e-2),
-        "log10 weight of the first metallicity-history basis",
-    ),
-    Parameter(
-        "log_gamma2",
-        r"$\log \gamma_2$",
-        "",
-        math.log10(4.5e-5),
-        math.log10(1.5e-2),
-        "log10 weight of the second metallicity-history basis",
-    ),
-    Parameter("tau_bc", r"$\tau_{\rm BC}$", "", 0.0, 3.0, "birth-cloud optical depth at 5500 Å"),
-    Parameter("tau_ism", r"$\tau_{\rm ISM}$", "", 0.0, 3.0, "diffuse-dust optical depth at 5500 Å"),
-    Parameter("n_dust", r"$n_{\rm dust}$", "", -2.0, 1.0, "slope offset from the Calzetti curve"),
-)
-NAMES: tuple[str, ...] = tuple(p.name for p in PARAMETERS)
 FREE_NAMES: tuple[str, ...] = ("log_mstar", "stick1", "stick2", "stick3", *NAMES[5:])
 N_THETA = len(NAMES)
 N_FREE = len(FREE_NAMES)
+
+
+class Parameters(NamedTuple):
+    """Views of an array of reported parameters (..., 12), by name.
+
+    All have the shape (...) of the array without its last axis, but for the weights of the
+    bases: ``beta`` (..., 4), and ``log_gamma`` (..., 2).
+    """
+
+    log_mstar: Any
+    beta: Any
+    fburst: Any
+    tburst: Any
+    log_gamma: Any
+    tau_bc: Any
+    tau_ism: Any
+    n_dust: Any
+
+
+def split(theta: Any) -> Parameters:
+    """Name the parameters of an array or tensor (..., 12), without copying."""
+    return Parameters(
+        theta[..., 0],
+        theta[..., 1:5],
+        theta[..., 5],
+        theta[..., 6],
+        theta[..., 7:9],
+        theta[..., 9],
+        theta[..., 10],
+        theta[..., 11],
+    )
+
 
 PRIORS: dict[str, tuple[float, float, float]] = {
     "flat-dirichlet": (3.0, 2.0, 1.0),

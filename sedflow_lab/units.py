@@ -1,4 +1,4 @@
-"""From the units that astronomers use to AB nanomaggies, keeping what was given for messages."""
+"""Magnitudes and constants; and from astronomers' units to AB nanomaggies, with what was given."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AB_ZERO_POINT",
     "NANOMAGGY_JY",
+    "POGSON",
     "Measured",
     "flux_from",
+    "flux_of_magnitude",
+    "magnitude",
     "numbers",
     "sigma_from",
     "sigma_from_ivar",
@@ -28,6 +31,9 @@ AB_ZERO_POINT = 22.5
 
 NANOMAGGY_JY = 3.631e-6
 """One AB nanomaggy in Jy (a zero point of 3631 Jy)."""
+
+POGSON = 2.5 / np.log(10.0)
+"""Magnitudes per relative error of a flux."""
 
 MAG_TO_FLUX = 0.4 * np.log(10.0)
 """Relative flux error per magnitude error."""
@@ -43,6 +49,30 @@ _RULES = {
 }
 
 _ALLOWED = "nanomaggies, Jy, mJy, erg/s/cm2/Hz or AB magnitudes (astropy.units.ABmag)"
+
+
+def magnitude(flux: Any) -> Any:
+    """AB magnitudes of fluxes [nanomaggies]; NaN where the flux is not above 0.
+
+    Parameters
+    ----------
+    flux : array_like or tensor
+        Of any shape.
+
+    Returns
+    -------
+    ndarray or tensor
+        Of the same shape.
+    """
+    if hasattr(flux, "new_tensor"):  # torch is not imported for this
+        return AB_ZERO_POINT - 2.5 * flux.where(flux > 0, flux.new_tensor(np.nan)).log10()
+    flux = np.asarray(flux, dtype=np.float64)
+    return AB_ZERO_POINT - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+
+
+def flux_of_magnitude(magnitude: Any) -> Any:
+    """Fluxes [nanomaggies] of AB magnitudes, the inverse of `magnitude`."""
+    return 10 ** (0.4 * (AB_ZERO_POINT - magnitude))
 
 
 @dataclass(frozen=True)

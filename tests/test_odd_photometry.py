@@ -11,7 +11,7 @@ import pytest
 
 import sedflow_lab as sl
 from sedflow_lab.anpe.simulate import mock_photometry
-from sedflow_lab.anpe.trust import BADGES
+from sedflow_lab.methods import BADGES
 from sedflow_lab.parameters import PARAMETERS
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import sedflow_lab as sl
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import NAMES, get_prior
 from sedflow_lab.posterior import PosteriorResult
@@ -314,3 +315,27 @@ def test_repr_says_what_matters():
     for part in ("3 galaxies", "400 draws", "'weighted'", "sdss-ugriz", "2 'ok'", "median ESS"):
         assert part in text
     assert "galaxy-0" in repr(make_result(3)[0])
+
+
+def test_put_takes_over_galaxies_and_their_diagnostics():
+    photometry = sl.showcase()[:3]
+    whole = PosteriorResult.blank(photometry, 5, "fast", badge="unfinished")
+    assert not whole.usable.any() and (whole.badge == "unfinished").all()
+    theta = get_prior().sample(5)[None]
+    part = PosteriorResult.of(
+        photometry[1], theta, "exact", "model cannot fit", diagnostics={"tau": [[1.0, 2.0]]}
+    )
+    whole.put([1], part)
+    assert whole.usable.tolist() == [False, True, False]
+    assert whole.badge.tolist() == ["unfinished", "model cannot fit", "unfinished"]
+    np.testing.assert_array_equal(whole.samples[1], theta[0])
+    np.testing.assert_array_equal(whole.diagnostics["tau"][1], [1.0, 2.0])
+    assert np.isnan(whole.diagnostics["tau"][[0, 2]]).all()
+
+
+def test_put_leaves_nothing_of_what_stood_there():
+    photometry = sl.showcase()[:1]
+    theta = get_prior().sample(4)[None]
+    old = PosteriorResult.of(photometry, theta, "fast", "refine", diagnostics={"k": [1.0]})
+    old.put([0], PosteriorResult.of(photometry, theta[:, ::-1], "exact", "exact"))
+    assert old.badge[0] == "exact" and np.isnan(old.diagnostics["k"][0])

@@ -8,17 +8,7 @@ from scipy import stats
 
 from .support import FALSE_ALARM_RATE
 
-__all__ = ["BADGES", "badge", "chi2_limit", "pareto_k"]
-
-BADGES = {
-    "ok": "the network's posterior is close to the exact one",
-    "refine": "the network's posterior is a rough guide: ask for method='exact'",
-    "refined": "exact: the network's posterior was corrected by sequential Monte Carlo",
-    "model cannot fit": "exact, but no parameters reproduce the photometry",
-    "unfinished": "refinement was stopped early: not yet the exact posterior",
-    "bad photometry": "the photometry cannot be used",
-}
-"""What each badge says."""
+__all__ = ["badge", "chi2_limit", "pareto_k"]
 
 MIN_EFFICIENCY = 0.1
 """Sampling efficiency below which a network's posterior is a rough guide only: there marginals
@@ -116,7 +106,7 @@ def badge(
         good &= ~(support < FALSE_ALARM_RATE)
     words = np.where(good, "ok", "refine").astype("<U16")
     if method == "exact":
-        words = np.where(good, "ok", "refined").astype("<U16")
+        words = np.where(good, "ok", "exact").astype("<U16")
         # Only the exact posterior has looked everywhere the model can go.
         words[chi2_min > chi2_limit(n_bands)] = "model cannot fit"
         if finished is not None:

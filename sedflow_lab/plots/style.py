@@ -16,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ..methods import METHODS
+
 __all__ = [
     "COLORS",
     "LABELS",
@@ -32,34 +34,32 @@ __all__ = [
 ]
 
 COLORS: dict[str, str] = {
-    "fast": "#0072B2",
-    "weighted": "#009E73",
-    "exact": "#009E73",
-    "mcmc": "#D55E00",
+    **{word: method.color for word, method in METHODS.items()},
     "data": "#222222",
     "prior": "#999999",
     "truth": "#999999",
 }
-"""Colours of methods and of data, prior and truth, from Okabe & Ito's colour-blind safe set."""
+"""Colours of methods, and of data, prior and truth."""
 
 LABELS: dict[str, str] = {
-    "fast": "ANPE",
-    "weighted": "ANPE weighted",
-    "exact": "ANPE refined",
-    "mcmc": "MCMC (emcee)",
+    **{word: method.label for word, method in METHODS.items()},
     "prior": "Prior",
     "truth": "Truth",
     "data": "Data",
 }
 """What legends call methods; others go by their own names."""
 
-LINESTYLES: dict[str, Literal["-", "--", ":"]] = {"weighted": "--", "truth": "--", "prior": ":"}
-"""Line styles that are not solid: weighted draws share the colour of refined ones."""
+LINESTYLES: dict[str, Literal["-", "--", ":"]] = {
+    **{word: method.linestyle for word, method in METHODS.items()},
+    "truth": "--",
+    "prior": ":",
+}
+"""Line styles of methods, truth and prior."""
 
-MARKERS: dict[str, str] = {"weighted": "D"}
-"""Markers that are not squares, for the same reason."""
+MARKERS: dict[str, str] = {word: method.marker for word, method in METHODS.items()}
+"""Markers of methods."""
 
-SPARE_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SPARE_COLORS = ("#CC79A7", "#56B4E9", "#000000")
 """For methods without a colour of their own, and for methods that come twice."""
 
 _FONT = 11.0

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     import arviz
     from astropy.table import Table
 
+    from ..observations.photometry import Photometry
     from ..sps.model import SEDModel
 
 __all__ = ["PosteriorResult"]
 
 _PER_DRAW = "draw_"
 _DERIVED_BLOCK = 16_384  # draws whose histories are held at once
-# Natural logarithms and optical depths have no unit; log10 of a mass is a "dex" of that mass.
-_UNITS = {"log_mstar": "dex(solMass)", "tburst": "Gyr"}
 _GALAXY_FIELDS = tuple(
     "samples weights redshift ids badge ess chi2_min log_evidence problems".split()
 )
@@ -118,6 +117,85 @@ class PosteriorResult:
                     f"shape {self.samples.shape} need {wanted}."
                 )
 
+    @classmethod
+    def of(
+        cls,
+        photometry: Photometry,
+        samples: np.ndarray,
+        method: str,
+        badge: str | np.ndarray,
+        *,
+        weights: np.ndarray | None = None,
+        **fields: Any,
+    ) -> PosteriorResult:
+        """Make the result of galaxies from their draws.
+
+        Parameters
+        ----------
+        photometry : Photometry
+            N galaxies.
+        samples : ndarray, shape (N, D, 12)
+        method : str
+        badge : str or ndarray of str, shape (N,)
+        weights : ndarray, shape (N, D), optional
+            By default all draws weigh the same.
+        **fields
+            Any other attribute of a result.
+        """
+        n, draws = samples.shape[:2]
+        return cls(
+            samples=samples,
+            weights=np.full((n, draws), 1.0 / draws) if weights is None else weights,
+            redshift=photometry.redshift,
+            ids=photometry.ids,
+            bands=photometry.bands,
+            method=method,
+            badge=np.full(n, badge) if isinstance(badge, str) else badge,
+            **fields,
+        )
+
+    @classmethod
+    def blank(
+        cls,
+        photometry: Photometry,
+        draws: int,
+        method: str,
+        problems: np.ndarray | None = None,
+        badge: str = "bad photometry",
+    ) -> PosteriorResult:
+        """Make the result of galaxies that have no posterior, or none yet (see `put`).
+
+        The draws are NaN, their weights zero; the problems are those of the photometry where
+        none are given.
+        """
+        n = len(photometry)
+        return cls.of(
+            photometry,
+            np.full((n, draws, N_THETA), np.nan),
+            method,
+            badge,
+            weights=np.zeros((n, draws)),
+            problems=photometry.problems if problems is None else problems,
+        )
+
+    def put(self, rows: Any, part: PosteriorResult) -> None:
+        """Take over everything about some galaxies from another result, in place.
+
+        Parameters
+        ----------
+        rows : index, slice or index array
+            Where its galaxies stand in this result.
+        part : PosteriorResult
+            With as many draws. Diagnostics that one of the two lacks are NaN there.
+        """
+        for name in _GALAXY_FIELDS:
+            setattr(self, name, _with(getattr(self, name), rows, getattr(part, name)))
+        for name, values in part.diagnostics.items():
+            if name not in self.diagnostics:
+                self.diagnostics[name] = np.full((len(self), *values.shape[1:]), np.nan)
+        for name, values in self.diagnostics.items():
+            self.diagnostics[name] = _with(values, rows, part.diagnostics.get(name, np.nan))
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -180,7 +258,7 @@ class PosteriorResult:
                 level = levels[1] if not suffix else levels[0] if suffix == "_lo" else levels[2]
                 table[parameter.name + suffix] = Column(
                     values[:, k],
-                    unit=_UNITS.get(parameter.name),
+                    unit=parameter.column_unit,
                     description=f"{parameter.description}, quantile {level:g}",
                 )
         for name in ("ess", "badge", "chi2_min", "log_evidence"):
@@ -252,9 +330,7 @@ class PosteriorResult:
         one = self[i]
         table = Table(
             [
-                Column(
-                    one.samples[0, :, k], p.name, unit=_UNITS.get(p.name), description=p.description
-                )
+                Column(one.samples[0, :, k], p.name, unit=p.column_unit, description=p.description)
                 for k, p in enumerate(PARAMETERS)
             ]
         )
@@ -348,3 +424,13 @@ class PosteriorResult:
         from .hdf5 import read
 
         return cls(**read(path))
+
+
+def _with(array: np.ndarray, rows: Any, values: Any) -> np.ndarray:
+    """An array with some rows replaced: the same one, or a wider one where words are longer."""
+    if array.dtype.kind == "U":
+        array = array.astype(np.result_type(array, values))
+    elif not array.flags.writeable:
+        array = array.copy()
+    array[rows] = values
+    return array

@@ -8,16 +8,16 @@ mass-weighted metallicity as quantities of interest); Hahn et al. 2022, arXiv:22
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from .._arrays import like_input
+from ..quantities import DERIVED
 from .model import SEDModel
 
-__all__ = ["DERIVED", "SSFR_FLOOR", "TRUE_SOLAR_RATIO", "Quantity", "derived"]
+__all__ = ["DERIVED", "SSFR_FLOOR", "TRUE_SOLAR_RATIO", "derived"]
 
 SSFR_FLOOR = 1e-14
 """Lowest star-formation rate per mass formed [1/yr] that is told apart from zero."""
@@ -26,58 +26,6 @@ TRUE_SOLAR_RATIO = 0.0142 / 0.019
 """True metallicity over the PROVABGS label: the label 0.019 is the MIST solar model, 0.0142."""
 
 _CHUNK = 16384  # rows at a time, so that memory stays bounded
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A derived quantity: its name, how to print it, and what it is."""
-
-    name: str
-    label: str
-    unit: str
-    description: str
-
-
-DERIVED: tuple[Quantity, ...] = (
-    Quantity(
-        "log_sfr_1gyr",
-        r"$\log {\rm SFR}_{1\,{\rm Gyr}}$",
-        r"$M_\odot\,{\rm yr}^{-1}$",
-        "log10 of the star-formation rate over the last 1 Gyr, burst included",
-    ),
-    Quantity(
-        "log_sfr_100myr",
-        r"$\log {\rm SFR}_{100\,{\rm Myr}}$",
-        r"$M_\odot\,{\rm yr}^{-1}$",
-        "log10 of the star-formation rate over the last 100 Myr, burst included",
-    ),
-    Quantity(
-        "log_ssfr_1gyr",
-        r"$\log {\rm sSFR}_{1\,{\rm Gyr}}$",
-        r"${\rm yr}^{-1}$",
-        "log10 of the star-formation rate over the last 1 Gyr per surviving stellar mass",
-    ),
-    Quantity(
-        "log_z_mw",
-        r"$\log Z_{\rm MW}$",
-        "",
-        "log10 of the mass-weighted metallicity, as a PROVABGS label (solar is 0.019)",
-    ),
-    Quantity(
-        "log_z_mw_true",
-        r"$\log Z_{\rm MW}^{\rm true}$",
-        "",
-        "log10 of the mass-weighted metallicity, true value (solar is 0.0142)",
-    ),
-    Quantity("age_mw", r"$t_{\rm MW}$", "Gyr", "mass-weighted age"),
-    Quantity(
-        "log_mstar_surviving",
-        r"$\log M_{*,{\rm surv}}$",
-        r"$M_\odot$",
-        "log10 of the stellar mass still in stars and remnants",
-    ),
-)
-"""What `derived` computes, in its order."""
 
 
 def derived(theta: Any, redshift: Any, model: SEDModel) -> dict[str, Any]:

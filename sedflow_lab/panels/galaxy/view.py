@@ -10,7 +10,8 @@ import ipywidgets as w
 import numpy as np
 
 from ...anpe import AmortizedPosterior
-from ...anpe.trust import BADGES, chi2_limit
+from ...anpe.trust import chi2_limit
+from ...methods import BADGES
 from ...observations.photometry import Photometry
 from ...parameters import NAMES
 from ...posterior.weighting import weighted_quantile
@@ -19,17 +20,7 @@ from ..kit.corner import DEFAULT_QUANTITIES, QUANTITIES, CornerFigure
 from .figures import HistoryFigure, SEDFigure
 from .state import GalaxyState, Outcome
 
-__all__ = ["BADGE_COLORS", "GalaxyPanel"]
-
-BADGE_COLORS = {
-    "ok": "#009E73",
-    "refined": "#009E73",
-    "refine": "#B87A00",
-    "model cannot fit": "#D55E00",
-    "bad photometry": "#D55E00",
-    "unfinished": "#666666",
-}
-"""Background of the badge, dark enough for white letters."""
+__all__ = ["GalaxyPanel"]
 
 _HELP = (
     "Pick a galaxy, or untick a band to see what it was worth. <b>Fast</b> draws from the network; "
@@ -245,9 +236,9 @@ class GalaxyPanel(Panel):
             bands = int(outcome.photometry.mask.sum())
             limit = float(chi2_limit(np.array(bands)))
             parts += [
-                f"<span style='background:{BADGE_COLORS.get(word, '#666666')};color:white;"
+                f"<span style='background:{BADGES[word].color};color:white;"
                 f"border-radius:10px;padding:2px 12px;font-weight:bold'>{html.escape(word)}</span>",
-                f"<span>{html.escape(BADGES.get(word, ''))}</span>",
+                f"<span>{html.escape(BADGES[word].meaning)}</span>",
                 f"<span>ESS <b>{result.ess[0]:.0f}</b> of {result.samples.shape[1]} draws</span>",
                 f"<span title='Above {limit:.0f} the model cannot make this galaxy'>"
                 f"best χ² <b>{chi2:.2g}</b> in {bands} bands</span>",

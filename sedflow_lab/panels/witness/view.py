@@ -10,10 +10,11 @@ import ipywidgets as w
 import numpy as np
 
 from ...anpe import AmortizedPosterior
+from ...methods import BADGES
 from ...observations.photometry import Photometry
 from ...parameters import NAMES
 from ...plots.style import COLORS, LABELS
-from ..galaxy.view import BADGE_COLORS, _describe, _duration
+from ..galaxy.view import _describe, _duration
 from ..kit.base import Panel
 from ..kit.corner import QUANTITIES
 from .figures import OverlayCorner, WalkerFigure
@@ -207,7 +208,7 @@ class WitnessPanel(Panel):
             if shown is not None:
                 word = html.escape(str(shown.result.badge[0]))
                 parts.append(
-                    f"{_key(method)}{_pill(word, BADGE_COLORS.get(word, '#666666'))} in "
+                    f"{_key(method)}{_pill(word, BADGES[word].color)} in "
                     f"<b>{_duration(shown.seconds)}</b>"
                 )
         if state.chain is not None:

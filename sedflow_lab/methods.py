@@ -1,0 +1,79 @@
+"""Methods of inference and badges: each once, with its word, label, colour and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["AMORTIZED", "BADGES", "METHODS", "Badge", "Method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to a posterior, by its word in `PosteriorResult.method`.
+
+    Attributes
+    ----------
+    label : str
+        What legends call it.
+    color : str
+        From Okabe & Ito's colour-blind safe set.
+    meaning : str
+    linestyle, marker : str
+        As matplotlib calls them: weighted draws share the colour of exact ones.
+    """
+
+    label: str
+    color: str
+    meaning: str
+    linestyle: Literal["-", "--", ":"] = "-"
+    marker: str = "s"
+
+
+METHODS: dict[str, Method] = {
+    "fast": Method("ANPE", "#0072B2", "draws of the network"),
+    "weighted": Method(
+        "ANPE weighted",
+        "#009E73",
+        "draws of the network, with importance weights from the likelihood",
+        "--",
+        "D",
+    ),
+    "exact": Method("Exact", "#009E73", "draws of the exact posterior, by sequential Monte Carlo"),
+    "auto": Method("ANPE, exact where needed", "#0072B2", "fast, and exact where the badge asks"),
+    "mcmc": Method("MCMC (emcee)", "#D55E00", "a chain of emcee"),
+    "nested": Method("Nested sampling", "#E69F00", "nested sampling by nautilus"),
+}
+
+AMORTIZED = ("fast", "weighted", "exact", "auto")
+"""The methods of `AmortizedPosterior.infer`."""
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How far to trust a posterior, by its word in `PosteriorResult.badge`.
+
+    Attributes
+    ----------
+    meaning : str
+    color : str
+        A background dark enough for white letters.
+    """
+
+    meaning: str
+    color: str
+
+
+_GOOD, _CAUTION, _BAD, _GREY = "#00795A", "#8F5F00", "#B34E00", "#666666"
+
+BADGES: dict[str, Badge] = {
+    "ok": Badge("the network's posterior is close to the exact one", _GOOD),
+    "refine": Badge("the network's posterior is a rough guide: make it exact", _CAUTION),
+    "exact": Badge("the network's posterior, made exact by sequential Monte Carlo", _GOOD),
+    "model cannot fit": Badge("exact, but no parameters reproduce the photometry", _BAD),
+    "bad photometry": Badge("the photometry cannot be used", _BAD),
+    "unfinished": Badge("stopped early: not yet the exact posterior", _GREY),
+    "converged": Badge("the ensembles of the chain agree, and are long enough", _GOOD),
+    "not converged": Badge("the chain is too short, or its ensembles disagree", _CAUTION),
+}
+"""What each badge says. Contrast with white is 4.5 or more (WCAG 2.1, level AA)."""

@@ -1,0 +1,114 @@
+"""The quantities of a galaxy, parameters and derived ones: names, labels, units and limits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["DERIVED", "NAMES", "PARAMETERS", "QUANTITIES", "Quantity"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A parameter or derived quantity: its name, how to print it, and the limits of its axis.
+
+    Attributes
+    ----------
+    name : str
+    label, unit : str
+        For matplotlib, in TeX.
+    low, high : float
+        Limits of the prior; derived quantities have none of their own, but nearly all of what
+        the prior implies lies between these.
+    text, text_unit : str
+        The same in plain letters, which browsers show without the seconds that MathJax takes.
+    description : str
+    column_unit : str
+        Unit of table columns, in astropy's spelling; natural logarithms and optical depths have
+        none.
+    """
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float
+    text: str
+    text_unit: str
+    description: str
+    column_unit: str | None = None
+
+    @property
+    def axis_label(self) -> str:
+        """Label and unit in TeX."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    @property
+    def axis_text(self) -> str:
+        """Label and unit in plain letters."""
+        return f"{self.text} [{self.text_unit}]" if self.text_unit else self.text
+
+
+_SUN, _SUN_YR, _PER_YR = r"$M_\odot$", r"$M_\odot\,{\rm yr}^{-1}$", r"${\rm yr}^{-1}$"
+_RATE = "log10 of the star-formation rate over the last"
+_METALLICITY = "log10 of the mass-weighted metallicity"
+_GAMMA = (math.log10(4.5e-5), math.log10(1.5e-2))
+
+
+def _beta(k: int, which: str) -> Quantity:
+    text = f"β{'₁₂₃₄'[k - 1]}"
+    description = f"weight of the {which} SFH basis"
+    return Quantity(f"beta{k}", rf"$\beta_{k}$", "", 0.0, 1.0, text, "", description)
+
+
+def _gamma(k: int, which: str) -> Quantity:
+    label, text = rf"$\log \gamma_{k}$", f"log γ{'₁₂'[k - 1]}"
+    description = f"log10 weight of the {which} metallicity-history basis"
+    return Quantity(f"log_gamma{k}", label, "", *_GAMMA, text, "", description)
+
+
+# A table, to be read across.
+# fmt: off
+PARAMETERS: tuple[Quantity, ...] = (
+    Quantity("log_mstar", r"$\log M_*$", _SUN, 7.0, 12.5, "log M★", "M☉",
+             "log10 of stellar mass formed", "dex(solMass)"),
+    _beta(1, "first"),
+    _beta(2, "second"),
+    _beta(3, "third"),
+    _beta(4, "fourth"),
+    Quantity("fburst", r"$f_{\rm burst}$", "", 0.0, 1.0, "f burst", "",
+             "fraction of mass formed in the burst"),
+    Quantity("tburst", r"$t_{\rm burst}$", "Gyr", 0.01, 13.27, "t burst", "Gyr",
+             "lookback time of the burst", "Gyr"),
+    _gamma(1, "first"),
+    _gamma(2, "second"),
+    Quantity("tau_bc", r"$\tau_{\rm BC}$", "", 0.0, 3.0, "τ BC", "",
+             "birth-cloud optical depth at 5500 Å"),
+    Quantity("tau_ism", r"$\tau_{\rm ISM}$", "", 0.0, 3.0, "τ ISM", "",
+             "diffuse-dust optical depth at 5500 Å"),
+    Quantity("n_dust", r"$n_{\rm dust}$", "", -2.0, 1.0, "n dust", "",
+             "slope offset from the Calzetti curve"),
+)
+"""The reported parameters of the PROVABGS model, in the order of every theta."""
+
+DERIVED: tuple[Quantity, ...] = (
+    Quantity("log_sfr_1gyr", r"$\log {\rm SFR}_{1\,{\rm Gyr}}$", _SUN_YR, -4.0, 2.5,
+             "log SFR 1 Gyr", "M☉/yr", f"{_RATE} 1 Gyr, burst included"),
+    Quantity("log_sfr_100myr", r"$\log {\rm SFR}_{100\,{\rm Myr}}$", _SUN_YR, -4.0, 2.5,
+             "log SFR 100 Myr", "M☉/yr", f"{_RATE} 100 Myr, burst included"),
+    Quantity("log_ssfr_1gyr", r"$\log {\rm sSFR}_{1\,{\rm Gyr}}$", _PER_YR, -14.0, -8.5,
+             "log sSFR", "1/yr", f"{_RATE} 1 Gyr per surviving stellar mass"),
+    Quantity("log_z_mw", r"$\log Z_{\rm MW}$", "", -3.6, -1.3, "log Z (label)", "",
+             f"{_METALLICITY}, as a PROVABGS label (solar is 0.019)"),
+    Quantity("log_z_mw_true", r"$\log Z_{\rm MW}^{\rm true}$", "", -3.7, -1.4, "log Z (true)", "",
+             f"{_METALLICITY}, true value (solar is 0.0142)"),
+    Quantity("age_mw", r"$t_{\rm MW}$", "Gyr", 0.0, 13.5, "age", "Gyr", "mass-weighted age"),
+    Quantity("log_mstar_surviving", r"$\log M_{*,{\rm surv}}$", _SUN, 6.7, 12.5,
+             "log M★ now", "M☉", "log10 of the stellar mass still in stars and remnants"),
+)
+"""What `sps.properties.derived` computes, in its order."""
+# fmt: on
+
+NAMES: tuple[str, ...] = tuple(q.name for q in PARAMETERS)
+QUANTITIES: dict[str, Quantity] = {q.name: q for q in (*PARAMETERS, *DERIVED)}
+"""All of them by name."""
