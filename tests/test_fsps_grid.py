@@ -18,8 +18,8 @@ from sedflow_lab.anpe.simulate import mock_photometry
 from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import get_prior
+from sedflow_lab.reports.grids import compare_ssp_grids
 from sedflow_lab.sps import SEDModel, load_ssp_grid
-from sedflow_lab.sps.compare import compare_ssp_grids
 from sedflow_lab.sps.fsps_grid import build_ssp_grid
 
 STANDIN = Path(__file__).with_name("standin_fsps.py")

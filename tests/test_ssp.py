@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
-from sedflow_lab.sps.compare import compare_ssp_grids, plot_comparison
+from sedflow_lab.reports.grids import compare_ssp_grids, plot_comparison
 from sedflow_lab.sps.ssp import SSPGrid, load_ssp_grid
 
 

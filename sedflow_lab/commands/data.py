@@ -146,7 +146,7 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from ..sps.compare import compare_ssp_grids, plot_comparison
+    from ..reports.grids import compare_ssp_grids, plot_comparison
 
     if args.table:
         check_table_path(args.table)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from .bands import Band, BandSet, get_bands
-from .projection import make_projection
-from .ssp import SSPGrid, load_ssp_grid
+from ..sps.bands import Band, BandSet, get_bands
+from ..sps.projection import make_projection
+from ..sps.ssp import SSPGrid, load_ssp_grid
 
 if TYPE_CHECKING:
     from astropy.table import Table
