@@ -189,7 +189,7 @@ def test_corner_legend_and_title():
     results.append(make_result("mcmc", n=1))
     figure = plot_corner(results, parameters=SMALL, truth=np.full(12, 0.25), prior="flat-dirichlet")
     assert legend_texts(figure) == [
-        "ANPE", "ANPE weighted", "ANPE refined", "MCMC (emcee)", "Truth", "Prior",
+        "ANPE", "ANPE weighted", "Exact", "MCMC (emcee)", "Truth", "Prior",
     ]  # fmt: skip
     assert figure.legends[0].get_title().get_text() == "Galaxy a, z = 0.03"
     named = plot_corner(results[0], parameters=SMALL, title="NGC 1")
