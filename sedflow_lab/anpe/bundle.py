@@ -7,10 +7,10 @@ what it was trained on and refuses to load against anything else.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,17 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .._files import replacing, write_text
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..sps import BandSet, SSPGrid, load_ssp_grid
 from .flow import FlowConfig, PosteriorFlow
 from .support import Support
 
-__all__ = ["SCHEMA", "SHIPPED_BUNDLES", "Bundle", "attach", "load_bundle"]
+__all__ = ["SCHEMA", "Bundle", "attach", "load_bundle", "shipped_bundles"]
 
 SCHEMA = 1
 """Version of the bundle's format."""
-
-SHIPPED_BUNDLES = ("nsa-ugriz",)
-"""Names of the bundles in the package's data."""
 
 _DESCRIPTION, _WEIGHTS = "bundle.json", "weights.safetensors"
 _SUPPORT, _CARD = "support.json", "card.json"
@@ -59,6 +57,10 @@ class Bundle:
         What the training set looks like, to tell galaxies that are unlike it.
     card : dict
         Calibration card; empty until one is made.
+    name : str
+        Of the shipped bundle or of the folder.
+    size : int
+        Bytes on the disk, the card left out; 0 if it is not from there.
     """
 
     flow: PosteriorFlow
@@ -71,6 +73,27 @@ class Bundle:
     training: dict[str, Any]
     support: Support | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    size: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """What it was trained on (JSON-able): physics, prior and noise."""
+        return {
+            "bands": self.bands.to_json(),
+            "prior": self.prior,
+            "birth_cloud_age": self.birth_cloud_age,
+            "redshift_max": self.redshift_max,
+            "ssp_hash": self.ssp_hash,
+            "noise": self.noise.to_dict(),
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of settings and weights: its identity."""
+        digest = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode())
+        for name, tensor in sorted(self.flow.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle; the folder appears complete or not at all.
@@ -83,26 +106,19 @@ class Bundle:
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()) and not (folder / _DESCRIPTION).exists():
             raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         description = {
             "schema": SCHEMA,
-            "bands": self.bands.to_json(),
-            "prior": self.prior,
-            "birth_cloud_age": self.birth_cloud_age,
-            "redshift_max": self.redshift_max,
-            "ssp_hash": self.ssp_hash,
+            **self.settings(),
             "flow": self.flow.config.to_dict(),
-            "noise": self.noise.to_dict(),
             "training": self.training,
         }
-        (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         weights = {k: v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
-        save_file(weights, partial / _WEIGHTS)
-        attach(partial, self.support, self.card)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        with replacing(folder) as partial:
+            partial.mkdir()
+            (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+            save_file(weights, partial / _WEIGHTS)
+            attach(partial, self.support, self.card)
 
 
 def attach(
@@ -112,15 +128,17 @@ def attach(
 
     Each file is replaced in one step; what is left out stays as it is.
     """
-    texts = {}
     if support is not None:
-        texts[_SUPPORT] = json.dumps(support.to_dict())
+        write_text(Path(folder) / _SUPPORT, json.dumps(support.to_dict()) + "\n")
     if card:
-        texts[_CARD] = json.dumps(card, indent=2)
-    for name, text in texts.items():
-        partial = Path(folder) / f"{name}.partial"
-        partial.write_text(text + "\n")
-        os.replace(partial, Path(folder) / name)
+        write_text(Path(folder) / _CARD, json.dumps(card, indent=2) + "\n")
+
+
+def shipped_bundles() -> tuple[str, ...]:
+    """Names of the bundles in the package's data: a new bundle is a new folder there."""
+    return tuple(
+        sorted(f.name for f in (files("sedflow_lab.data") / "bundles").iterdir() if f.is_dir())
+    )
 
 
 def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, SSPGrid]:
@@ -138,7 +156,7 @@ def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, S
     InputError
         If there is no such bundle, it is damaged, of another schema, or of another SSP grid.
     """
-    if str(name) in SHIPPED_BUNDLES:
+    if str(name) in shipped_bundles():
         with as_file(files("sedflow_lab.data") / "bundles" / str(name)) as folder:
             return _read(folder, ssp)
     return _read(Path(name), ssp)
@@ -147,7 +165,7 @@ def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, S
 def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
     path = folder / _DESCRIPTION
     if not path.exists():
-        known = ", ".join(SHIPPED_BUNDLES)
+        known = ", ".join(shipped_bundles())
         raise InputError(
             f"There is no posterior bundle at {folder}: give a folder written by "
             f"sedflow-lab train, or one of the shipped bundles ({known})."
@@ -179,6 +197,8 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             if support_path.exists()
             else None,
             card=json.loads(card_path.read_text()) if card_path.exists() else {},
+            name=folder.name,
+            size=sum(p.stat().st_size for p in folder.iterdir() if p != card_path),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, InputError):

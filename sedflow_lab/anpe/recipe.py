@@ -303,6 +303,7 @@ def train_bundle(
         return None
     settings = simulations.settings
     bundle = Bundle(
+        name=Path(folder).name,
         flow=flow.cpu().eval().requires_grad_(False),
         bands=bands,
         prior=settings["prior"],

@@ -90,17 +90,8 @@ class SimulationSet:
 
 
 def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
-    """What identifies the physics of a simulation: two sets that agree in it may be mixed.
-
-    Filters of one's own are there with their curves: their files may change or vanish.
-    """
-    return {
-        "bands": model.bands.to_json(),
-        "prior": prior.name,
-        "birth_cloud_age": model.birth_cloud_age,
-        "ssp_hash": model.ssp.hash,
-        "redshift_max": model.redshift_max,
-    }
+    """What identifies the physics of a simulation: two sets that agree in it may be mixed."""
+    return model.settings() | {"prior": prior.name}
 
 
 def draw_simulations(

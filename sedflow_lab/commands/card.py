@@ -65,7 +65,7 @@ def add_commands(commands: Commands) -> None:
 
 def _card(args: argparse.Namespace) -> None:
     from ..anpe import load_posterior
-    from ..anpe.bundle import SHIPPED_BUNDLES, attach
+    from ..anpe.bundle import attach, shipped_bundles
     from ..errors import InputError
     from ..observations.nsa import showcase
     from ..observations.photometry import read_photometry
@@ -94,7 +94,7 @@ def _card(args: argparse.Namespace) -> None:
     )
     out = Path(args.out)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}.work")
-    shipped = args.bundle in SHIPPED_BUNDLES
+    shipped = args.bundle in shipped_bundles()
     source = files("sedflow_lab.data") / "bundles" / args.bundle if shipped else Path(args.bundle)
     with as_file(source) as folder, stop_on_interrupt() as stop:
         size = sum(p.stat().st_size for p in folder.iterdir() if p.name != "card.json")

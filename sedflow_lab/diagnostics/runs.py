@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -142,15 +140,12 @@ def _settings(
     posterior: AmortizedPosterior, method: str, draws: int, seed: int, fault: Fault
 ) -> dict[str, Any]:
     """What a run depends on."""
-    digest = hashlib.sha256(json.dumps(posterior.bundle.noise.to_dict()).encode())
-    for name, tensor in sorted(posterior.flow.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return {
         "method": method,
         "draws": draws,
         "seed": seed,
         "fault": fault.to_dict(),
-        "network": digest.hexdigest()[:16],
+        "network": posterior.bundle.hash,
         "sedflow_lab": __version__,
     } | simulation_settings(posterior.model, posterior.prior)
 

@@ -105,6 +105,18 @@ class SEDModel(torch.nn.Module):
         """Where the model computes."""
         return self.surviving_mass.device
 
+    def settings(self) -> dict[str, Any]:
+        """What identifies its physics (JSON-able): models that agree in it make the same fluxes.
+
+        Filters of one's own are there with their curves: their files may change or vanish.
+        """
+        return {
+            "bands": self.bands.to_json(),
+            "birth_cloud_age": self.birth_cloud_age,
+            "ssp_hash": self.ssp.hash,
+            "redshift_max": self.redshift_max,
+        }
+
     @property
     def cosmology(self) -> Cosmology:
         """Ages of the universe and distances."""

@@ -10,7 +10,7 @@ import ipywidgets as w
 import numpy as np
 
 from ...anpe import AmortizedPosterior
-from ...anpe.bundle import SHIPPED_BUNDLES
+from ...anpe.bundle import shipped_bundles
 from ...diagnostics.calibration_run import OBSERVABLES
 from ...diagnostics.scoring import QUANTITIES
 from ...parameters import NAMES
@@ -98,7 +98,8 @@ class CoveragePanel(Panel):
     def _make_controls(self) -> None:
         state = self.state
         auto = w.Layout(width="auto")
-        names = [*SHIPPED_BUNDLES, *({state.bundle} - set(SHIPPED_BUNDLES)), _OTHER]
+        shipped = shipped_bundles()
+        names = [*shipped, *({state.bundle} - set(shipped)), _OTHER]
         self.posterior = w.Dropdown(
             options=names,
             value=state.bundle,

@@ -184,10 +184,6 @@ class _Bench:
         self.posterior, self.work, self.settings = posterior, work, settings
         self.progress, self.stop = progress, stop
         work.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        for name, tensor in sorted(posterior.flow.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        self._network = digest.hexdigest()[:16]
 
     @property
     def stopped(self) -> bool:
@@ -223,7 +219,7 @@ class _Bench:
         digest = hashlib.sha256(photometry.flux.tobytes() + photometry.sigma.tobytes())
         seed = self.settings.seed + 1_000_003 * index
         identity = {
-            "network": self._network,
+            "network": self.posterior.bundle.hash,
             "photometry": digest.hexdigest()[:16],
             "method": method,
             "draws": draws,
