@@ -336,7 +336,7 @@ def test_mcmc_that_is_stopped_writes_its_draws(
     argv = ["mcmc", catalog, "--posterior", tiny_bundle, "--row", 0, "--walkers", 88, "--out", out]
     assert main([str(a) for a in argv]) == 130
     assert "the draws so far were written" in capsys.readouterr().err
-    assert sl.PosteriorResult.load(out).badge[0] == "cancelled"
+    assert sl.PosteriorResult.load(out).badge[0] == "unfinished"
 
 
 def test_mcmc_says_which_galaxy_it_cannot_take(

@@ -32,7 +32,7 @@ def test_walkers_see_prior_times_likelihood_in_coordinates_that_go_back_and_fort
     target, galaxy, posterior
 ):
     phi = posterior.prior.to_free(posterior.sample(galaxy, 200, seed=0)[0])
-    x = target.to_walkers(phi)
+    x = target.from_phi(phi)
     theta = target.to_reported(x)
     np.testing.assert_allclose(posterior.prior.to_free(theta), phi, atol=2e-5)
     exact = sl.LogPosterior(galaxy, posterior.model, posterior.prior)
@@ -130,7 +130,10 @@ def test_a_bad_galaxy_is_flagged_and_the_next_one_done(galaxy, posterior):
     )
     result = run_mcmc(both, posterior.model, max_steps=50, draws=100)
     assert result.usable.tolist() == [False, True] and "'a'" in result.problems[0]
-    assert result.badge[0] == "bad photometry"
+    assert result.badge.tolist() == ["bad photometry", "not converged"]
+    assert result.diagnostics["tau"].shape == (2, 11)
+    for name, values in result.diagnostics.items():
+        assert np.isnan(values[0]).all() and (name == "rhat" or np.isfinite(values[1]).all())
 
 
 def test_progress_is_told_and_stopping_works_between_steps(galaxy, posterior):
@@ -142,6 +145,6 @@ def test_progress_is_told_and_stopping_works_between_steps(galaxy, posterior):
             stop.set()
 
     result = run_mcmc(galaxy, posterior.model, draws=100, stop=stop, callback=watch)
-    assert result.badge[0] == "cancelled" and result.diagnostics["n_steps"][0] < 120
+    assert result.badge[0] == "unfinished" and result.diagnostics["n_steps"][0] < 120
     assert [p.step for p in seen[:2]] == [50, 100]
     assert seen[0].samples.shape == (128, 12) and seen[0].log_prob.shape == (128,)

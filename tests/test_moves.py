@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, multivariate_t, norm
 
-from sedflow_lab.samplers.moves import CrankNicolsonMove, DEMove, IndependentMove, StudentMixture
+from sedflow_lab.samplers.moves import CrankNicolsonMove, DEMove, FittedProposal, IndependentMove
 
 SIZE = 3
 ROOT = np.array([[1.0, 0, 0], [0.9, 0.5, 0], [-2, 1.0, 0.3]])
@@ -31,7 +31,7 @@ def run(move, log_prob, start, steps, seed=0):
 
 def wide_mixture(seed=0):
     """A proposal twice as wide as the normal, and off its centre."""
-    return StudentMixture(1.3 + 2 * np.random.default_rng(seed).normal(size=(500, SIZE)) @ ROOT.T)
+    return FittedProposal(1.3 + 2 * np.random.default_rng(seed).normal(size=(500, SIZE)) @ ROOT.T)
 
 
 @pytest.mark.parametrize("name", ["de", "crank-nicolson", "independent"])
@@ -77,13 +77,13 @@ def test_independent_moves_cross_between_modes():
     rng = np.random.default_rng(0)
     seen = np.where(rng.random((2000, 1)) < 0.5, -4, 4) + rng.normal(size=(2000, SIZE))
     start = 4 + rng.normal(size=(100, SIZE))
-    chain = run(IndependentMove(StudentMixture(seen, 2)), log_modes, start, 400).get_chain()
+    chain = run(IndependentMove(FittedProposal(seen, 2)), log_modes, start, 400).get_chain()
     assert (chain[200:, :, 0] > 0).mean() == pytest.approx(0.75, abs=0.02)
 
 
 def test_mixture_density_is_that_of_its_components_and_of_its_draws():
     rng = np.random.default_rng(2)
-    mixture = StudentMixture(rng.normal(size=(400, SIZE)) @ ROOT.T, 3)
+    mixture = FittedProposal(rng.normal(size=(400, SIZE)) @ ROOT.T, 3)
     x = mixture.sample(6, np.random.RandomState(0))
     parts = [
         weight * multivariate_t(mean, root @ root.T, df=6).pdf(x)
@@ -101,7 +101,7 @@ def test_mixture_density_is_that_of_its_components_and_of_its_draws():
 
 def test_mixture_of_few_points_has_few_components():
     points = np.random.default_rng(0).normal(size=(90, SIZE))
-    assert len(StudentMixture(points, 8).weights) == 2  # one fitted, one broad
+    assert len(FittedProposal(points, 8).weights) == 2  # one fitted, one broad
 
 
 def test_a_target_that_is_nan_is_reported():

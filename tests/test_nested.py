@@ -67,10 +67,9 @@ def test_draws_are_those_of_the_posterior(result, vague, tiny_model):
     target = LogPosterior(vague, tiny_model, prior)
     log_likelihood = target.log_likelihood(theta[None])[0]
     weights = np.exp(log_likelihood - log_likelihood.max())
-    known = sl.PosteriorResult(
-        theta[None], (weights / weights.sum())[None], vague.redshift, vague.ids, vague.bands,
-        "prior", np.array(["known"]),
-    )  # fmt: skip
+    known = sl.PosteriorResult.of(
+        vague, theta[None], "prior", "known", weights=(weights / weights.sum())[None]
+    )
     table = compare(result, known)
     assert np.max(table["w1"]) < 0.12 and np.abs(table["shift"]).max() < 0.15
     assert result.badge[0] == "converged" and result.method == "nested"

@@ -9,8 +9,8 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, js_distance
-from sedflow_lab.exact.likelihood import MassProfile
 from sedflow_lab.exact.refine import refine
+from sedflow_lab.exact.ridge import MassProfile
 
 WIDTH = 0.05  # of the mass, as a fraction: a signal-to-noise ratio of 20
 

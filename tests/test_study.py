@@ -155,7 +155,7 @@ def test_a_stopped_chain_is_not_kept(tmp_path, posterior, tiny_bundle, quick, mo
         result = fake_chain(phot)
         if phot.ids[0] == second:
             stop.set()
-            result.badge = np.array(["cancelled"])
+            result.badge = np.array(["unfinished"])
         return result
 
     monkeypatch.setattr(run, "run_mcmc", run_mcmc)

@@ -12,7 +12,6 @@ a network approximates is known here up to a constant, and the network can be co
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,11 +21,9 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..parameters import Prior, get_prior
 from ..sps import SEDModel
+from .ridge import REFERENCE_MASS, MassProfile, with_mass
 
-__all__ = ["LogPosterior", "MassProfile", "effective_sample_size", "importance_weights"]
-
-_REFERENCE_MASS = 10.0  # log of the mass at which the model is evaluated
-_FAINT = 0.3  # amplitude, in its own σ, below which a fit of the mass means nothing
+__all__ = ["LogPosterior", "effective_sample_size", "importance_weights"]
 
 
 class LogPosterior:
@@ -118,8 +115,7 @@ class LogPosterior:
         MassProfile
             Of G × D points.
         """
-        mass = torch.full_like(phi[..., :1], _REFERENCE_MASS)
-        theta = self.prior.from_free(torch.cat([mass, phi[..., 1:]], -1))
+        theta = self.prior.from_free(with_mass(phi, REFERENCE_MASS))
         flux = self.model.photometry(theta, self.redshift[:, None])
         model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
         norm = model.square().sum(-1)
@@ -139,34 +135,6 @@ class LogPosterior:
         log_likelihood = self.log_likelihood(self.prior.from_free(x))
         inside = torch.isfinite(log_prior) & torch.isfinite(log_likelihood)
         return like_input(torch.where(inside, log_prior + log_likelihood, -torch.inf), phi)
-
-
-@dataclass(frozen=True)
-class MassProfile:
-    r"""The likelihood as a function of the mass: Gaussian in flux, on which the mass is a factor.
-
-    .. math:: \ln L(A) = \ln L_\mathrm{max} - \tfrac12 N (A - A_\mathrm{max})^2,
-              \qquad A = M_* / 10^{10} M_\odot
-
-    Attributes
-    ----------
-    best, norm, log_likelihood_max : tensor, shape (G, D)
-        :math:`A_\mathrm{max}`, which noise can make negative, N and :math:`\ln L_\mathrm{max}`.
-    """
-
-    best: torch.Tensor
-    norm: torch.Tensor
-    log_likelihood_max: torch.Tensor
-
-    @property
-    def log_mstar(self) -> torch.Tensor:
-        """Log of the best mass (G, D); where the flux is lost in the noise, of 0.3 σ of it."""
-        return _REFERENCE_MASS + torch.log10(torch.maximum(self.best, _FAINT / self.norm.sqrt()))
-
-    def log_likelihood(self, log_mstar: torch.Tensor) -> torch.Tensor:
-        """Log likelihood (G, D) at masses (G, D)."""
-        factor = 10.0 ** (log_mstar - _REFERENCE_MASS).clamp(-30.0, 15.0)
-        return self.log_likelihood_max - 0.5 * self.norm * (factor - self.best).square()
 
 
 def importance_weights(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

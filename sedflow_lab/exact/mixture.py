@@ -4,7 +4,8 @@ r"""Mixtures of multivariate Student-t distributions, fitted to weighted points 
 
 Expectation maximisation finds a Gaussian mixture; its components then get heavy tails, so that
 the density does not fall off faster than a posterior would. scikit-learn's mixtures take neither
-weights nor a batch of galaxies.
+weights nor a batch of galaxies; where a chain must be resumed exactly and has neither,
+`samplers.moves.FittedProposal` fits with them.
 
 References
 ----------

@@ -5,19 +5,11 @@ until the copies have come apart. Elsewhere the network has missed something: th
 by tempered sequential Monte Carlo from a mixture that covers the network's draws, the better part
 of a large sample of the prior, and the prior itself.
 
-The particles live in the free coordinates with the mass measured from the best one for the rest,
-in units of its error,
-
-.. math:: u = \ln(10) \, S \, (\log M_* - \log \hat M(\phi_{1 \ldots 10})),
-          \qquad S^2 = \sum_X (\hat f_X / \sigma_X)^2,
-
-as the walkers of MCMC do (see `walkers`): the narrow bent ridge along which mass and
-mass-to-light ratio trade places becomes a straight and round one.
+The particles live in the coordinates of `ridge`.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 
@@ -26,6 +18,7 @@ import torch
 from .likelihood import LogPosterior, effective_sample_size, importance_weights
 from .mixture import StudentMixture
 from .particles import resample
+from .ridge import MassRidge
 from .smc import SMCResult, largest_step, settle, tempered_smc
 
 __all__ = ["PARTICLES", "Refined", "refine"]
@@ -39,7 +32,6 @@ _TEMPERED_PARTICLES = 2000
 _POOL = 20_000  # points of the prior among which the mixture looks for modes
 _POOL_ESS = 500.0
 _PRIOR_SHARE = 0.3
-_NOTHING = -1e30  # log density of what is impossible
 
 
 @dataclass(frozen=True)
@@ -65,38 +57,6 @@ class Refined:
     temperatures: torch.Tensor
     evaluations: torch.Tensor
     finished: torch.Tensor
-
-
-class _Scaled:
-    """Log posterior in the coordinates (u, φ1, ..., φ10)."""
-
-    def __init__(self, exact: LogPosterior) -> None:
-        self.exact = exact
-        # Where the flux is lost in the noise, the mass is free over some dex, not more.
-        signal = exact.signal_to_noise.clamp_min(0.3)
-        self.width = 1.0 / (math.log(10) * signal)
-
-    def of(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """The same for points of some of the galaxies, by their indices."""
-        return _Scaled(self.exact.select(rows))(x)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        profile = self.exact.profile(x)
-        mass = profile.log_mstar + x[..., 0] * self.width[:, None]
-        log_prior = self.exact.prior.log_prob_free(torch.cat([mass[..., None], x[..., 1:]], -1))
-        log_prob = log_prior + profile.log_likelihood(mass) + torch.log(self.width)[:, None]
-        # A finite floor, so that differences of what is impossible are not NaN.
-        return torch.nan_to_num(log_prob, nan=_NOTHING).clamp_min(_NOTHING)
-
-    def from_phi(self, phi: torch.Tensor) -> torch.Tensor:
-        best = self.exact.profile(phi).log_mstar
-        return torch.cat(
-            [((phi[..., 0] - best) / self.width[:, None])[..., None], phi[..., 1:]], -1
-        )
-
-    def to_phi(self, x: torch.Tensor) -> torch.Tensor:
-        mass = self.exact.profile(x).log_mstar + x[..., 0] * self.width[:, None]
-        return torch.cat([mass[..., None], x[..., 1:]], -1)
 
 
 def refine(
@@ -144,7 +104,7 @@ def refine(
         finished=good.clone(),
     )
 
-    def keep(rows: torch.Tensor, target: _Scaled, particles: int, moved: SMCResult) -> None:
+    def keep(rows: torch.Tensor, target: MassRidge, particles: int, moved: SMCResult) -> None:
         out.phi[rows] = target.to_phi(moved.points)
         out.ess[rows] = (moved.ess / particles).clamp_max(1.0) * draws
         out.evaluations[rows] += moved.evaluations
@@ -153,7 +113,7 @@ def refine(
 
     rows = torch.nonzero(good)[:, 0]
     if len(rows):
-        target = _Scaled(exact.select(rows))
+        target = MassRidge(exact.select(rows))
         points = target.from_phi(phi[rows])
         reach = _prior_mixture(points)
         moved = settle(
@@ -162,7 +122,7 @@ def refine(
         keep(rows, target, PARTICLES, moved)
     rows = torch.nonzero(~good)[:, 0]
     if len(rows):
-        target = _Scaled(exact.select(rows))
+        target = MassRidge(exact.select(rows))
         start = _first_mixture(target, phi[rows], generator)
         moved = tempered_smc(
             target.of, start, _TEMPERED_PARTICLES, generator, draws=draws, stop=stop
@@ -182,7 +142,7 @@ def _prior_mixture(points: torch.Tensor) -> StudentMixture:
 
 
 def _first_mixture(
-    target: _Scaled, phi: torch.Tensor, generator: torch.Generator
+    target: MassRidge, phi: torch.Tensor, generator: torch.Generator
 ) -> StudentMixture:
     """Where tempering starts: fitted to the network's draws and to the better part of the prior.
 

@@ -21,7 +21,7 @@ from emcee.backends import Backend, HDFBackend
 
 from ..errors import InputError
 from .convergence import autocorrelation_time, ess_bulk, ess_tail, split_rhat
-from .moves import CrankNicolsonMove, DEMove, IndependentMove, StudentMixture
+from .moves import CrankNicolsonMove, DEMove, FittedProposal, IndependentMove
 
 __all__ = ["Chain", "sample_ensembles"]
 
@@ -70,7 +70,7 @@ class Chain:
         Evaluations of the target in this call.
     seconds : float
     status : str
-        ``"converged"``, ``"not converged"`` or ``"cancelled"``.
+        ``"converged"``, ``"not converged"`` or ``"unfinished"``.
     """
 
     points: np.ndarray
@@ -183,7 +183,7 @@ def sample_ensembles(
             break
     status = "converged" if verdict.converged else "not converged"
     if not verdict.converged and _is_set(stop):
-        status = "cancelled"
+        status = "unfinished"
     return Chain(
         points=verdict.points,
         reported=verdict.reported,
@@ -286,7 +286,7 @@ def _sampler(
         points = seen.reshape(-1, seen.shape[-1])
         rng = np.random.default_rng([seed, fit])
         points = points[rng.permutation(len(points))[:_FIT_POINTS]]
-        mixture = StudentMixture(points, seed=seed)
+        mixture = FittedProposal(points, seed=seed)
         moves = [(IndependentMove(mixture), 0.6), (local[0], 0.2), (local[1], 0.2)]
     walkers, size = state.coords.shape
     return EnsembleSampler(walkers, size, target, moves=moves, backend=store, vectorize=True)

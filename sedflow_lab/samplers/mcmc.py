@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError
 from ..observations.photometry import Photometry
-from ..parameters import N_FREE, N_THETA, Prior, get_prior
+from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import SEDModel
 from .ensemble import Chain, sample_ensembles
@@ -54,8 +55,9 @@ class Progress:
     tau: np.ndarray | None
 
 
+@renamed(phot="photometry")
 def run_mcmc(
-    phot: Photometry,
+    photometry: Photometry,
     model: SEDModel | None = None,
     prior: Prior | str = "flat-dirichlet",
     *,
@@ -74,7 +76,7 @@ def run_mcmc(
 
     Parameters
     ----------
-    phot : Photometry
+    photometry : Photometry
         One galaxy; several are done one after the other.
     model : SEDModel, optional
         By default one for the photometry's bands.
@@ -111,7 +113,7 @@ def run_mcmc(
     -------
     PosteriorResult
         With the method ``"mcmc"``. The badge is ``"converged"`` where all the criteria of
-        `ensemble.sample_ensembles` are met, else ``"not converged"`` or ``"cancelled"``.
+        `ensemble.sample_ensembles` are met, else ``"not converged"`` or ``"unfinished"``.
         Diagnostics: ``tau`` (11), of the coordinates that are sampled, in steps; ``rhat``,
         ``ess_bulk`` and ``ess_tail`` (12), of the reported parameters; ``acceptance``,
         ``n_steps``, ``n_kept`` (steps), ``n_evaluations``, ``seconds``; ``draw_chain``, the
@@ -132,26 +134,31 @@ def run_mcmc(
             f"{ensembles} ensembles and {draws} draws: take at least two ensembles, whose "
             "agreement can be checked, and a draw from each."
         )
-    top = float(phot.redshift[phot.usable].max(initial=0.0))
+    top = float(photometry.redshift[photometry.usable].max(initial=0.0))
     if model is None:
-        model = SEDModel(phot.bands, redshift_max=max(0.2, top))
+        model = SEDModel(photometry.bands, redshift_max=max(0.2, top))
     if top > model.redshift_max:
+        highest = np.argmax(np.where(photometry.usable, photometry.redshift, 0))
         raise InputError(
-            f"Galaxy {phot.ids[np.argmax(np.where(phot.usable, phot.redshift, 0))]} is at redshift "
-            f"{top:g}, but the model ends at {model.redshift_max:g}: give one that reaches further."
+            f"Galaxy {photometry.ids[highest]} is at redshift {top:g}, but the model ends at "
+            f"{model.redshift_max:g}: give one that reaches further."
         )
-    begin, start_name = resolve_start(start, phot)
+    begin, start_name = resolve_start(start, photometry)
     settings = {
-        "method": "mcmc", "prior": prior.name, "birth_cloud_age": model.birth_cloud_age,
-        "ssp_hash": model.ssp.hash, "start": start_name, "walkers": walkers,
-        "ensembles": ensembles, "seed": seed, "sedflow_lab": __version__,
-    }  # fmt: skip
-    results = []
-    for row in range(len(phot)):
-        one = phot[row]
-        if one.problems[0]:
-            results.append(_nothing(one, draws, ensembles, str(one.problems[0])))
-            continue
+        "method": "mcmc",
+        "prior": prior.name,
+        "birth_cloud_age": model.birth_cloud_age,
+        "ssp_hash": model.ssp.hash,
+        "start": start_name,
+        "walkers": walkers,
+        "ensembles": ensembles,
+        "seed": seed,
+        "sedflow_lab": __version__,
+    }
+    result = PosteriorResult.blank(photometry, draws, "mcmc")
+    result.provenance = settings | {"draws": draws, "max_steps": max_steps}
+    for row in np.flatnonzero(photometry.usable).tolist():
+        one = photometry[row]
         target = WalkerTarget(one, model, prior)
         chain = _run_one(
             target,
@@ -164,10 +171,8 @@ def run_mcmc(
             progress=progress,
             callback=callback,
         )
-        results.append(_result(one, target, chain, ensembles, draws))
-    whole = PosteriorResult.concatenate(results)
-    whole.provenance = settings | {"draws": draws, "max_steps": max_steps}
-    return whole
+        result.put([row], _result(one, target, chain, ensembles, draws))
+    return result
 
 
 def _run_one(
@@ -202,7 +207,7 @@ def _run_one(
 
 
 def _result(
-    phot: Photometry, target: WalkerTarget, chain: Chain, ensembles: int, draws: int
+    photometry: Photometry, target: WalkerTarget, chain: Chain, ensembles: int, draws: int
 ) -> PosteriorResult:
     """Draws spread evenly over the steps and walkers of each ensemble."""
     size, walkers = chain.log_prob.shape
@@ -228,43 +233,21 @@ def _result(
         "draw_chain": label,
         "draw_log_prob": log_prob,
     }
-    return PosteriorResult(
-        samples=samples[None],
-        weights=np.full((1, draws), 1.0 / draws),
-        redshift=phot.redshift,
-        ids=phot.ids,
-        bands=phot.bands,
-        method="mcmc",
-        badge=np.array([chain.status]),
+    return PosteriorResult.of(
+        photometry,
+        samples[None],
+        "mcmc",
+        chain.status,
         ess=np.array([np.nanmin([*chain.ess_bulk, draws])]),
         chi2_min=target.exact.chi2(samples[None]).min(axis=1),
         diagnostics={k: np.asarray(v, dtype=np.float64)[None] for k, v in diagnostics.items()},
     )
 
 
-def _nothing(phot: Photometry, draws: int, ensembles: int, problem: str) -> PosteriorResult:
-    """The row of a galaxy that cannot be used."""
-    shapes: dict[str, tuple[int, ...]] = {"tau": (N_FREE,)}
-    shapes |= dict.fromkeys(("rhat", "ess_bulk", "ess_tail"), (N_THETA,))
-    scalars = ("acceptance", "n_steps", "n_kept", "n_evaluations", "seconds")
-    shapes |= dict.fromkeys(scalars, ()) | dict.fromkeys(("draw_chain", "draw_log_prob"), (draws,))
-    return PosteriorResult(
-        samples=np.full((1, draws, N_THETA), np.nan),
-        weights=np.zeros((1, draws)),
-        redshift=phot.redshift,
-        ids=phot.ids,
-        bands=phot.bands,
-        method="mcmc",
-        badge=np.array(["bad photometry"]),
-        diagnostics={name: np.full((1, *shape), np.nan) for name, shape in shapes.items()},
-        problems=np.array([problem]),
-    )
-
-
-def _group(phot: Photometry, settings: dict[str, Any]) -> str:
+def _group(photometry: Photometry, settings: dict[str, Any]) -> str:
     """Name of the group of a chain: a hash of all that it depends on."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for array in (phot.flux, phot.sigma, phot.redshift):
+    for array in (photometry.flux, photometry.sigma, photometry.redshift):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(",".join(phot.bands.names).encode())
+    digest.update(",".join(photometry.bands.names).encode())
     return f"mcmc-{digest.hexdigest()[:16]}"

@@ -16,7 +16,7 @@ from emcee.moves import Move
 from emcee.state import State
 from scipy.special import gammaln
 
-__all__ = ["CrankNicolsonMove", "DEMove", "IndependentMove", "StudentMixture"]
+__all__ = ["CrankNicolsonMove", "DEMove", "FittedProposal", "IndependentMove"]
 
 
 class _SplitMove(Move):
@@ -146,12 +146,14 @@ class CrankNicolsonMove(_SplitMove):
         return new, 0.5 * (size + nu) * log_ratio
 
 
-class StudentMixture:
+class FittedProposal:
     """Mixture of multivariate Student-t distributions, fitted to points.
 
     A Gaussian mixture is fitted to the whitened points (scikit-learn's EM); its components get
     t tails and 15 % more variance, and one broad component covers what they leave out, so that
-    the density does not fall off faster than a posterior would.
+    the density does not fall off faster than a posterior would. `exact.mixture` is another: that
+    one fits many galaxies at once in torch, this one draws from the `RandomState` of emcee, with
+    which a resumed chain goes on exactly as it would have.
 
     Parameters
     ----------
@@ -228,7 +230,7 @@ class IndependentMove(Move):
 
     Parameters
     ----------
-    proposal : StudentMixture
+    proposal : FittedProposal
     tries : int
 
     References
@@ -237,7 +239,7 @@ class IndependentMove(Move):
     arXiv:2111.02702 (with local moves between).
     """
 
-    def __init__(self, proposal: StudentMixture, tries: int = 4) -> None:
+    def __init__(self, proposal: FittedProposal, tries: int = 4) -> None:
         self.proposal = proposal
         self.tries = tries
 

@@ -6,7 +6,7 @@ fraction of its range and shifted by that of the best-fitting mass at the other 
 .. math:: f(\log M_*) = f(\log \hat M(\phi_{1 \ldots 10})) + u_0 - \tfrac12 \pmod 1.
 
 A shift round a circle leaves the uniform prior uniform, and takes away the narrow ridge along which
-mass and mass-to-light ratio trade places (see `walkers`).
+mass and mass-to-light ratio trade places (see `exact.ridge`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import time
 import numpy as np
 from scipy.special import ndtri
 
+from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError, SedflowError
+from ..exact.ridge import with_mass
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior, get_prior
 from ..posterior.result import PosteriorResult
@@ -32,8 +34,9 @@ _LOOK = 1.0  # seconds between looks at whether to stop
 _EDGE = 1e-15  # probits of less would not be finite
 
 
+@renamed(phot="photometry")
 def run_nested(
-    phot: Photometry,
+    photometry: Photometry,
     model: SEDModel | None = None,
     prior: Prior | str = "flat-dirichlet",
     *,
@@ -48,7 +51,7 @@ def run_nested(
 
     Parameters
     ----------
-    phot : Photometry
+    photometry : Photometry
         One usable galaxy.
     model : SEDModel, optional
         By default one for the photometry's bands.
@@ -64,7 +67,7 @@ def run_nested(
     progress : bool
         Show how many evaluations have been made.
     stop : threading.Event, optional
-        Set it to end early with what there is, marked ``"cancelled"``.
+        Set it to end early with what there is, marked ``"unfinished"``.
 
     Returns
     -------
@@ -91,8 +94,10 @@ def run_nested(
         ) from error
     from tqdm.auto import tqdm
 
-    if len(phot) != 1 or not phot.usable.all():
-        problem = f": {phot.problems[0]}" if len(phot) == 1 else f", not {len(phot)}"
+    if len(photometry) != 1 or not photometry.usable.all():
+        problem = (
+            f": {photometry.problems[0]}" if len(photometry) == 1 else f", not {len(photometry)}"
+        )
         raise InputError(f"Nested sampling takes one usable galaxy{problem}.")
     if min(live, effective, draws) < 100:
         raise InputError(
@@ -101,8 +106,8 @@ def run_nested(
         )
     prior = get_prior(prior)
     if model is None:
-        model = SEDModel(phot.bands, redshift_max=max(0.2, float(phot.redshift[0])))
-    target = WalkerTarget(phot, model, prior)
+        model = SEDModel(photometry.bands, redshift_max=max(0.2, float(photometry.redshift[0])))
+    target = WalkerTarget(photometry, model, prior)
     began = time.perf_counter()
     sampler = Sampler(
         lambda cube: _from_cube(cube, target),
@@ -136,32 +141,33 @@ def run_nested(
         "n_evaluations": float(sampler.n_like),
         "seconds": time.perf_counter() - began,
     }
-    return PosteriorResult(
-        samples=theta[None],
-        weights=np.full((1, draws), 1.0 / draws),
-        redshift=phot.redshift,
-        ids=phot.ids,
-        bands=phot.bands,
-        method="nested",
-        badge=np.array(["converged" if finished else "cancelled"]),
+    return PosteriorResult.of(
+        photometry,
+        theta[None],
+        "nested",
+        "converged" if finished else "unfinished",
         ess=np.array([min(float(sampler.n_eff), draws)]),
         chi2_min=target.exact.chi2(theta[None]).min(axis=1),
         log_evidence=np.array([float(sampler.log_z)]),
         diagnostics={name: np.array([value]) for name, value in diagnostics.items()},
         provenance={
-            "method": "nested", "prior": prior.name, "birth_cloud_age": model.birth_cloud_age,
-            "ssp_hash": model.ssp.hash, "live": live, "effective": effective, "draws": draws,
-            "seed": seed, "sedflow_lab": __version__,
+            "method": "nested",
+            "prior": prior.name,
+            "birth_cloud_age": model.birth_cloud_age,
+            "ssp_hash": model.ssp.hash,
+            "live": live,
+            "effective": effective,
+            "draws": draws,
+            "seed": seed,
+            "sedflow_lab": __version__,
         },
-    )  # fmt: skip
+    )
 
 
 def _from_cube(cube: np.ndarray, target: WalkerTarget) -> np.ndarray:
     """Free coordinates (n, 11) of points in the unit cube, whose prior is uniform."""
     mass = PARAMETERS[0]
     phi = ndtri(np.clip(cube, _EDGE, 1 - _EDGE))
-    phi[:, 0] = 0.0
-    best = target.best_log_mass(phi)
     span = mass.high - mass.low
-    phi[:, 0] = mass.low + span * np.mod((best - mass.low) / span + cube[:, 0] - 0.5, 1.0)
-    return phi
+    best = (target.best_log_mass(phi) - mass.low) / span
+    return with_mass(phi, mass.low + span * np.mod(best + cube[:, 0] - 0.5, 1.0))

@@ -1,13 +1,4 @@
-r"""Where the walkers of MCMC live and where they start.
-
-They move in the free coordinates, with the mass measured from the best one for the rest,
-
-.. math:: u = \log M_* - \log \hat M(\phi_{1 \ldots 10}),
-
-where :math:`\hat M` fits the photometry best at the other ten. The volume element is the same
-(u is shifted by a function of the others), but the narrow bent ridge along which mass and
-mass-to-light ratio trade places is gone, and ten times more proposals are accepted.
-"""
+"""Where the walkers of MCMC live, which is on the ridge of `exact.ridge`, and where they start."""
 
 from __future__ import annotations
 
@@ -20,6 +11,7 @@ import torch
 
 from ..errors import InputError, SedflowError
 from ..exact.likelihood import LogPosterior
+from ..exact.ridge import REFERENCE_MASS, MassRidge, log_best_factor, with_mass
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior
 from ..posterior.result import PosteriorResult
@@ -31,76 +23,75 @@ if TYPE_CHECKING:
 __all__ = ["Start", "WalkerTarget", "resolve_start"]
 
 _POOL = 8192  # prior draws among which each ensemble finds its start
-_REFERENCE = 10.0  # log M* at which the model is evaluated; other masses only scale the flux
-_FAINT = 0.3  # amplitude, in its own σ, below which a fit of the mass means nothing
 
 
-class WalkerTarget:
-    """Log posterior of one galaxy in the coordinates (u, φ1, ..., φ10) of the walkers."""
+class WalkerTarget(MassRidge):
+    """Log posterior of one galaxy on the ridge of its mass, for emcee and nautilus.
 
-    def __init__(self, phot: Photometry, model: SEDModel, prior: Prior) -> None:
-        self.exact = LogPosterior(phot, model, prior)
-        self.model, self.prior = model, prior
-        used = phot.mask[0]
-        self.flux = np.where(used, phot.flux[0], 0.0)
-        self.inverse_variance = np.where(used, phot.sigma[0], np.inf) ** -2.0
-        self.redshift = float(phot.redshift[0])
+    In NumPy and double precision throughout, but for the model itself. The moves and proposals of
+    walkers find their scales themselves: u is in units of log mass.
+
+    Parameters
+    ----------
+    photometry : Photometry
+        One usable galaxy.
+    model : SEDModel
+    prior : Prior
+    """
+
+    def __init__(self, photometry: Photometry, model: SEDModel, prior: Prior) -> None:
+        super().__init__(LogPosterior(photometry, model, prior))
+        self.width = 1.0
+        used = photometry.mask[0]
+        self._flux = np.where(used, photometry.flux[0], 0.0)
+        self._inverse_variance = np.where(used, photometry.sigma[0], np.inf) ** -2.0
+        self._redshift = float(photometry.redshift[0])
 
     def _unit(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Model fluxes (n, B) at the reference mass, and log10 of the best factor (n,)."""
-        phi = x.copy()
-        phi[:, 0] = _REFERENCE
+        theta = self.exact.prior.from_free(with_mass(x, REFERENCE_MASS))
         with torch.no_grad():
-            unit = self.model.photometry(self.prior.from_free(phi), self.redshift)
-        weighted = unit * self.inverse_variance
+            unit = self.exact.model.photometry(theta, self._redshift)
+        weighted = unit * self._inverse_variance
         norm = np.einsum("nb,nb->n", weighted, unit)
-        best = weighted @ self.flux / norm
-        return unit, np.log10(np.maximum(best, _FAINT / np.sqrt(norm)))
+        return unit, log_best_factor(weighted @ self._flux / norm, norm)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Log of prior times likelihood, up to a constant, of points (n, 11), shape (n,)."""
         unit, log_best = self._unit(x)
-        phi = x.copy()
-        phi[:, 0] += _REFERENCE + log_best
-        log_prior = self.prior.log_prob_free(phi)
+        log_prior = self.exact.prior.log_prob_free(
+            with_mass(x, REFERENCE_MASS + log_best + x[:, 0])
+        )
         # Walkers on the way to a mass that overflows are outside the prior anyway.
         scale = 10.0 ** np.clip(log_best + x[:, 0], -30.0, 30.0)
-        residual = unit * scale[:, None] - self.flux
-        log_prob = log_prior - 0.5 * np.square(residual) @ self.inverse_variance
+        residual = unit * scale[:, None] - self._flux
+        log_prob = log_prior - 0.5 * np.square(residual) @ self._inverse_variance
         return np.where(np.isfinite(log_prob), log_prob, -np.inf)
 
     def best_log_mass(self, x: np.ndarray) -> np.ndarray:
         """Log mass that fits best at the other ten coordinates of points (n, 11), shape (n,)."""
-        return _REFERENCE + self._unit(x)[1]
-
-    def to_walkers(self, phi: np.ndarray) -> np.ndarray:
-        """From free coordinates (n, 11) to those of the walkers."""
-        x = phi.copy()
-        x[:, 0] -= self.best_log_mass(x)
-        return x
+        return REFERENCE_MASS + self._unit(x)[1]
 
     def to_reported(self, x: np.ndarray) -> np.ndarray:
-        """From the coordinates of the walkers to reported parameters (n, 12)."""
-        phi = x.copy()
-        phi[:, 0] += self.best_log_mass(x)
-        return self.prior.from_free(phi)
+        """From points (n, 11) to reported parameters (n, 12)."""
+        return self.exact.prior.from_free(self.to_phi(x))
 
 
 Start = Callable[[WalkerTarget, int, int, int, int], np.ndarray]
 """From target, row, walkers, ensembles and seed to where the walkers start (W, 11)."""
 
 
-def resolve_start(start: Any, phot: Photometry) -> tuple[Start, str]:
+def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
     """How to start, and what to call it in the provenance."""
     if isinstance(start, tuple):
         if not start:
             raise InputError("No start is given: give one, or one for each ensemble in turn.")
-        each = [resolve_start(one, phot) for one in start]
+        each = [resolve_start(one, photometry) for one in start]
         return partial(_in_turn, [one for one, _ in each]), " and ".join(name for _, name in each)
     if isinstance(start, PosteriorResult):
-        if len(start) != len(phot):
+        if len(start) != len(photometry):
             raise InputError(
-                f"The start has {len(start)} galaxies, but the photometry has {len(phot)}."
+                f"The start has {len(start)} galaxies, but the photometry has {len(photometry)}."
             )
         return partial(_from_result, start), f"result of {start.method}"
     if isinstance(start, np.ndarray):
@@ -114,13 +105,13 @@ def resolve_start(start: Any, phot: Photometry) -> tuple[Start, str]:
 
         try:
             network = load_posterior()
-            network.check(phot[phot.usable], "raise")
+            network.check(photometry[photometry.usable], "raise")
         except SedflowError:
             if start == "posterior":
                 raise
             return _from_prior, "prior"
-        return partial(_from_network, network, phot), "shipped posterior"
-    return partial(_from_network, start, phot), "amortized posterior"
+        return partial(_from_network, network, photometry), "shipped posterior"
+    return partial(_from_network, start, photometry), "amortized posterior"
 
 
 def _in_turn(
@@ -167,14 +158,14 @@ def _temper(log_weight: np.ndarray, ess: float) -> np.ndarray:
 
 def _from_network(
     network: AmortizedPosterior,
-    phot: Photometry,
+    photometry: Photometry,
     target: WalkerTarget,
     row: int,
     walkers: int,
     ensembles: int,
     seed: int,
 ) -> np.ndarray:
-    return _spread(target, network.sample(phot[row], walkers, seed)[0], seed)
+    return _spread(target, network.sample(photometry[row], walkers, seed)[0], seed)
 
 
 def _from_result(
@@ -199,7 +190,7 @@ def _from_points(
 
 def _spread(target: WalkerTarget, theta: np.ndarray, seed: int) -> np.ndarray:
     """Coordinates of walkers at `theta`, no two the same: repeated points are scattered."""
-    x = target.to_walkers(target.prior.to_free(theta))
+    x = target.from_phi(target.exact.prior.to_free(theta))
     _, first = np.unique(x, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(x)), first)
     rng = np.random.default_rng([seed, 3])

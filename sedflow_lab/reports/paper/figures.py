@@ -232,7 +232,7 @@ class _Maker:
             progress=self.progress,
             stop=self.stop,
         )
-        if chain.badge[0] == "cancelled":
+        if chain.badge[0] == "unfinished":
             raise KeyboardInterrupt("the chain of Fig. 2 was not finished.")
         return galaxy, chain
 

@@ -229,7 +229,7 @@ def _chain(
         seed=int(store.settings()["seed"]),
         stop=stop,
     )
-    if result.badge[0] == "cancelled":
+    if result.badge[0] == "unfinished":
         return False
     store.save(sample.name, result)
     return True
