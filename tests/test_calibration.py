@@ -10,6 +10,7 @@ from scipy import stats
 
 from sedflow_lab.diagnostics import calibration as cal
 from sedflow_lab.diagnostics.bands import (
+    _chance,
     default_bins,
     histogram,
     histogram_band,
@@ -19,8 +20,8 @@ from sedflow_lab.diagnostics.bands import (
 from sedflow_lab.diagnostics.uniformity import check_uniformity, holm
 from sedflow_lab.errors import InputError
 
-NAMES = ("a", "b", "TARP", "HPD", "ellipsoid", "fit")
-KINDS = ("rank", "rank", "tarp", "level", "level", "fit")
+NAMES = ("a", "b", "TARP", "HPD", "fit")
+KINDS = ("rank", "rank", "tarp", "level", "fit")
 NOISE = 0.5
 
 
@@ -52,7 +53,7 @@ class Toy:
         return -0.5 * np.square((points - mean) / std).sum(-1)
 
     def scores(self, weights=None):
-        """Scores of the six quantities, shape (n, 6)."""
+        """Scores of the five quantities, shape (n, 5)."""
         seed = self.seed + 10**6
         if weights is None:
             mean, std = self.mean, self.std
@@ -75,7 +76,6 @@ class Toy:
                     weights,
                     seed=seed,
                 ),
-                cal.ellipsoid_levels(self.samples, self.truth, weights, seed=seed),
                 cal.predictive_scores(self.chi2, np.full(self.n, 2), weights, seed=seed),
             ]
         )
@@ -119,10 +119,10 @@ def test_verdict_on_all_quantities_together_is_wrong_no_oftener_than_stated(righ
 
 
 WRONG = {
-    "narrow": (dict(width=0.6), ("too narrow (U", "too narrow (U", "U", "miss", "miss", "better")),
-    "wide": (dict(width=1.7), ("too wide (∩", "too wide (∩", "∩", "cautious", "cautious", "worse")),
-    "high": (dict(shift=0.8), ("biased high", "biased high", "bias", "miss", "miss", "worse")),
-    "low": (dict(shift=-0.8), ("biased low", "biased low", "bias", "miss", "miss", "worse")),
+    "narrow": (dict(width=0.6), ("too narrow (U", "too narrow (U", "U", "miss", "better")),
+    "wide": (dict(width=1.7), ("too wide (∩", "too wide (∩", "∩", "cautious", "worse")),
+    "high": (dict(shift=0.8), ("biased high", "biased high", "bias", "miss", "worse")),
+    "low": (dict(shift=-0.8), ("biased low", "biased low", "bias", "miss", "worse")),
 }
 
 
@@ -156,12 +156,17 @@ def test_scores_are_the_ranks_and_coverages_of_sbi():
     toy = Toy(3, draws=61)  # a prime: no rank is on the edge of a bin
     samples = torch.as_tensor(toy.samples).permute(1, 0, 2)
     truth = torch.as_tensor(toy.truth)
+
+    def ranks(scores):
+        """Of the truth among the draws, which scores are within the steps of."""
+        return np.minimum(np.floor(scores * (toy.draws + 1)), toy.draws)
+
     theirs = _run_sbc(truth, truth, samples, show_progress_bar=False).numpy()
     scores = cal.rank_scores(toy.samples, toy.truth)
-    assert np.array_equal(cal.sbc_ranks(scores, toy.draws), theirs)
+    assert np.array_equal(ranks(scores), theirs)
 
     references = cal.tarp_references(toy.n, [-3, -3], [3, 3])
-    mine = cal.sbc_ranks(cal.tarp_scores(toy.samples, toy.truth, references), toy.draws)
+    mine = ranks(cal.tarp_scores(toy.samples, toy.truth, references))
     ecp, _ = _run_tarp(samples, truth, torch.as_tensor(references), num_bins=10)
     counts, _ = np.histogram(mine, bins=10)  # between the smallest and the largest, like sbi's
     assert ecp.numpy()[1:] == pytest.approx(np.cumsum(counts) / toy.n, abs=1e-6)
@@ -189,7 +194,7 @@ def test_galaxies_without_a_posterior_have_no_scores():
     scores = toy.scores(weights)
     assert np.isnan(scores[4]).all()
     assert np.isfinite(np.delete(scores, 4, axis=0)).all()
-    assert check_uniformity(scores, NAMES, KINDS).n.tolist() == [29] * 6
+    assert check_uniformity(scores, NAMES, KINDS).n.tolist() == [29] * 5
     assert np.isnan(cal.z_scores(toy.samples, toy.truth, weights)[4]).all()
     assert np.isnan(cal.predictive_p_values(toy.chi2, np.full(30, 2), weights)[4])
 
@@ -232,6 +237,7 @@ def test_bands_hold_as_many_curves_and_histograms_as_they_say(n):
     inside = ((curves >= low[:, None] - 1e-9) & (curves <= high[:, None] + 1e-9)).all(0)
     # Counts are whole numbers: the band cannot keep its level exactly, but is never wide of it.
     assert 0.88 < inside.mean() < 0.93
+    assert 0.9 <= _chance(n, grid[1:-1], n * low[1:-1], n * high[1:-1]) < 0.91
     low, high = pp_band(n, grid, 0.9, simultaneous=False)
     one = (curves[25] >= low[25] - 1e-9) & (curves[25] <= high[25] + 1e-9)
     assert 0.88 < one.mean() < 0.98
@@ -239,6 +245,16 @@ def test_bands_hold_as_many_curves_and_histograms_as_they_say(n):
     counts = histogram(scores, bins)
     low, high = histogram_band(n, bins, 0.9)
     assert 0.88 < ((counts >= low) & (counts <= high)).all(0).mean() < 0.99
+
+
+def test_chance_that_a_curve_keeps_to_a_band_is_that_of_counting():
+    # Two scores: at 1/4 and 3/4 there are 0 to 1 and 1 to 2 below, but not the pair (0, 0).
+    grid = np.array([0.25, 0.75])
+    one_by_a_quarter, none_by_a_quarter = 2 * 0.25 * 0.75, 0.75**2
+    some_later = 1 - (0.25 / 0.75) ** 2
+    chance = _chance(2, grid, np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    assert chance == pytest.approx(one_by_a_quarter + none_by_a_quarter * some_later, rel=1e-12)
+    assert _chance(2, grid, np.zeros(2), np.full(2, 2.0)) == pytest.approx(1.0, rel=1e-12)
 
 
 def test_holm_multiplies_by_what_is_left():
@@ -255,8 +271,6 @@ def test_bad_input_is_named():
         cal.rank_scores(toy.samples, toy.truth, np.full((30, 60), -1.0))
     with pytest.raises(InputError, match="Draws need the shape"):
         cal.rank_scores(toy.samples[0], toy.truth)
-    with pytest.raises(InputError, match="more than 2 draws"):
-        cal.ellipsoid_levels(toy.samples[:, :2], toy.truth)
     with pytest.raises(InputError, match="There are 5 scores"):
         check_uniformity(np.full((5, 1), 0.5), ["a"])
     with pytest.raises(InputError, match="between 0 and 1"):

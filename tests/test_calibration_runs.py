@@ -13,7 +13,7 @@ import sedflow_lab as sl
 from sedflow_lab.diagnostics.calibration_run import OBSERVABLES, CalibrationRun
 from sedflow_lab.diagnostics.mocks import Fault, draw_mocks, narrow_result
 from sedflow_lab.diagnostics.runs import replay, run_calibration
-from sedflow_lab.diagnostics.scoring import QUANTITIES, score_result
+from sedflow_lab.diagnostics.scoring import SCORED, score_result
 from sedflow_lab.errors import InputError
 
 
@@ -36,13 +36,13 @@ def equal(a: CalibrationRun, b: CalibrationRun) -> bool:
 
 def test_a_run_has_scores_of_every_quantity_and_what_to_sort_by(run):
     assert len(run) == 70
-    assert run.scores.shape == (70, len(QUANTITIES))
+    assert run.scores.shape == (70, len(SCORED))
     assert ((run.scores >= 0) & (run.scores <= 1)).all()
     for name in OBSERVABLES:
         assert np.isfinite(run.observable(name)).mean() > 0.9
     with pytest.raises(InputError, match="no observable 'mass'"):
         run.observable("mass")
-    assert run.check().n.tolist() == [70] * len(QUANTITIES)
+    assert run.check().n.tolist() == [70] * len(SCORED)
     # Masses are told by the data, metallicities hardly at all.
     assert np.median(run.contraction[:, 0]) > 0.9 > np.median(run.contraction[:, 7])
 
@@ -75,7 +75,7 @@ def test_a_run_that_is_stopped_before_it_begins_is_empty(posterior):
     stop.set()
     run = run_calibration(posterior, "fast", 70, 400, stop=stop)
     assert len(run) == 0
-    assert run.scores.shape == (0, len(QUANTITIES))
+    assert run.scores.shape == (0, len(SCORED))
 
 
 def test_files_that_are_no_runs_are_refused(tmp_path):
@@ -140,11 +140,11 @@ def test_every_fault_is_caught(posterior, name):
     fault, by = FAULTS[name]
     run = run_calibration(posterior, "fast", 128, 120, seed=3, fault=fault)
     check = run.check()
-    caught = {q for q, fine in zip(QUANTITIES, check.uniform, strict=True) if not fine}
+    caught = {q for q, fine in zip(SCORED, check.uniform, strict=True) if not fine}
     assert by <= caught, check.verdict()
     assert check.verdict().startswith("Not calibrated")
     if name == "narrowed":
-        assert "too narrow" in check.sentences()[QUANTITIES.index("tau_ism")]
+        assert "too narrow" in check.sentences()[SCORED.index("tau_ism")]
         galaxy, _, result = replay(posterior, run, 0, draws=400)
         usual = posterior.infer(galaxy, 400, seed=3)
         assert result.samples[0, :, 0].std() < 0.8 * usual.samples[0, :, 0].std()
@@ -186,7 +186,7 @@ def test_narrowed_draws_keep_the_order_of_their_densities(posterior):
     usual = score_result(result, mocks, truth, posterior)["scores"]
     scores = score_result(narrow, mocks, truth, posterior, origin=origin)["scores"]
     # Where the truth was is farther out than the truth: its region of highest density grows.
-    level = QUANTITIES.index("HPD regions")
+    level = SCORED.index("HPD regions")
     assert (scores[:, level] >= usual[:, level] - 0.05).mean() > 0.8
     assert scores[:, level].mean() > usual[:, level].mean() + 0.1
     back, _ = narrow_result(narrow, posterior.prior, 2.0, truth)

@@ -9,7 +9,7 @@ import pytest
 import traitlets
 
 import sedflow_lab as sl
-from sedflow_lab.diagnostics.scoring import QUANTITIES
+from sedflow_lab.diagnostics.scoring import SCORED
 from sedflow_lab.panels.coverage.state import GRID, CoverageState
 
 SMALL = {"simulations": 96, "draws": 60}
@@ -41,7 +41,7 @@ def test_a_run_grows_in_the_background_and_ends_with_a_verdict(posterior):
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] == 96
     frame = state.frame
-    assert frame.curves.shape == (len(GRID), len(QUANTITIES))
+    assert frame.curves.shape == (len(GRID), len(SCORED))
     assert frame.check is not None
     assert frame.verdict.startswith(("Calibrated", "Not calibrated"))
     assert not state.outdated
@@ -77,7 +77,7 @@ def test_one_simulation_can_be_opened(finished):
     assert np.array_equal(example.photometry.flux[0], finished.frame.run.flux[7])
     assert not finished.opening
     index = finished.most_surprising()
-    scores = finished.frame.run.scores[:, QUANTITIES.index("HPD regions")]
+    scores = finished.frame.run.scores[:, SCORED.index("HPD regions")]
     assert scores[index] == scores.max()
 
 
@@ -146,7 +146,7 @@ def test_widgets_drive_the_state_and_figures_follow(posterior):
     assert not panel.run.disabled
     assert "posterior narrowed (× 0.5)" in panel.verdict.value
     assert "Not calibrated at 96 simulations" in panel.verdict.value
-    assert len(panel.curves.curves.data["xs"]) == len(QUANTITIES)
+    assert len(panel.curves.curves.data["xs"]) == len(SCORED)
     assert panel.curves.curves.data["color"][-1] == BAD_COLOR
     assert panel.table.value.count("too narrow") >= 2
     panel.reset.click()

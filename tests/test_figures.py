@@ -17,7 +17,7 @@ from sedflow_lab.commands.main import main
 from sedflow_lab.diagnostics.calibration_run import OBSERVABLES, CalibrationRun
 from sedflow_lab.diagnostics.conditional import conditional_coverage, coverage_map, covered
 from sedflow_lab.diagnostics.mocks import Fault
-from sedflow_lab.diagnostics.scoring import QUANTITIES
+from sedflow_lab.diagnostics.scoring import SCORED
 from sedflow_lab.errors import InputError
 from sedflow_lab.plots.calibration import (
     plot_contraction,
@@ -61,7 +61,7 @@ def made_up_run(n: int = 1000, width: float = 1.0, seed: int = 0) -> Calibration
     """Scores of posteriors that are right, or of a wrong width for high signal-to-noise ratios."""
     rng = np.random.default_rng(seed)
     snr = rng.uniform(10, 50, n)
-    truth = rng.normal(size=(n, len(QUANTITIES)))
+    truth = rng.normal(size=(n, len(SCORED)))
     scale = np.where(snr > 30, width, 1.0)[:, None]
     scores = ndtr(truth / scale)
     flux = np.ones((n, 5)) * 10 ** rng.uniform(0, 2, (n, 1))
@@ -103,14 +103,14 @@ def test_groups_are_right_where_posteriors_are_at_the_stated_rate():
 
 
 def test_regions_of_every_kind_hold_what_they_should():
-    scores = np.random.default_rng(0).random((20_000, len(QUANTITIES)))
+    scores = np.random.default_rng(0).random((20_000, len(SCORED)))
     scores[0] = np.nan
     inside = covered(scores, 0.68)
     assert np.isnan(inside[0]).all()
-    assert np.nanmean(inside, axis=0) == pytest.approx(np.full(len(QUANTITIES), 0.68), abs=0.015)
+    assert np.nanmean(inside, axis=0) == pytest.approx(np.full(len(SCORED), 0.68), abs=0.015)
     # The best fits are inside, the worst are not.
-    k = QUANTITIES.index("fit to the data")
-    assert covered(np.full((1, len(QUANTITIES)), 0.01), 0.68)[0, k] == 0
+    k = SCORED.index("fit to the data")
+    assert covered(np.full((1, len(SCORED)), 0.01), 0.68)[0, k] == 0
 
 
 def test_map_leaves_out_cells_with_few_simulations():
@@ -185,7 +185,7 @@ def test_command_makes_all_figures_and_keeps_the_runs(study, tmp_path, capsys, m
     assert numbers["mcmc"]["left_out_as_not_converged"] == 1
     assert numbers["mcmc"]["simulations"] == 25
     assert numbers["fast"]["simulations"] == 60
-    assert set(numbers["fast"]["quantities"]) == set(QUANTITIES)
+    assert set(numbers["fast"]["quantities"]) == set(SCORED)
     assert numbers["galaxy"]["chain"] == "converged"
     printed = capsys.readouterr().out
     assert numbers["fast"]["verdict"] in printed

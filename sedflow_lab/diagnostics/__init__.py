@@ -1,3 +1,85 @@
-"""Diagnostics: convergence of chains, comparison of posteriors, trust and calibration."""
+"""Diagnostics: comparison of posteriors, and calibration.
+
+Everything that notebooks and scripts need is reachable from here, and loads what it needs when
+first touched.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
+
+__all__ = [
+    "SCORED",
+    "CalibrationRun",
+    "Draws",
+    "Fault",
+    "Uniformity",
+    "c2st",
+    "check_uniformity",
+    "compare",
+    "conditional_coverage",
+    "contraction",
+    "coverage_map",
+    "hpd_levels",
+    "pp_band",
+    "pp_curve",
+    "predictive_p_values",
+    "predictive_scores",
+    "rank_scores",
+    "replay",
+    "run_calibration",
+    "score_result",
+    "tarp_references",
+    "tarp_scores",
+    "z_scores",
+]
+
+_HOME = {
+    "SCORED": ".scoring",
+    "CalibrationRun": ".calibration_run",
+    "Draws": ".comparison",
+    "Fault": ".mocks",
+    "Uniformity": ".uniformity",
+    "c2st": ".comparison",
+    "check_uniformity": ".uniformity",
+    "compare": ".comparison",
+    "conditional_coverage": ".conditional",
+    "contraction": ".calibration",
+    "coverage_map": ".conditional",
+    "hpd_levels": ".calibration",
+    "pp_band": ".bands",
+    "pp_curve": ".bands",
+    "predictive_p_values": ".calibration",
+    "predictive_scores": ".calibration",
+    "rank_scores": ".calibration",
+    "replay": ".runs",
+    "run_calibration": ".runs",
+    "score_result": ".scoring",
+    "tarp_references": ".calibration",
+    "tarp_scores": ".calibration",
+    "z_scores": ".calibration",
+}
+
+if TYPE_CHECKING:
+    from .bands import pp_band, pp_curve
+    from .calibration import (
+        contraction,
+        hpd_levels,
+        predictive_p_values,
+        predictive_scores,
+        rank_scores,
+        tarp_references,
+        tarp_scores,
+        z_scores,
+    )
+    from .calibration_run import CalibrationRun
+    from .comparison import Draws, c2st, compare
+    from .conditional import conditional_coverage, coverage_map
+    from .mocks import Fault
+    from .runs import replay, run_calibration
+    from .scoring import SCORED, score_result
+    from .uniformity import Uniformity, check_uniformity
+
+__getattr__ = lazy(__name__, _HOME)

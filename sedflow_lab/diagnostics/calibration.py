@@ -38,12 +38,10 @@ from ..posterior.weighting import kish_ess
 
 __all__ = [
     "contraction",
-    "ellipsoid_levels",
     "hpd_levels",
     "predictive_p_values",
     "predictive_scores",
     "rank_scores",
-    "sbc_ranks",
     "tarp_references",
     "tarp_scores",
     "z_scores",
@@ -84,14 +82,6 @@ def rank_scores(
     for k in range(truth.shape[1]):
         scores[:, k] = _scores(samples[:, :, k], truth[:, k], weights, ess, rng)
     return scores
-
-
-def sbc_ranks(scores: np.ndarray, draws: int) -> np.ndarray:
-    """Ranks from 0 to `draws` of the truth among so many draws, from its scores.
-
-    With equal weights and no ties these are the ranks of simulation-based calibration themselves.
-    """
-    return np.minimum(np.floor(np.asarray(scores) * (draws + 1)), draws).astype(int)
 
 
 def tarp_references(n: int, low: np.ndarray, high: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -172,49 +162,6 @@ def hpd_levels(
     draws, weights, ess = _checked(log_density[..., None], weights, ess)
     truth = _shaped(log_density_truth, (len(draws),), "log_density_truth")
     return _scores(-draws[..., 0], -truth, weights, ess, np.random.default_rng(seed))
-
-
-def ellipsoid_levels(
-    samples: np.ndarray,
-    truth: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    ess: np.ndarray | None = None,
-    seed: int = 0,
-) -> np.ndarray:
-    """Probability inside the smallest ellipsoid that holds the truth, for want of densities.
-
-    Ellipsoids have the mean and covariance of the draws together with the truth: then all are on
-    one footing, and scores are exactly uniform if posteriors are right. They are regions of
-    highest density only where the posterior is normal, and else less sensitive than `hpd_levels`.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (N, D, P)
-        D more than P.
-    truth : ndarray, shape (N, P)
-    weights, ess, seed
-        As in `rank_scores`.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-    """
-    samples, weights, ess = _checked(samples, weights, ess)
-    n, draws, size = samples.shape
-    truth = _shaped(truth, (n, size), "truth")
-    if draws <= size:
-        raise InputError(f"Ellipsoids in {size} dimensions need more than {draws} draws.")
-    inside, at_truth = np.full((n, draws), np.nan), np.full(n, np.nan)
-    for row in np.flatnonzero(weights.sum(1) > 0):
-        points = np.concatenate([samples[row], truth[row][None]])
-        heavy = np.append(weights[row] * ess[row], 1.0) / (ess[row] + 1.0)
-        apart = points - heavy @ points
-        covariance = (apart * heavy[:, None]).T @ apart
-        # Weights that sum to one make a covariance singular: its null space says nothing.
-        squared = np.einsum("dp,pq,dq->d", apart, np.linalg.pinv(covariance, 1e-10), apart)
-        inside[row], at_truth[row] = squared[:-1], squared[-1]
-    return _scores(inside, at_truth, weights, ess, np.random.default_rng(seed))
 
 
 def z_scores(

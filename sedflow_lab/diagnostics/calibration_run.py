@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from .._files import replacing
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES
 from ..sps import BandSet
+from ..units import magnitude
 from .mocks import Fault
-from .scoring import KINDS, QUANTITIES
+from .scoring import KINDS, SCORED
 from .uniformity import Uniformity, check_uniformity, holm
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CalibrationRun:
     flux, sigma : ndarray, shape (N, B)
         Nanomaggies, as the posterior was told.
     scores : ndarray, shape (N, 15)
-        Of `QUANTITIES`: uniform if posteriors are right; NaN where there is no posterior.
+        Of `SCORED`: uniform if posteriors are right; NaN where there is no posterior.
     z_scores, contraction : ndarray, shape (N, 12)
     predictive_p : ndarray, shape (N,)
         Posterior predictive p-values.
@@ -98,7 +99,7 @@ class CalibrationRun:
 
     def check(self) -> Uniformity:
         """Test every quantity."""
-        return check_uniformity(self.scores, QUANTITIES, KINDS)
+        return check_uniformity(self.scores, SCORED, KINDS)
 
     def observable(self, name: str) -> np.ndarray:
         """What simulations may be sorted by, shape (N,).
@@ -110,13 +111,13 @@ class CalibrationRun:
             middle band; ``"redshift"``; or ``"colour"``, between the bands next to the middle.
         """
         middle = self.flux.shape[1] // 2
+        magnitudes = magnitude(self.flux)
         with np.errstate(invalid="ignore", divide="ignore"):
-            magnitude = 22.5 - 2.5 * np.log10(np.where(self.flux > 0, self.flux, np.nan))
             choices = {
                 "snr": np.nanmedian(self.flux / self.sigma, axis=1),
-                "magnitude": magnitude[:, middle],
+                "magnitude": magnitudes[:, middle],
                 "redshift": self.redshift,
-                "colour": magnitude[:, max(middle - 1, 0)] - magnitude[:, middle],
+                "colour": magnitudes[:, max(middle - 1, 0)] - magnitudes[:, middle],
             }
         if name not in choices:
             raise InputError(f"There is no observable {name!r}: choose of {', '.join(choices)}.")
@@ -153,15 +154,9 @@ class CalibrationRun:
 
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file, which appears complete or not at all."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         header = json.dumps(self.settings | {"seconds": self.seconds})
-        try:
-            with open(partial, "wb") as file:
-                np.savez(file, settings=np.array(header), **{k: getattr(self, k) for k in _ARRAYS})
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, settings=np.array(header), **{k: getattr(self, k) for k in _ARRAYS})
 
     @classmethod
     def load(cls, path: str | Path) -> CalibrationRun:
@@ -196,7 +191,7 @@ class CalibrationRun:
     def empty(cls, settings: dict[str, Any], bands: int) -> CalibrationRun:
         """A run of no simulations."""
         widths = {"truth": N_THETA, "z_scores": N_THETA, "contraction": N_THETA}
-        widths |= {"flux": bands, "sigma": bands, "scores": len(QUANTITIES)}
+        widths |= {"flux": bands, "sigma": bands, "scores": len(SCORED)}
         arrays: dict[str, Any] = {
             k: np.empty((0, widths[k]) if k in widths else 0) for k in _ARRAYS
         }

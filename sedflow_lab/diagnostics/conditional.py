@@ -16,7 +16,7 @@ from scipy import stats
 from ..errors import InputError
 from .bands import coverage_band
 from .calibration_run import CalibrationRun
-from .scoring import KINDS, QUANTITIES
+from .scoring import KINDS, SCORED
 from .uniformity import holm
 
 __all__ = ["Conditional", "CoverageMap", "conditional_coverage", "coverage_map", "covered"]
@@ -38,7 +38,7 @@ class Conditional:
     n : ndarray of int, shape (K,)
         Simulations in each group.
     coverage : ndarray, shape (K, 15)
-        Fraction of truths inside regions of probability `level`, by `scoring.QUANTITIES`: central
+        Fraction of truths inside regions of probability `level`, by `scoring.SCORED`: central
         intervals of marginals, regions of highest density, the smaller of TARP's distances, and
         the better part of the fits.
     low, high : ndarray, shape (K,)
@@ -131,7 +131,7 @@ def conditional_coverage(
             f"A group by {observable} has {n.min()} simulations: take fewer groups, or more "
             f"simulations, for {_FEWEST} or more in each."
         )
-    coverage, p = np.empty((size, len(QUANTITIES))), np.empty((size, len(QUANTITIES)))
+    coverage, p = np.empty((size, len(SCORED))), np.empty((size, len(SCORED)))
     efficiency = np.empty(size)
     for k in range(size):
         rows = group == k
@@ -167,7 +167,7 @@ def coverage_map(
     values = [run.observable(name) for name in observables]
     x_edges, y_edges = (_edges(v, b) for v, b in zip(values, bins, strict=True))
     i, j = _groups(values[0], x_edges), _groups(values[1], y_edges)
-    inside = covered(run.scores, level)[:, QUANTITIES.index("HPD regions")]
+    inside = covered(run.scores, level)[:, SCORED.index("HPD regions")]
     shape = (len(y_edges) - 1, len(x_edges) - 1)
     n = np.zeros(shape, dtype=int)
     coverage, efficiency = np.full(shape, np.nan), np.full(shape, np.nan)

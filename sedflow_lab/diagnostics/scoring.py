@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ..posterior.result import PosteriorResult
     from .mocks import Origin
 
-__all__ = ["KINDS", "QUANTITIES", "score_result"]
+__all__ = ["KINDS", "SCORED", "score_result"]
 
-QUANTITIES: tuple[str, ...] = (*NAMES, "TARP", "HPD regions", "fit to the data")
+SCORED: tuple[str, ...] = (*NAMES, "TARP", "HPD regions", "fit to the data")
 """What is scored: the marginals; all parameters jointly, in two ways; and how draws fit."""
 
 _MARGINAL: Kind = "rank"
@@ -70,7 +70,7 @@ def score_result(
     samples, weights, ess = result.samples[good], result.weights[good], result.ess[good]
     told, theta = photometry[good], truth[good]
     rngs = np.random.SeedSequence([seed, n]).generate_state(5).tolist()
-    scores = np.full((n, len(QUANTITIES)), np.nan)
+    scores = np.full((n, len(SCORED)), np.nan)
     z, shrunk = np.full((n, N_THETA), np.nan), np.full((n, N_THETA), np.nan)
     predictive = np.full(n, np.nan)
     if good.any():

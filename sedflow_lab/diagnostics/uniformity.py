@@ -152,16 +152,20 @@ _WORDS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("too wide (∩)", "too narrow or biased (U)"),
     ),
     "level": (
-        ("too cautious (regions hold the truth too often)",
-         "too narrow or biased (regions miss the truth too often)"),
+        (
+            "too cautious (regions hold the truth too often)",
+            "too narrow or biased (regions miss the truth too often)",
+        ),
         ("", ""),
     ),
     "fit": (
-        ("draws fit the data worse than the truth does",
-         "draws fit the data better than the noise allows"),
+        (
+            "draws fit the data worse than the truth does",
+            "draws fit the data better than the noise allows",
+        ),
         ("", ""),
     ),
-}  # fmt: skip
+}
 
 
 def check_uniformity(

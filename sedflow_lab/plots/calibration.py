@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from ..diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ..diagnostics.calibration_run import CalibrationRun
-from ..diagnostics.scoring import QUANTITIES
+from ..diagnostics.scoring import SCORED
 from ..errors import InputError
 from ..parameters import N_THETA, PARAMETERS
 from .style import LabFigure, Look, dress, method_look, new_figure, use_style
@@ -150,8 +150,8 @@ def plot_joint_coverage(runs: Runs, title: str | None = None) -> LabFigure:
         "Credibility of the region",
         "Probability of a worse fit",
     )
-    for ax, name, label in zip(axes, QUANTITIES[N_THETA:], x_labels, strict=True):
-        k = QUANTITIES.index(name)
+    for ax, name, label in zip(axes, SCORED[N_THETA:], x_labels, strict=True):
+        k = SCORED.index(name)
         for run, look in reversed(layers):
             scores = run.scores[:, k][np.isfinite(run.scores[:, k])]
             low, high = pp_band(len(scores), _GRID, _LEVEL)

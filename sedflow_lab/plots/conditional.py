@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 
 from ..diagnostics.calibration_run import OBSERVABLES, CalibrationRun
 from ..diagnostics.conditional import conditional_coverage, coverage_map
-from ..diagnostics.scoring import QUANTITIES
+from ..diagnostics.scoring import SCORED
 from ..diagnostics.uniformity import ALPHA
 from .calibration import QUANTITY_LABELS
 from .style import COLORS, LabFigure, dress, method_look, new_figure, use_style
@@ -76,8 +76,8 @@ def plot_conditional(
         lower.set_xticks(ticks, [f"{edge:.2g}" for edge in found.edges], rotation=45)
         lower.set_xlim(-0.5, bins - 0.5)
     figure.align_xlabels(axes[1])
-    labels = [QUANTITY_LABELS[q].replace(" (all parameters)", "") for q in QUANTITIES]
-    axes[0, 0].set_yticks(np.arange(len(QUANTITIES)), labels)
+    labels = [QUANTITY_LABELS[q].replace(" (all parameters)", "") for q in SCORED]
+    axes[0, 0].set_yticks(np.arange(len(SCORED)), labels)
     axes[1, 0].set_ylabel("Median sampling\nefficiency [%]")
     bar = figure.colorbar(image, ax=axes[0].tolist(), pad=0.015, extend="both")
     bar.set_label(f"Coverage of {100 * level:.0f} % regions minus {100 * level:.0f} [points]")

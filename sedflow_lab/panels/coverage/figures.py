@@ -18,7 +18,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ...diagnostics.calibration_run import CalibrationRun
-from ...diagnostics.scoring import QUANTITIES
+from ...diagnostics.scoring import SCORED
 from ...plots.style import COLORS, SPARE_COLORS
 from ..galaxy.figures import dress
 from ..kit.corner import QUANTITIES as CORNER_QUANTITIES
@@ -98,7 +98,7 @@ class CurveFigure:
     def update(self, frame: Frame, names: Sequence[str], chosen: str, color: str) -> None:
         """Show the curves of some quantities; the chosen one is drawn last, and thick."""
         order = [name for name in names if name != chosen] + [chosen]
-        rows = [QUANTITIES.index(name) for name in order]
+        rows = [SCORED.index(name) for name in order]
         ys = [frame.curves[:, k] - GRID for k in rows]
         bad = [frame.check is not None and not frame.check.uniform[k] for k in rows]
         quiet = [BAD_COLOR if b else _QUIET for b in bad]
@@ -144,7 +144,7 @@ class RankFigure:
 
     def update(self, frame: Frame, chosen: str, color: str) -> None:
         """Show the histogram of the chosen quantity."""
-        k = QUANTITIES.index(chosen)
+        k = SCORED.index(chosen)
         counts = frame.counts[:, k]
         edges = np.linspace(0, 1, len(counts) + 1)
         bad = frame.check is not None and not frame.check.uniform[k]
@@ -190,7 +190,7 @@ class SimulationFigure:
 
     def update(self, run: CalibrationRun, chosen: str, observable: str, color: str) -> None:
         """Show the scores of the chosen quantity."""
-        x, y = run.observable(observable), run.scores[:, QUANTITIES.index(chosen)]
+        x, y = run.observable(observable), run.scores[:, SCORED.index(chosen)]
         known = np.isfinite(x) & np.isfinite(y)
         self.points.data = {"x": x[known], "y": y[known], "index": np.flatnonzero(known)}
         low, high = (float(v) for v in (x[known].min(), x[known].max()))

@@ -15,7 +15,7 @@ from ...diagnostics.bands import default_bins, histogram, histogram_band, pp_ban
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.mocks import Fault
 from ...diagnostics.runs import replay, run_calibration
-from ...diagnostics.scoring import QUANTITIES
+from ...diagnostics.scoring import SCORED
 from ...diagnostics.uniformity import Uniformity
 from ...errors import InputError
 from ...observations.photometry import Photometry
@@ -134,7 +134,7 @@ class CoverageState(traitlets.HasTraits):
     sigma, prior_shift, narrow : float
         What to do wrong on purpose: see `diagnostics.mocks.Fault`.
     quantity : str
-        The one of `diagnostics.scoring.QUANTITIES` that is looked at.
+        The one of `diagnostics.scoring.SCORED` that is looked at.
     frame : Frame or None
         What the run has shown so far.
     example : Example or None
@@ -154,7 +154,7 @@ class CoverageState(traitlets.HasTraits):
     sigma = traitlets.Float(1.0, min=0.01, max=100.0)
     prior_shift = traitlets.Float(0.0, min=-5.0, max=5.0)
     narrow = traitlets.Float(1.0, min=0.01, max=100.0)
-    quantity = traitlets.Enum(QUANTITIES, default_value="HPD regions")
+    quantity = traitlets.Enum(SCORED, default_value="HPD regions")
     frame = traitlets.Instance(Frame, allow_none=True)
     example = traitlets.Instance(Example, allow_none=True)
     busy = traitlets.Bool(False)
@@ -218,7 +218,7 @@ class CoverageState(traitlets.HasTraits):
         """Number of the simulation with the most extreme score of the chosen quantity."""
         if self.frame is None:
             return 0
-        scores = self.frame.run.scores[:, QUANTITIES.index(self.quantity)]
+        scores = self.frame.run.scores[:, SCORED.index(self.quantity)]
         if self.quantity == "HPD regions":
             return int(np.nanargmax(scores))
         if self.quantity == "fit to the data":

@@ -12,7 +12,7 @@ import numpy as np
 from ...anpe import AmortizedPosterior
 from ...anpe.bundle import shipped_bundles
 from ...diagnostics.calibration_run import OBSERVABLES
-from ...diagnostics.scoring import QUANTITIES
+from ...diagnostics.scoring import SCORED
 from ...parameters import NAMES
 from ...plots.style import COLORS
 from ..kit.base import Panel
@@ -137,7 +137,7 @@ class CoveragePanel(Panel):
         self.progress = w.IntProgress(layout=w.Layout(width="170px", visibility="hidden"))
         self.progress_text = w.HTML()
         self.quantity = w.Dropdown(
-            options=[(quantity_label(name), name) for name in QUANTITIES],
+            options=[(quantity_label(name), name) for name in SCORED],
             value=state.quantity, description="Look at", layout=w.Layout(width="250px"),
         )  # fmt: skip
         w.link((state, "quantity"), (self.quantity, "value"))
@@ -147,8 +147,8 @@ class CoveragePanel(Panel):
         )  # fmt: skip
         self.observable.observe(lambda _: self._redraw(), "value")
         self.chosen = w.SelectMultiple(
-            options=[(quantity_label(name), name) for name in QUANTITIES],
-            value=QUANTITIES, rows=8, layout=w.Layout(width="260px"),
+            options=[(quantity_label(name), name) for name in SCORED],
+            value=SCORED, rows=8, layout=w.Layout(width="260px"),
         )  # fmt: skip
         self.chosen.observe(lambda _: self._choose_quantities(), "value")
         picker = w.Accordion([self.chosen], titles=("Quantities and parameters shown",))
@@ -299,7 +299,7 @@ def _table(frame: Frame, names: tuple[str, ...]) -> str:
         return ""
     check, rows = frame.check, []
     readings = check.table()["verdict"]
-    for k, name in enumerate(QUANTITIES):
+    for k, name in enumerate(SCORED):
         if name not in names:
             continue
         color = "#222222" if check.uniform[k] else "#a03070"
@@ -341,7 +341,7 @@ def _story(example: Example, frame: Frame) -> str:
         f"<b>Simulation {k}</b>: z = {galaxy.redshift[0]:.4f}; {bands} mag; median S/N "
         f"{run.observable('snr')[k]:.0f}; badge “{html.escape(str(run.badge[k]))}”.<br>"
         f"The truth (crosses and dashed lines) lies on the edge of the joint region of "
-        f"{100 * scores[QUANTITIES.index('HPD regions')]:.0f} % credibility. A right posterior has "
+        f"{100 * scores[SCORED.index('HPD regions')]:.0f} % credibility. A right posterior has "
         "half of its truths beyond 50 %, and one in twenty beyond 95 %."
         "<table style='font-size:12px;border-spacing:12px 0'><tr><th></th><th>truth</th>"
         f"<th>draws below</th></tr>{ranks}</table></div>"
