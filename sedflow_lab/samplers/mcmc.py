@@ -144,11 +144,9 @@ def run_mcmc(
             f"{model.redshift_max:g}: give one that reaches further."
         )
     begin, start_name = resolve_start(start, photometry)
-    settings = {
+    settings = model.settings() | {
         "method": "mcmc",
         "prior": prior.name,
-        "birth_cloud_age": model.birth_cloud_age,
-        "ssp_hash": model.ssp.hash,
         "start": start_name,
         "walkers": walkers,
         "ensembles": ensembles,
@@ -249,5 +247,4 @@ def _group(photometry: Photometry, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in (photometry.flux, photometry.sigma, photometry.redshift):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(",".join(photometry.bands.names).encode())
     return f"mcmc-{digest.hexdigest()[:16]}"

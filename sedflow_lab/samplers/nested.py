@@ -150,11 +150,10 @@ def run_nested(
         chi2_min=target.exact.chi2(theta[None]).min(axis=1),
         log_evidence=np.array([float(sampler.log_z)]),
         diagnostics={name: np.array([value]) for name, value in diagnostics.items()},
-        provenance={
+        provenance=model.settings()
+        | {
             "method": "nested",
             "prior": prior.name,
-            "birth_cloud_age": model.birth_cloud_age,
-            "ssp_hash": model.ssp.hash,
             "live": live,
             "effective": effective,
             "draws": draws,
