@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import ModuleType
 
 import h5py
 import numpy as np
@@ -245,6 +247,29 @@ def test_to_arviz_resamples_unequal_weights():
     assert mean == pytest.approx(result.mean()[0, 11], abs=0.02)
     with pytest.raises(InputError, match="galaxy-1 has no posterior: band u"):
         result.to_arviz(1)
+
+
+@pytest.mark.parametrize(("version", "new"), [("0.23.4", False), ("1.3.0", True)])
+def test_to_arviz_speaks_to_either_arviz_as_it_expects(version, new, monkeypatch):
+    """A stand-in takes what each `from_dict` takes, for want of two ArviZ in one place."""
+    calls = []
+
+    def old_from_dict(posterior=None, *, posterior_attrs=None):
+        calls.append((posterior, posterior_attrs))
+
+    def new_from_dict(data, *, attrs=None):
+        assert set(data) == set(attrs) == {"posterior"}  # attributes are given group by group
+        calls.append((data["posterior"], attrs["posterior"]))
+
+    stand_in = ModuleType("arviz")
+    stand_in.__version__ = version
+    stand_in.from_dict = new_from_dict if new else old_from_dict
+    monkeypatch.setitem(sys.modules, "arviz", stand_in)
+    result = make_result(1, draws=100, weights=np.full((1, 100), 0.01))
+    result.to_arviz()
+    ((posterior, attributes),) = calls
+    assert set(posterior) == set(NAMES) and posterior["tburst"].shape == (2, 50)
+    assert attributes["galaxy"] == "galaxy-0" and attributes["badge"] == result.badge[0]
 
 
 def test_save_and_load_round_trip(tmp_path):

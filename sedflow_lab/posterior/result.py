@@ -16,7 +16,6 @@ from ..sps.bands import BandSet, get_bands
 from .weighting import kish_ess, systematic_resample, weighted_quantile
 
 if TYPE_CHECKING:
-    import arviz
     from astropy.table import Table
 
     from ..observations.photometry import Photometry
@@ -341,11 +340,12 @@ class PosteriorResult:
         )  # fmt: skip
         return table
 
-    def to_arviz(self, i: int = 0, seed: int = 0) -> arviz.InferenceData:
-        """Draws of one galaxy as ArviZ InferenceData, ready for its statistics and plots.
+    def to_arviz(self, i: int = 0, seed: int = 0) -> Any:
+        """Draws of one galaxy as the installed ArviZ holds them, for its statistics and plots.
 
-        MCMC results keep their independent ensembles as chains. Draws with unequal weights
-        become one chain of as many draws by systematic resampling.
+        That is an `InferenceData` before ArviZ 1.0, and from then on xarray's `DataTree`. MCMC
+        results keep their independent ensembles as chains. Draws with unequal weights become one
+        chain of as many draws by systematic resampling.
 
         Raises
         ------
@@ -369,10 +369,10 @@ class PosteriorResult:
             "galaxy": str(one.ids[0]), "redshift": float(one.redshift[0]),
             "method": one.method, "badge": str(one.badge[0]), "bands": one.bands.name,
         }  # fmt: skip
-        return arviz.from_dict(
-            posterior={name: array[..., k] for k, name in enumerate(NAMES)},
-            posterior_attrs=attributes,
-        )
+        draws = {name: array[..., k] for k, name in enumerate(NAMES)}
+        if int(arviz.__version__.partition(".")[0]) < 1:
+            return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
+        return arviz.from_dict({"posterior": draws}, attrs={"posterior": attributes})
 
     @classmethod
     def concatenate(cls, results: Sequence[PosteriorResult]) -> PosteriorResult:
