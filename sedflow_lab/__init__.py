@@ -25,6 +25,7 @@ __all__ = [
     "get_bands",
     "get_prior",
     "load_posterior",
+    "magnitude",
     "read_nsa",
     "read_photometry",
     "run_calibration",
@@ -45,6 +46,7 @@ _HOME = {
     "get_bands": ".sps",
     "get_prior": ".parameters",
     "load_posterior": ".anpe",
+    "magnitude": ".units",
     "read_nsa": ".observations",
     "read_photometry": ".observations",
     "run_calibration": ".diagnostics.runs",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from .posterior import PosteriorResult
     from .samplers import run_mcmc
     from .sps import SEDModel, get_bands
+    from .units import magnitude
 
 
 def __getattr__(name: str) -> Any:

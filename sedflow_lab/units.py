@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AB_ZERO_POINT",
+    "MICRON",
     "NANOMAGGY_JY",
     "POGSON",
     "Measured",
@@ -28,6 +29,9 @@ __all__ = [
 
 AB_ZERO_POINT = 22.5
 """AB magnitude of one nanomaggy."""
+
+MICRON = 1e-4
+"""One Angstrom in micron."""
 
 NANOMAGGY_JY = 3.631e-6
 """One AB nanomaggy in Jy (a zero point of 3631 Jy)."""

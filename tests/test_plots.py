@@ -4,6 +4,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from astropy.cosmology import Planck13
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.contour import ContourSet
@@ -457,8 +458,9 @@ def test_histories_integrate_to_the_mass_formed(model, truth, redshift):
     data = stairs_of(top, to_hex(COLORS["fast"]))[0].get_data()
     mass = np.sum(data.values * np.diff(data.edges)) * 1e9
     np.testing.assert_allclose(np.log10(mass), truth[0], atol=1e-3)
-    age = model.cosmology.age(model.check_inputs(truth, redshift)[1])
-    np.testing.assert_allclose(top.get_xlim(), (0, float(age[0])), rtol=1e-6)
+    age = float(model.histories(truth, redshift).age_gyr)
+    np.testing.assert_allclose(top.get_xlim(), (0, age), rtol=1e-6)
+    np.testing.assert_allclose(age, Planck13.age(redshift).value, rtol=1e-5)
 
 
 def test_histories_show_weighted_medians_and_ranges(model):

@@ -15,19 +15,17 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import InputError
-from ..parameters import NAMES, PARAMETERS, Prior, get_prior
+from ..parameters import NAMES, Prior, get_prior
 from ..posterior.weighting import weighted_quantile
-from ..sps.properties import DERIVED, derived
+from ..quantities import DERIVED, QUANTITIES
+from ..sps.properties import derived
 from .layers import Layer, Results, as_layers, as_truth
-from .style import COLORS, LABELS, LINESTYLES, LabFigure, Look, dress, new_figure, use_style
+from .style import COLORS, CREDIBLE, LabFigure, dress, method_look, new_figure, use_style
 
 if TYPE_CHECKING:
     from ..sps import SEDModel
 
-__all__ = ["LEVELS", "plot_corner"]
-
-LEVELS = (0.68, 0.95)
-"""Probability inside the contours."""
+__all__ = ["plot_corner"]
 
 _PRIOR_DRAWS = 200_000
 _METALLICITY_NOTE = (
@@ -38,10 +36,9 @@ _METALLICITY_NOTE = (
 
 
 @dataclass(frozen=True)
-class _Quantity:
+class _Axis:
     """One row and column of the plot."""
 
-    name: str
     label: str
     low: float
     high: float
@@ -112,7 +109,7 @@ def plot_corner(
     if theta_true is not None:
         true = _columns(theta_true[None], layers[0].redshift, names, model)[0]
     quantities = [
-        _quantity(name, [values[:, k] for values in columns], layers, true[k], zoom)
+        _axis(name, [values[:, k] for values in columns], layers, true[k], zoom)
         for k, name in enumerate(names)
     ]
     background = None
@@ -134,17 +131,16 @@ def plot_corner(
 
 
 def _check_names(names: tuple[str, ...], model: SEDModel | None) -> None:
-    of_model = tuple(q.name for q in DERIVED)
     if not names or len(set(names)) < len(names):
         raise InputError("parameters needs one or more names, each of them once.")
     for name in names:
-        if name in of_model and model is None:
-            raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
-        if name not in NAMES and name not in of_model:
+        if name not in QUANTITIES:
             raise InputError(
                 f"There is no parameter {name!r}: use {', '.join(NAMES)}, or with a model "
-                f"{', '.join(of_model)}."
+                f"{', '.join(q.name for q in DERIVED)}."
             )
+        if name not in NAMES and model is None:
+            raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
 
 
 def _columns(
@@ -157,12 +153,11 @@ def _columns(
     return np.stack([theta[:, NAMES.index(n)] if n in NAMES else extra[n] for n in names], axis=1)
 
 
-def _quantity(
+def _axis(
     name: str, values: list[np.ndarray], layers: list[Layer], true: float, zoom: bool
-) -> _Quantity:
+) -> _Axis:
     """Label, limits, and as many bins as resolve the narrowest posterior."""
-    known: tuple[Any, ...] = (*PARAMETERS, *DERIVED)
-    what = next(q for q in known if q.name == name)
+    what = QUANTITIES[name]
     ends = np.array([_quantiles(x, y, (0.001, 0.999)) for x, y in zip(values, layers, strict=True)])
     low, high = np.nanmin([*ends[:, 0], true]), np.nanmax([*ends[:, 1], true])
     margin = 0.15 * (high - low) or 0.5
@@ -172,8 +167,7 @@ def _quantity(
     inner = [_quantiles(x, y, (0.025, 0.975)) for x, y in zip(values, layers, strict=True)]
     spread = np.maximum(np.diff(inner)[:, 0] / 4, 1e-3 * (high - low))
     bins = int(np.clip(np.ceil(4 * (high - low) / spread.min()), 30, 250))
-    label = f"{what.label} [{what.unit}]" if what.unit else what.label
-    return _Quantity(name, label, float(low), float(high), bins, tuple(spread.tolist()))
+    return _Axis(what.axis_label, float(low), float(high), bins, tuple(spread.tolist()))
 
 
 def _quantiles(values: np.ndarray, layer: Layer, q: tuple[float, ...]) -> np.ndarray:
@@ -187,11 +181,9 @@ def _grid(n: int) -> tuple[LabFigure, np.ndarray]:
     height = n * panel + margin + gap
     width = height + (2.4 if n == 1 else 0.0)  # one panel leaves no corner for the legend
     figure = new_figure((width, height), layout=None)
-    spec = figure.add_gridspec(
-        n, n,
-        left=margin / width, right=(height - gap) / width,
-        bottom=margin / height, top=1 - gap / height, wspace=0.07, hspace=0.07,
-    )  # fmt: skip
+    ends = {"left": margin / width, "right": (height - gap) / width}
+    ends |= {"bottom": margin / height, "top": 1 - gap / height}
+    spec = figure.add_gridspec(n, n, wspace=0.07, hspace=0.07, **ends)
     axes = np.empty((n, n), dtype=object)
     for i in range(n):
         for j in range(i + 1):
@@ -199,7 +191,7 @@ def _grid(n: int) -> tuple[LabFigure, np.ndarray]:
     return figure, axes
 
 
-def _label(axes: np.ndarray, quantities: list[_Quantity]) -> None:
+def _label(axes: np.ndarray, quantities: list[_Axis]) -> None:
     """Set limits, ticks and labels; last, because drawing contours resets them."""
     n = len(quantities)
     for i, y in enumerate(quantities):
@@ -223,7 +215,7 @@ def _label(axes: np.ndarray, quantities: list[_Quantity]) -> None:
             axes[k, 0].yaxis.set_label_coords(-0.5 / height, 0.5)
 
 
-def _ticks(quantity: _Quantity) -> np.ndarray:
+def _ticks(quantity: _Axis) -> np.ndarray:
     """Two or three round values, none so close to a corner that it runs into the next panel's."""
     low, high = quantity.low, quantity.high
     inside = 0.09 * (high - low)
@@ -237,7 +229,7 @@ def _ticks(quantity: _Quantity) -> np.ndarray:
 
 def _draw_marginal(
     ax: Axes,
-    quantity: _Quantity,
+    quantity: _Axis,
     k: int,
     layers: list[Layer],
     columns: list[np.ndarray],
@@ -247,24 +239,20 @@ def _draw_marginal(
     if background is not None:
         wide = np.linspace(quantity.low, quantity.high, 41)
         density = np.histogram(background[:, k], wide)[0] / np.diff(wide) / len(background)
-        line: Any = {"color": COLORS["prior"], "linestyle": LINESTYLES["prior"]}
-        ax.stairs(gaussian_filter1d(density, 1.5), wide, **line)
+        ax.stairs(gaussian_filter1d(density, 1.5), wide, **method_look("prior").line)
     top = 0.0
     for n, (layer, values) in enumerate(zip(layers, columns, strict=True)):
         look, x = layer.look, values[:, k]
         density = np.histogram(x, edges, weights=layer.weights, density=True)[0]
         # The filter reflects at the ends, so nothing leaks out of the prior.
         density = gaussian_filter1d(density, quantity.smoothing(n, layer, 1))
-        ax.stairs(density, edges, color=look.color, linestyle=look.linestyle, linewidth=1.4)
-        median = _quantiles(x, layer, (0.5,))[0]
-        ax.axvline(median, color=look.color, linestyle=look.linestyle, linewidth=0.9)
+        ax.stairs(density, edges, linewidth=1.4, **look.line)
+        ax.axvline(_quantiles(x, layer, (0.5,))[0], linewidth=0.9, **look.line)
         top = max(top, float(density.max()))
     ax.set_ylim(0, 1.12 * top)
 
 
-def _draw_pair(
-    ax: Axes, x: _Quantity, y: _Quantity, values: np.ndarray, layer: Layer, k: int
-) -> None:
+def _draw_pair(ax: Axes, x: _Axis, y: _Axis, values: np.ndarray, layer: Layer, k: int) -> None:
     color = layer.look.color
     corner.hist2d(
         values[:, 0],
@@ -273,7 +261,7 @@ def _draw_pair(
         bins=[x.bins, y.bins],
         range=[(x.low, x.high), (y.low, y.high)],
         weights=layer.weights,
-        levels=LEVELS,
+        levels=CREDIBLE,
         smooth=[x.smoothing(k, layer, 2), y.smoothing(k, layer, 2)],
         color=color,
         quiet=True,
@@ -291,7 +279,7 @@ def _draw_pair(
 
 
 def _draw_truth(axes: np.ndarray, true: np.ndarray) -> None:
-    line = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"], "linewidth": 1.1}
+    line = method_look("truth").line | {"linewidth": 1.1}
     for i in range(len(true)):
         for j in range(i + 1):
             axes[i, j].axvline(true[j], **line)
@@ -312,11 +300,8 @@ def _annotate(
     looks = [layer.look for layer in layers]
     for name, wanted in (("truth", with_truth), ("prior", with_prior)):
         if wanted:
-            looks.append(Look(LABELS[name], COLORS[name], LINESTYLES[name]))
-    handles = [
-        Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=2.2, label=look.label)
-        for look in looks
-    ]
+            looks.append(method_look(name))
+    handles = [Line2D([], [], linewidth=2.2, label=look.label, **look.line) for look in looks]
     big = len(names) > 6
     first = layers[0].result
     if title is None:
@@ -334,7 +319,5 @@ def _annotate(
     )
     if any(name.startswith(("log_gamma", "log_z")) for name in names):
         anchor = legend.get_window_extent().transformed(figure.transFigure.inverted())
-        figure.text(
-            anchor.x0, anchor.y0 - 0.02, _METALLICITY_NOTE,
-            ha="left", va="top", fontsize=13 if big else 9, color="#555555", linespacing=1.4,
-        )  # fmt: skip
+        text: Any = {"fontsize": 13 if big else 9, "color": "#555555", "linespacing": 1.4}
+        figure.text(anchor.x0, anchor.y0 - 0.02, _METALLICITY_NOTE, va="top", **text)

@@ -12,17 +12,7 @@ from ..sps.properties import TRUE_SOLAR_RATIO
 from .layers import Layer, Results, as_layers, as_truth
 from .sed import draw_sed
 from .sed_axes import Unit
-from .style import (
-    COLORS,
-    LABELS,
-    LINESTYLES,
-    LabFigure,
-    Look,
-    dress,
-    log_ticks,
-    new_figure,
-    use_style,
-)
+from .style import COLORS, LabFigure, Look, dress, log_ticks, method_look, new_figure, use_style
 
 if TYPE_CHECKING:
     from ..observations.photometry import Photometry
@@ -132,9 +122,9 @@ def draw_histories(
         _draw_band(bottom, edges, metallicity, layer.look)
     if true is not None:
         edges, sfr, metallicity = _histories(model, true[None], redshift)
-        line: Any = {"color": COLORS["truth"], "linestyle": LINESTYLES["truth"]}
-        line |= {"zorder": 4, "linewidth": 1.4}
-        top.stairs(sfr[0], edges, baseline=None, label=LABELS["truth"], **line)
+        look = method_look("truth")
+        line = look.line | {"zorder": 4, "linewidth": 1.4}
+        top.stairs(sfr[0], edges, baseline=None, label=look.label, **line)
         bottom.stairs(metallicity[0], edges, baseline=None, **line)
         # A true burst in a narrow bin may run out of the panel, not squeeze what is below.
         rates.append(np.minimum(sfr, 30 * max(float(rate.max()) for rate in rates)))
@@ -158,15 +148,9 @@ def _histories(
     model: SEDModel, theta: np.ndarray, redshift: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bin edges up to the Big Bang, and rates and metallicities in these bins."""
-    history = model.histories(theta, redshift)
-    age = float(model.cosmology.age(model.check_inputs(theta, redshift)[1])[0])
-    edges = history.edges_gyr
-    n = int(np.searchsorted(edges, age))
-    # The model means over whole bins; the oldest has stars in the part after the Big Bang only.
-    share = (age - edges[n - 1]) / (edges[n] - edges[n - 1])
-    sfr = np.array(history.sfr[:, :n])
-    sfr[:, -1] /= share
-    return np.append(edges[:n], age), sfr, history.metallicity[:, :n]
+    edges, sfr, metallicity = model.histories(theta, redshift).steps()
+    n = int(np.isfinite(sfr[0]).sum())
+    return edges[0, : n + 1], sfr[:, :n], metallicity[:, :n]
 
 
 def _draw_band(ax: Axes, edges: np.ndarray, values: np.ndarray, look: Look) -> np.ndarray:
@@ -175,10 +159,7 @@ def _draw_band(ax: Axes, edges: np.ndarray, values: np.ndarray, look: Look) -> n
     ax.stairs(high, edges, baseline=low, fill=True, color=look.color, alpha=0.16, linewidth=0)
     for edge in (low, high):
         ax.stairs(edge, edges, baseline=None, color=look.color, linewidth=0.6, alpha=0.7)
-    ax.stairs(
-        median, edges, baseline=None, color=look.color, linestyle=look.linestyle,
-        linewidth=1.8, label=look.label,
-    )  # fmt: skip
+    ax.stairs(median, edges, baseline=None, linewidth=1.8, label=look.label, **look.line)
     return quantiles
 
 
@@ -196,10 +177,8 @@ def _metallicity_axis(ax: Axes) -> None:
     ax.set_yscale("log")
     ax.set_ylim(0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1])
     ax.axhline(_SOLAR_LABEL, color=COLORS["prior"], linestyle=":", linewidth=1.0, zorder=1)
-    ax.text(
-        0.98, _SOLAR_LABEL * 1.06, "solar", transform=ax.get_yaxis_transform(), ha="right",
-        va="bottom", color="#666666", fontsize=9,
-    )  # fmt: skip
+    place: Any = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+    ax.text(0.98, _SOLAR_LABEL * 1.06, "solar", color="#666666", fontsize=9, **place)
     ax.set_ylabel("Z, PROVABGS label\n(solar = 0.019)")
     true = ax.secondary_yaxis("right", functions=(_true_from_label, _label_from_true))
     true.set_ylabel("true Z (solar = 0.0142)")

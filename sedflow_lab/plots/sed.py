@@ -11,18 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..posterior.weighting import weighted_quantile
+from ..units import MICRON
 from .layers import Layer, Results, as_layers, as_truth
-from .sed_axes import (
-    MICRON,
-    FluxScale,
-    Unit,
-    aside,
-    draw_filters,
-    flux_axis,
-    span_of,
-    wavelength_axis,
-)
-from .style import COLORS, LABELS, LINESTYLES, LabFigure, dress, new_figure, use_style
+from .sed_axes import FluxScale, Unit, aside, draw_filters, flux_axis, span_of, wavelength_axis
+from .style import COLORS, LABELS, LabFigure, dress, method_look, new_figure, use_style
 
 if TYPE_CHECKING:
     from ..observations.photometry import Photometry
@@ -133,19 +125,16 @@ def draw_sed(
     true = as_truth(truth)
     if true is not None:
         wavelength, flux = _spectrum(model, true, layers[0].redshift, span)
-        top.plot(
-            wavelength, scale(flux), color=COLORS["truth"], linestyle=LINESTYLES["truth"],
-            linewidth=1.0, label=LABELS["truth"], zorder=2.5,
-        )  # fmt: skip
+        look = method_look("truth")
+        line = look.line | {"linewidth": 1.0, "zorder": 2.5}
+        top.plot(wavelength, scale(flux), label=look.label, **line)
     levels += _draw_data(top, photometry, model.bands, scale)
     for k, prediction in enumerate(predictions):
         x = aside(model.bands, span, k + 1)
         levels.append(_draw_prediction(top, prediction, x, photometry.mask[0], scale))
     if not photometry.mask.all():
-        top.plot(
-            [], [], "s", color=COLORS["prior"], markerfacecolor="white", markersize=5.5,
-            label="Predicted, not observed",
-        )  # fmt: skip
+        square: Any = {"color": COLORS["prior"], "markerfacecolor": "white", "markersize": 5.5}
+        top.plot([], [], "s", label="Predicted, not observed", **square)
     flux_axis(top, np.concatenate([np.ravel(a) for a in levels]), scale)
     draw_filters(top, model.bands)
     _draw_residuals(bottom, photometry, predictions, span)
@@ -201,10 +190,9 @@ def _draw_spectrum(
     edges = []
     for low, high, alpha in _BANDS:
         lower, upper = np.quantile(flux, (low, high), axis=0)
-        ax.fill_between(
-            wavelength, scale(lower), scale(upper), color=layer.look.color, alpha=alpha,
-            linewidth=0, label=f"{layer.look.label} spectra, {high - low:.0%}", zorder=1.5,
-        )  # fmt: skip
+        shade: Any = {"color": layer.look.color, "alpha": alpha, "linewidth": 0, "zorder": 1.5}
+        shade["label"] = f"{layer.look.label} spectra, {high - low:.0%}"
+        ax.fill_between(wavelength, scale(lower), scale(upper), **shade)
         edges += [lower, upper]
     return edges
 
@@ -234,10 +222,8 @@ def _draw_data(
     )
     if not seen.all():
         limit = np.maximum(flux, 0) + 2 * sigma
-        ax.plot(
-            x[~seen], scale(limit[~seen]), "v", color=COLORS["data"], markersize=7, zorder=5,
-            label="2σ upper limit",
-        )  # fmt: skip
+        arrow: Any = {"color": COLORS["data"], "markersize": 7, "zorder": 5}
+        ax.plot(x[~seen], scale(limit[~seen]), "v", label="2σ upper limit", **arrow)
         return [ends[:, seen], limit[~seen]]
     return [ends]
 
@@ -275,10 +261,8 @@ def _draw_residuals(
         low, middle, high = (flux - prediction.flux[::-1, mask]) / sigma
         x = aside(photometry.bands, span, k - 0.5 * (len(predictions) - 1))[mask]
         look = prediction.layer.look
-        ax.errorbar(
-            x, middle, yerr=np.stack([middle - low, high - middle]), fmt=look.marker,
-            color=look.color, markersize=5, elinewidth=1.3,
-        )  # fmt: skip
+        bars: Any = {"fmt": look.marker, "color": look.color, "markersize": 5, "elinewidth": 1.3}
+        ax.errorbar(x, middle, yerr=np.stack([middle - low, high - middle]), **bars)
         extents.append(1.2 * float(np.abs([low, high]).max()))
     # One broad posterior must not flatten the others: its bars may run out of the panel.
     extent = max(2.5, min(max(extents), max(8.0, min(extents))))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from ..errors import InputError
-from ..units import AB_ZERO_POINT
+from ..units import MICRON, magnitude
 from .style import COLORS, log_ticks
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..sps.bands import BandSet
 
 __all__ = [
-    "MICRON",
     "FluxScale",
     "Unit",
     "aside",
@@ -28,9 +27,6 @@ __all__ = [
 ]
 
 Unit = Literal["nmgy", "mag"]
-
-MICRON = 1e-4
-"""Micron per Angstrom."""
 
 _FILTER_HEIGHT = 0.16  # of the axes
 _STEP = 0.014  # of the axes, from one method's points to the next's
@@ -60,10 +56,7 @@ class FluxScale:
 
     def __call__(self, flux: np.ndarray) -> np.ndarray:
         """Nanomaggies or magnitudes; NaN for a flux that has no magnitude."""
-        if not self.magnitudes:
-            return flux
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return AB_ZERO_POINT - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+        return magnitude(flux) if self.magnitudes else flux
 
 
 def span_of(bands: BandSet) -> tuple[float, float]:
@@ -115,11 +108,7 @@ def draw_filters(ax: Axes, bands: BandSet) -> None:
     below = ax.get_xaxis_transform()
     for band, label in zip(bands.bands, bands.labels, strict=True):
         height = _FILTER_HEIGHT * band.response / band.response.max()
-        ax.fill_between(
-            band.wavelength * MICRON, 0, height, transform=below, color=COLORS["prior"],
-            alpha=0.22, linewidth=0, zorder=1,
-        )  # fmt: skip
-        ax.text(
-            band.effective_wavelength * MICRON, 0.025, label, transform=below, ha="center",
-            color="#666666", fontsize=9.5,
-        )  # fmt: skip
+        shade: Any = {"color": COLORS["prior"], "alpha": 0.22, "linewidth": 0, "zorder": 1}
+        ax.fill_between(band.wavelength * MICRON, 0, height, transform=below, **shade)
+        text: Any = {"ha": "center", "color": "#666666", "fontsize": 9.5}
+        ax.text(band.effective_wavelength * MICRON, 0.025, label, transform=below, **text)

@@ -20,9 +20,8 @@ from ..methods import METHODS
 
 __all__ = [
     "COLORS",
+    "CREDIBLE",
     "LABELS",
-    "LINESTYLES",
-    "MARKERS",
     "SPARE_COLORS",
     "LabFigure",
     "Look",
@@ -33,31 +32,37 @@ __all__ = [
     "use_style",
 ]
 
-COLORS: dict[str, str] = {
-    **{word: method.color for word, method in METHODS.items()},
-    "data": "#222222",
-    "prior": "#999999",
-    "truth": "#999999",
+
+@dataclass(frozen=True)
+class Look:
+    """How a method, the data, prior or truth is drawn and what the legend calls it."""
+
+    label: str
+    color: str
+    linestyle: Literal["-", "--", ":"] = "-"
+    marker: str = "s"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and line style, as matplotlib takes them."""
+        return {"color": self.color, "linestyle": self.linestyle}
+
+
+_LOOKS = {
+    **{word: Look(m.label, m.color, m.linestyle, m.marker) for word, m in METHODS.items()},
+    "data": Look("Data", "#222222"),
+    "prior": Look("Prior", "#999999", ":"),
+    "truth": Look("Truth", "#999999", "--"),
 }
+
+COLORS: dict[str, str] = {name: look.color for name, look in _LOOKS.items()}
 """Colours of methods, and of data, prior and truth."""
 
-LABELS: dict[str, str] = {
-    **{word: method.label for word, method in METHODS.items()},
-    "prior": "Prior",
-    "truth": "Truth",
-    "data": "Data",
-}
+LABELS: dict[str, str] = {name: look.label for name, look in _LOOKS.items()}
 """What legends call methods; others go by their own names."""
 
-LINESTYLES: dict[str, Literal["-", "--", ":"]] = {
-    **{word: method.linestyle for word, method in METHODS.items()},
-    "truth": "--",
-    "prior": ":",
-}
-"""Line styles of methods, truth and prior."""
-
-MARKERS: dict[str, str] = {word: method.marker for word, method in METHODS.items()}
-"""Markers of methods."""
+CREDIBLE = (0.68, 0.95)
+"""Probability inside the contours of corner plots."""
 
 SPARE_COLORS = ("#CC79A7", "#56B4E9", "#000000")
 """For methods without a colour of their own, and for methods that come twice."""
@@ -98,24 +103,12 @@ def use_style() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a method is drawn and what the legend calls it."""
+def method_look(name: str) -> Look:
+    """Return the look of a method of inference, by its name in `PosteriorResult.method`.
 
-    label: str
-    color: str
-    linestyle: Literal["-", "--", ":"] = "-"
-    marker: str = "s"
-
-
-def method_look(method: str) -> Look:
-    """Return the look of a method of inference, by its name in `PosteriorResult.method`."""
-    return Look(
-        LABELS.get(method, method),
-        COLORS.get(method, SPARE_COLORS[0]),
-        LINESTYLES.get(method, "-"),
-        MARKERS.get(method, "s"),
-    )
+    ``"data"``, ``"prior"`` and ``"truth"`` have one as well.
+    """
+    return _LOOKS.get(name, Look(name, SPARE_COLORS[0]))
 
 
 class LabFigure(Figure):

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, PARAMETERS
+from ..units import POGSON
 from .style import COLORS, LabFigure, dress, new_figure, use_style
 
 __all__ = ["plot_training_set"]
@@ -70,8 +71,7 @@ def plot_training_set(
         parts[0].subplots(2, N_THETA // 2).flat, PARAMETERS, theta.T, strict=True
     ):
         ax.hist(values, 40, range=(parameter.low, parameter.high), color=_SHADES[1], density=True)
-        unit = f" [{parameter.unit}]" if parameter.unit else ""
-        ax.set(xlim=(parameter.low, parameter.high), yticks=[], xlabel=parameter.label + unit)
+        ax.set(xlim=(parameter.low, parameter.high), yticks=[], xlabel=parameter.axis_label)
         dress(ax, 8.5)
     axes = parts[1].subplots(rows, _COLUMNS, squeeze=False).ravel()
     for ax, (x, y, labels) in zip(axes, planes, strict=False):
@@ -137,7 +137,7 @@ def _less(a: _Values, b: _Values) -> _Values:
 def _log_sigma(simulations: Photometry, galaxies: Photometry | None, k: int) -> _Values:
     def of(p: Photometry) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log10(2.5 / np.log(10) / p.snr[:, k])
+            return np.log10(POGSON / p.snr[:, k])
 
     return of(simulations), None if galaxies is None else of(galaxies)
 

@@ -51,16 +51,35 @@ class Histories:
         Mean star-formation rate in the bin, burst included [Msun/yr]; zero before the Big Bang.
     metallicity : array, shape (..., T)
         Metallicity of the stars formed at the bin's middle (PROVABGS label: solar is 0.019).
+    age_gyr : array, shape (...)
+        Age of the universe [Gyr].
     """
 
     edges_gyr: np.ndarray
     sfr: Any
     metallicity: Any
+    age_gyr: Any
 
     @property
     def lookback_gyr(self) -> np.ndarray:
         """Middles of the bins [Gyr], shape (T,)."""
         return 0.5 * (self.edges_gyr[1:] + self.edges_gyr[:-1])
+
+    def steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Histories as steps that end at the Big Bang, to be drawn.
+
+        Returns
+        -------
+        edges : ndarray, shape (..., T + 1)
+            Bin edges in lookback time [Gyr], none before the Big Bang.
+        sfr, metallicity : ndarray, shape (..., T)
+            As in the histories, but NaN in bins before the Big Bang.
+        """
+        edges = np.minimum(self.edges_gyr, np.asarray(self.age_gyr)[..., None])
+        # Rates are means over whole bins; the oldest has stars after the Big Bang only.
+        share = np.diff(edges) / np.diff(self.edges_gyr)
+        share = np.where(share > 0, share, np.nan)
+        return edges, self.sfr / share, np.where(np.isnan(share), np.nan, self.metallicity)
 
 
 @cache

@@ -224,6 +224,7 @@ class SEDModel(torch.nn.Module):
             TIME_EDGES,
             like_input(sfr.reshape(*shape, len(width)), theta),
             like_input(metallicity.reshape(*shape, len(width)), theta),
+            like_input(age.reshape(shape), theta),
         )
 
     def check_inputs(
