@@ -32,18 +32,18 @@ def finished(posterior):
 def test_a_run_grows_in_the_background_and_ends_with_a_verdict(posterior):
     state = CoverageState(posterior, **SMALL)
     sizes = []
-    state.observe(lambda change: change.new and sizes.append(len(change.new.run)), "frame")
-    assert state.frame is None
+    state.observe(lambda change: change.new and sizes.append(len(change.new.run)), "findings")
+    assert state.findings is None
     state.start()
     assert state.busy
     assert state.wait(120)
     assert not state.busy
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] == 96
-    frame = state.frame
-    assert frame.curves.shape == (len(GRID), len(SCORED))
-    assert frame.check is not None
-    assert frame.verdict.startswith(("Calibrated", "Not calibrated"))
+    found = state.findings
+    assert found.curves.shape == (len(GRID), len(SCORED))
+    assert found.check is not None
+    assert found.verdict.startswith(("Calibrated", "Not calibrated"))
     assert not state.outdated
     state.draws = 70
     assert state.outdated
@@ -53,19 +53,19 @@ def test_a_cancelled_run_keeps_what_it_has_shown_and_another_may_follow(posterio
     state = CoverageState(posterior, simulations=5000, draws=60)
     state.start()
     deadline = time.monotonic() + 60
-    while state.frame is None and time.monotonic() < deadline:
+    while state.findings is None and time.monotonic() < deadline:
         time.sleep(0.02)
     started = time.perf_counter()
     state.cancel()
     assert time.perf_counter() - started < 0.5
     assert not state.busy
-    shown = len(state.frame.run)
+    shown = len(state.findings.run)
     assert state.wait(60)
-    assert len(state.frame.run) == shown < 5000
+    assert len(state.findings.run) == shown < 5000
     state.simulations = 32
     state.start()
     assert state.wait(60)
-    assert len(state.frame.run) == 32
+    assert len(state.findings.run) == 32
 
 
 def test_one_simulation_can_be_opened(finished):
@@ -73,11 +73,11 @@ def test_one_simulation_can_be_opened(finished):
     assert finished.wait(60)
     example = finished.example
     assert example.index == 7
-    assert np.array_equal(example.truth, finished.frame.run.truth[7])
-    assert np.array_equal(example.photometry.flux[0], finished.frame.run.flux[7])
+    assert np.array_equal(example.truth, finished.findings.run.truth[7])
+    assert np.array_equal(example.photometry.flux[0], finished.findings.run.flux[7])
     assert not finished.opening
     index = finished.most_surprising()
-    scores = finished.frame.run.scores[:, SCORED.index("HPD regions")]
+    scores = finished.findings.run.scores[:, SCORED.index("HPD regions")]
     assert scores[index] == scores.max()
 
 
@@ -87,7 +87,7 @@ def fine(posterior):
     state = CoverageState(posterior, simulations=128, draws=100)
     state.start()
     assert state.wait(120)
-    return state.frame.check.uniform
+    return state.findings.check.uniform
 
 
 SWITCHES = {
@@ -103,9 +103,9 @@ def test_every_switch_is_caught(posterior, fine, name):
     state = CoverageState(posterior, simulations=128, draws=100, **SWITCHES[name])
     state.start()
     assert state.wait(120)
-    check = state.frame.check
+    check = state.findings.check
     assert (~check.uniform & fine).any(), check.verdict()
-    assert state.frame.verdict.startswith("Not calibrated")
+    assert state.findings.verdict.startswith("Not calibrated")
     state.reset()
     assert not state.fault
 
@@ -121,7 +121,7 @@ def test_another_bundle_is_loaded_and_a_wrong_one_refused(tiny_bundle):
     assert state.posterior is not before
     state.start()
     assert state.wait(60)
-    assert len(state.frame.run) == 32
+    assert len(state.findings.run) == 32
 
 
 def test_choices_that_make_no_sense_are_refused(posterior):

@@ -29,6 +29,7 @@ from sedflow_lab.panels.explorer.view import Track
 from sedflow_lab.parameters import NAMES, PARAMETERS
 from sedflow_lab.sps import SEDModel
 from sedflow_lab.sps.properties import derived
+from sedflow_lab.units import magnitude
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_frame_is_what_the_model_makes_of_the_values(state, tiny_model):
     curves, theta = state.frame.curves, state.theta
     assert (theta[0], theta[10]) == (10.2, 1.3)
     flux = tiny_model.photometry(theta, 0.11)
-    np.testing.assert_allclose(curves.photometry[0], 22.5 - 2.5 * np.log10(flux), atol=1e-5)
+    np.testing.assert_allclose(curves.photometry[0], magnitude(flux), atol=1e-5)
     expected = derived(theta, 0.11, tiny_model)
     for name, value in state.frame.derived.items():
         assert value == pytest.approx(float(expected[name]), abs=1e-5), name

@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 import sedflow_lab
-from sedflow_lab.panels.galaxy.state import DEFAULT_BUNDLE
+from sedflow_lab.panels.kit.choice import DEFAULT_BUNDLE
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -135,16 +135,16 @@ def test_the_network_is_there_at_once_and_emcee_when_it_has_converged(state, no_
     assert state.tables["fast"].meta["id"] == state.galaxy.ids[0]
 
 
-def test_the_refined_posterior_is_compared_with_the_chain_there_is(state, no_classifier):
+def test_the_exact_posterior_is_compared_with_the_chain_there_is(state, no_classifier):
     state.max_steps = 300
     state.run_emcee()
     until(lambda: not state.sampling and not state.comparing)
     assert state.chain.status == "not converged"
-    state.refine()
-    assert state.refining
+    state.make_exact()
+    assert state.making_exact
     until(lambda: "exact" in state.tables)
-    assert state.refined.result.method == "exact" and not state.refining
-    assert state.refined.values["tau_ism"].shape == (4000,)
+    assert state.exact.result.method == "exact" and not state.making_exact
+    assert state.exact.values["tau_ism"].shape == (4000,)
     assert set(state.tables) == {"fast", "exact"}
 
 
@@ -154,12 +154,12 @@ def test_cancelling_keeps_what_was_seen_and_ends_the_thread(state):
     began = time.monotonic()
     state.cancel_emcee()
     assert time.monotonic() - began < 0.5
-    assert not state.sampling and state.chain.status == "cancelled"
+    assert not state.sampling and state.chain.status == "unfinished"
     step = state.chain.step
     assert state.jobs.wait(60) and not mine()
-    assert state.chain.step == step and state.chain.status == "cancelled" and not state.tables
+    assert state.chain.step == step and state.chain.status == "unfinished" and not state.tables
     state.cancel_emcee()  # once more does no harm
-    assert state.chain.status == "cancelled"
+    assert state.chain.status == "unfinished"
 
 
 def test_emcee_can_be_restarted_while_it_runs(state):
@@ -182,18 +182,18 @@ def test_switching_galaxies_never_mixes_them(state):
         if shown.result.ids[0] != state.galaxies.ids[state.index]:
             wrong.append((change.name, str(shown.result.ids[0]), state.index))
 
-    state.observe(lambda c: c.new is not None and check(c), ["network", "refined", "chain"])
+    state.observe(lambda c: c.new is not None and check(c), ["network", "exact", "chain"])
     for index in (5, 9, 2, 7, 11):
         state.run_emcee()
-        state.refine()
+        state.make_exact()
         if index not in (9, 7):
             until(lambda: state.chain is not None)
         state.index = index
         assert state.network.result.ids[0] == state.galaxies.ids[index]
-        assert state.chain is None and state.refined is None and not state.tables
-        assert not (state.sampling or state.refining or state.comparing)
+        assert state.chain is None and state.exact is None and not state.tables
+        assert not (state.sampling or state.making_exact or state.comparing)
     assert state.jobs.wait(100) and not mine()
-    assert not wrong and state.chain is None and state.refined is None
+    assert not wrong and state.chain is None and state.exact is None
 
 
 def test_switching_is_quick_while_emcee_runs(state):
@@ -227,8 +227,8 @@ def test_a_galaxy_without_posterior_says_why(posterior):
     state.index = 1
     assert state.network is None and str(phot.ids[1]) in state.message
     state.run_emcee()
-    state.refine()
-    assert not state.sampling and not state.refining and not mine()
+    state.make_exact()
+    assert not state.sampling and not state.making_exact and not mine()
     state.index = 0
     assert state.network is not None and state.message == ""
 
@@ -309,9 +309,9 @@ def test_the_cancel_button_stops_both(panel):
     panel.exact.click()
     assert panel.exact.disabled
     panel.cancel.click()
-    assert not panel.state.sampling and not panel.state.refining and not panel.exact.disabled
+    assert not panel.state.sampling and not panel.state.making_exact and not panel.exact.disabled
     assert panel.state.jobs.wait(60)
-    assert panel.cancel.layout.visibility == "hidden" and panel.state.refined is None
+    assert panel.cancel.layout.visibility == "hidden" and panel.state.exact is None
 
 
 def test_choices_are_linked_and_redraw(panel):

@@ -6,24 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import (
-    Band,
-    BoxAnnotation,
-    ColumnDataSource,
-    HoverTool,
-    Range1d,
-    Span,
-    TapTool,
-)
+from bokeh.models import Band, BoxAnnotation, HoverTool, Range1d, Span, TapTool
 from bokeh.plotting import figure
 
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.scoring import SCORED
-from ...plots.style import COLORS, SPARE_COLORS
-from ..galaxy.figures import dress
-from ..kit.corner import QUANTITIES as CORNER_QUANTITIES
+from ...plots.style import SPARE_COLORS
+from ...quantities import QUANTITIES
 from ..kit.corner import CornerFigure
-from .state import GRID, Frame
+from ..kit.style import COLORS, empty, new_plot, set_range, source_of
+from .state import GRID, Findings
 
 __all__ = [
     "BAD_COLOR",
@@ -38,7 +30,8 @@ BAD_COLOR = SPARE_COLORS[0]
 """Colour of quantities that are not as they should be."""
 
 _QUIET = "#9fb4c7"
-_BAND = "#dddddd"
+_SHADE: Any = {"fill_color": "#dddddd", "fill_alpha": 0.8, "level": "underlay"}
+_EXPECTED: Any = {"dimension": "width", "line_color": "#888888", "line_dash": "dashed"}
 _NAMES = {"HPD regions": "HPD regions (joint)", "TARP": "TARP (joint)"}
 OBSERVABLE_LABELS = {
     "snr": "Median signal-to-noise ratio",
@@ -51,59 +44,42 @@ OBSERVABLE_LABELS = {
 
 def quantity_label(name: str) -> str:
     """What the panel calls a quantity."""
-    return CORNER_QUANTITIES[name].label if name in CORNER_QUANTITIES else _NAMES.get(name, name)
-
-
-def _figure(title: str, height: int = 320, **options: Any) -> figure:
-    plot = figure(
-        title=title,
-        height=height,
-        sizing_mode="stretch_width",
-        toolbar_location="right",
-        active_drag=None,
-        **{"tools": "save"} | options,
-    )
-    dress(plot)
-    return plot
+    return QUANTITIES[name].text if name in QUANTITIES else _NAMES.get(name, name)
 
 
 class CurveFigure:
     """p–p curves less the diagonal, one a quantity, in the band of right posteriors."""
 
     def __init__(self) -> None:
-        self.curves = ColumnDataSource({"xs": [], "ys": [], "color": [], "width": [], "name": []})
-        self.band = ColumnDataSource({"x": [], "low": [], "high": []})
-        plot = _figure(
+        self.curves = source_of("xs", "ys", "color", "width", "name")
+        self.band = source_of("x", "low", "high")
+        plot = new_plot(
             "p–p curves less the diagonal",
+            320,
+            tools="save",
             x_axis_label="Percentile of the truth, or credibility",
             y_axis_label="Share of simulations − expected",
             x_range=Range1d(0, 1),
             y_range=Range1d(-0.2, 0.2),
         )
-        plot.add_layout(
-            Band(
-                base="x", lower="low", upper="high", source=self.band, fill_color=_BAND,
-                fill_alpha=0.8, line_color=None, level="underlay",
-            )
-        )  # fmt: skip
-        plot.add_layout(
-            Span(location=0, dimension="width", line_color="#888888", line_dash="dashed")
-        )
+        ends = {"base": "x", "lower": "low", "upper": "high", "source": self.band}
+        plot.add_layout(Band(**ends, **_SHADE, line_color=None))
+        plot.add_layout(Span(location=0, **_EXPECTED))
         lines = plot.multi_line(
             "xs", "ys", source=self.curves, line_color="color", line_width="width"
         )
         plot.add_tools(HoverTool(renderers=[lines], tooltips="@name", line_policy="nearest"))
         self.figure = plot
 
-    def update(self, frame: Frame, names: Sequence[str], chosen: str, color: str) -> None:
+    def update(self, found: Findings, names: Sequence[str], chosen: str, color: str) -> None:
         """Show the curves of some quantities; the chosen one is drawn last, and thick."""
         order = [name for name in names if name != chosen] + [chosen]
         rows = [SCORED.index(name) for name in order]
-        ys = [frame.curves[:, k] - GRID for k in rows]
-        bad = [frame.check is not None and not frame.check.uniform[k] for k in rows]
+        ys = [found.curves[:, k] - GRID for k in rows]
+        bad = [found.check is not None and not found.check.uniform[k] for k in rows]
         quiet = [BAD_COLOR if b else _QUIET for b in bad]
         quiet[-1] = BAD_COLOR if bad[-1] else color
-        self.band.data = {"x": GRID, "low": frame.low - GRID, "high": frame.high - GRID}
+        self.band.data = {"x": GRID, "low": found.low - GRID, "high": found.high - GRID}
         self.curves.data = {
             "xs": [GRID] * len(rows),
             "ys": ys,
@@ -111,47 +87,44 @@ class CurveFigure:
             "width": [1.5] * (len(rows) - 1) + [3.5],
             "name": [quantity_label(name) for name in order],
         }
-        reach = max(float(np.abs(ys).max()), float(np.abs(frame.high - GRID).max()))
+        reach = max(float(np.abs(ys).max()), float(np.abs(found.high - GRID).max()))
         self.figure.y_range.update(start=-1.15 * reach, end=1.15 * reach)
 
     def clear(self) -> None:
         """Show nothing."""
-        for source in (self.curves, self.band):
-            source.data = {name: [] for name in source.data}
+        empty(self.curves, self.band)
 
 
 class RankFigure:
     """Rank histogram of one quantity, with the band of right posteriors."""
 
     def __init__(self) -> None:
-        self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
-        self.figure = _figure(
+        self.bars = source_of("left", "right", "top")
+        self.figure = new_plot(
             "Ranks",
+            320,
+            tools="save",
             x_axis_label="Rank of the truth / number of draws",
             y_axis_label="Simulations / expected",
             x_range=Range1d(0, 1),
             y_range=Range1d(0, 2),
         )
-        self._box = BoxAnnotation(fill_color=_BAND, fill_alpha=0.8, level="underlay", visible=False)
+        self._box = BoxAnnotation(**_SHADE, visible=False)
         self.figure.add_layout(self._box)
-        self._quads = self.figure.quad(
-            left="left", right="right", top="top", bottom=0, source=self.bars, fill_alpha=0.55,
-            line_color="white",
-        )  # fmt: skip
-        self.figure.add_layout(
-            Span(location=1, dimension="width", line_color="#888888", line_dash="dashed")
-        )
+        sides: Any = {name: name for name in self.bars.data} | {"bottom": 0, "source": self.bars}
+        self._quads = self.figure.quad(**sides, fill_alpha=0.55, line_color="white")
+        self.figure.add_layout(Span(location=1, **_EXPECTED))
 
-    def update(self, frame: Frame, chosen: str, color: str) -> None:
+    def update(self, found: Findings, chosen: str, color: str) -> None:
         """Show the histogram of the chosen quantity."""
         k = SCORED.index(chosen)
-        counts = frame.counts[:, k]
+        counts = found.counts[:, k]
         edges = np.linspace(0, 1, len(counts) + 1)
-        bad = frame.check is not None and not frame.check.uniform[k]
+        bad = found.check is not None and not found.check.uniform[k]
         self._quads.glyph.fill_color = BAD_COLOR if bad else color
         self.bars.data = {"left": edges[:-1], "right": edges[1:], "top": counts}
-        self._box.update(bottom=frame.bars[0], top=frame.bars[1], visible=True)
-        self.figure.y_range.end = 1.1 * max(float(counts.max()), frame.bars[1])
+        self._box.update(bottom=found.bars[0], top=found.bars[1], visible=True)
+        self.figure.y_range.end = 1.1 * max(float(counts.max()), found.bars[1])
         self.figure.title.text = f"Ranks: {quantity_label(chosen)}"
         self.figure.xaxis.axis_label = {
             "TARP": "Share of draws nearer to a reference than the truth",
@@ -161,7 +134,7 @@ class RankFigure:
 
     def clear(self) -> None:
         """Show nothing."""
-        self.bars.data = {name: [] for name in self.bars.data}
+        empty(self.bars)
         self._box.visible = False
 
 
@@ -169,20 +142,21 @@ class SimulationFigure:
     """Every simulation as a point: the score of one quantity over an observable; tap one."""
 
     def __init__(self) -> None:
-        self.points = ColumnDataSource({"x": [], "y": [], "index": []})
-        self.figure = _figure(
+        self.points = source_of("x", "y", "index")
+        self.figure = new_plot(
             "Simulations: click one",
+            320,
             tools="tap,box_zoom,reset,save",
+            active_drag=None,
             x_axis_label="",
             y_axis_label="Score",
             x_range=Range1d(0, 1),
             y_range=Range1d(-0.03, 1.03),
         )
-        self.marks = self.figure.scatter(
-            "x", "y", source=self.points, size=7, fill_alpha=0.6, line_color=None,
-            nonselection_fill_alpha=0.35, selection_fill_color="#E69F00",
-            selection_line_color=COLORS["data"], selection_fill_alpha=1.0,
-        )  # fmt: skip
+        look: Any = {"size": 7, "fill_alpha": 0.6, "line_color": None}
+        look |= {"nonselection_fill_alpha": 0.35, "selection_fill_alpha": 1.0}
+        look |= {"selection_fill_color": "#E69F00", "selection_line_color": COLORS["data"]}
+        self.marks = self.figure.scatter("x", "y", source=self.points, **look)
         self.figure.add_tools(
             HoverTool(renderers=[self.marks], tooltips="simulation @index: score @y{0.00}")
         )
@@ -195,9 +169,7 @@ class SimulationFigure:
         self.points.data = {"x": x[known], "y": y[known], "index": np.flatnonzero(known)}
         low, high = (float(v) for v in (x[known].min(), x[known].max()))
         margin = 0.03 * (high - low) or 1.0
-        axis = self.figure.x_range
-        axis.update(start=low - margin, end=high + margin)
-        axis.update(reset_start=axis.start, reset_end=axis.end)
+        set_range(self.figure.x_range, low - margin, high + margin)
         self.marks.glyph.fill_color = color
         self.figure.xaxis.axis_label = OBSERVABLE_LABELS[observable]
         self.figure.yaxis.axis_label = f"Score of {quantity_label(chosen)}"
@@ -205,7 +177,7 @@ class SimulationFigure:
     def clear(self) -> None:
         """Show nothing."""
         self.points.selected.indices = []
-        self.points.data = {name: [] for name in self.points.data}
+        empty(self.points)
 
 
 class TruthCorner(CornerFigure):
@@ -223,14 +195,14 @@ class TruthCorner(CornerFigure):
 
     def _cell(self, i: int, j: int, n: int) -> figure:
         plot = super()._cell(i, j, n)
-        source = ColumnDataSource({"x": [], "y": []})
+        source = source_of("x", "y")
         self.truths[i, j] = source
         if i == j:
-            plot.segment("x", 0, "x", 1, source=source, line_color=COLORS["data"], line_width=2,
-                         line_dash="dashed")  # fmt: skip
+            look: Any = {"line_width": 2, "line_dash": "dashed"}
+            plot.segment("x", 0, "x", 1, source=source, line_color=COLORS["data"], **look)
         else:
-            plot.scatter("x", "y", source=source, marker="x", size=12, line_width=3,
-                         line_color=COLORS["data"])  # fmt: skip
+            look = {"marker": "x", "size": 12, "line_width": 3}
+            plot.scatter("x", "y", source=source, line_color=COLORS["data"], **look)
         return plot
 
     def mark(self, truth: dict[str, float]) -> None:
@@ -242,5 +214,4 @@ class TruthCorner(CornerFigure):
     def clear(self) -> None:
         """Show nothing."""
         super().clear()
-        for source in self.truths.values():
-            source.data = {"x": [], "y": []}
+        empty(*self.truths.values())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ...anpe import AmortizedPosterior, load_posterior
+from ...anpe import AmortizedPosterior
 from ...diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.mocks import Fault
@@ -18,12 +18,14 @@ from ...diagnostics.runs import replay, run_calibration
 from ...diagnostics.scoring import SCORED
 from ...diagnostics.uniformity import Uniformity
 from ...errors import InputError
+from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
 from ...posterior.result import PosteriorResult
-from ..galaxy.state import DEFAULT_BUNDLE
-from ..kit.jobs import Job, Jobs, running_loop
+from ..kit.choice import DEFAULT_BUNDLE, open_posterior
+from ..kit.jobs import Job
+from ..kit.state import State
 
-__all__ = ["GRID", "LEVEL", "METHODS", "CoverageState", "Example", "Frame"]
+__all__ = ["GRID", "KINDS", "LEVEL", "CoverageState", "Example", "Findings"]
 
 GRID = np.linspace(0, 1, 51)
 """Where curves are drawn."""
@@ -31,15 +33,15 @@ GRID = np.linspace(0, 1, 51)
 LEVEL = 0.95
 """Share of right posteriors that stay within the bands."""
 
-METHODS = ("fast", "weighted", "exact")
-"""Kinds of posterior to choose from; MCMC would take hours."""
+KINDS = tuple(word for word in AMORTIZED if word != "auto")
+"""Methods to choose from; MCMC would take hours."""
 
 _FEWEST = 20
 _EXAMPLE_DRAWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Findings:
     """What a run shows so far.
 
     Attributes
@@ -70,7 +72,7 @@ class Frame:
     bars: tuple[float, float]
 
     @classmethod
-    def of(cls, run: CalibrationRun, wanted: int) -> Frame:
+    def of(cls, run: CalibrationRun, wanted: int) -> Findings:
         """Test a run and make its curves; it may take a second, so threads do it."""
         n = len(run)
         bins = default_bins(n)
@@ -115,7 +117,7 @@ class Example:
     result: PosteriorResult
 
 
-class CoverageState(traitlets.HasTraits):
+class CoverageState(State):
     """A calibration run in a background thread, and one of its simulations to look at.
 
     Parameters
@@ -135,7 +137,7 @@ class CoverageState(traitlets.HasTraits):
         What to do wrong on purpose: see `diagnostics.mocks.Fault`.
     quantity : str
         The one of `diagnostics.scoring.SCORED` that is looked at.
-    frame : Frame or None
+    findings : Findings or None
         What the run has shown so far.
     example : Example or None
     busy : bool
@@ -147,7 +149,7 @@ class CoverageState(traitlets.HasTraits):
     """
 
     bundle = traitlets.Unicode(DEFAULT_BUNDLE)
-    method = traitlets.Enum(METHODS, default_value="fast")
+    method = traitlets.Enum(KINDS, default_value="fast")
     simulations = traitlets.Int(200, min=_FEWEST, max=20_000)
     draws = traitlets.Int(200, min=50, max=10_000)
     seed = traitlets.Int(0, min=0)
@@ -155,7 +157,7 @@ class CoverageState(traitlets.HasTraits):
     prior_shift = traitlets.Float(0.0, min=-5.0, max=5.0)
     narrow = traitlets.Float(1.0, min=0.01, max=100.0)
     quantity = traitlets.Enum(SCORED, default_value="HPD regions")
-    frame = traitlets.Instance(Frame, allow_none=True)
+    findings = traitlets.Instance(Findings, allow_none=True)
     example = traitlets.Instance(Example, allow_none=True)
     busy = traitlets.Bool(False)
     opening = traitlets.Bool(False)
@@ -168,10 +170,8 @@ class CoverageState(traitlets.HasTraits):
             self.posterior = posterior
             choice.setdefault("bundle", "the given posterior")
         else:
-            name = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
-            self.posterior = load_posterior(name)
-            choice["bundle"] = name
-        self.jobs = Jobs(running_loop())
+            choice["bundle"] = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
+            self.posterior = open_posterior(choice["bundle"])
         super().__init__(**choice)
         self.observe(lambda change: self._load(change.new), "bundle")
 
@@ -183,18 +183,18 @@ class CoverageState(traitlets.HasTraits):
     @property
     def outdated(self) -> bool:
         """Whether the choice has changed since the run that is shown was begun."""
-        if self.frame is None:
+        if self.findings is None:
             return False
         now = {"method": self.method, "draws": self.draws, "seed": self.seed}
-        settings = self.frame.run.settings
+        settings = self.findings.run.settings
         same = all(settings[name] == value for name, value in now.items())
-        return not same or self.frame.run.fault != self.fault
+        return not same or self.findings.run.fault != self.fault
 
     def start(self) -> None:
         """Begin a run of the present choice; one that is under way is cancelled."""
         with self.jobs.lock:
             self.jobs.stop()
-            self.message, self.frame, self.example = "", None, None
+            self.message, self.findings, self.example = "", None, None
             self.opening, self.busy = False, True
             choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
             self.jobs.start("run", partial(self._run, *choice, self.fault))
@@ -208,17 +208,17 @@ class CoverageState(traitlets.HasTraits):
     def drill(self, index: int) -> None:
         """Infer one simulation of the run that is shown again, to look at it."""
         with self.jobs.lock:
-            if self.frame is None:
+            if self.findings is None:
                 return
             self.opening = True
-            work = partial(self._open, self.posterior, self.frame.run, int(index))
+            work = partial(self._open, self.posterior, self.findings.run, int(index))
             self.jobs.start("example", work)
 
     def most_surprising(self) -> int:
         """Number of the simulation with the most extreme score of the chosen quantity."""
-        if self.frame is None:
+        if self.findings is None:
             return 0
-        scores = self.frame.run.scores[:, SCORED.index(self.quantity)]
+        scores = self.findings.run.scores[:, SCORED.index(self.quantity)]
         if self.quantity == "HPD regions":
             return int(np.nanargmax(scores))
         if self.quantity == "fit to the data":
@@ -229,18 +229,14 @@ class CoverageState(traitlets.HasTraits):
         """Do nothing wrong."""
         self.sigma, self.prior_shift, self.narrow = 1.0, 0.0, 1.0
 
-    def wait(self, timeout: float = 60.0) -> bool:
-        """Wait for what is under way, at most so many seconds; whether it has ended."""
-        return self.jobs.wait(timeout)
-
     def _load(self, name: str) -> None:
         try:
-            self.posterior = load_posterior(name)
+            self.posterior = open_posterior(name)
         except InputError as error:
             self.message = str(error)
             return
         self.cancel()
-        self.message, self.frame, self.example = "", None, None
+        self.message, self.findings, self.example = "", None, None
 
     def _run(
         self,
@@ -255,7 +251,7 @@ class CoverageState(traitlets.HasTraits):
         """Make the run; runs in a thread of its own."""
 
         def show(run: CalibrationRun) -> None:
-            job.post(partial(setattr, self, "frame"), Frame.of(run, simulations))
+            job.post(partial(setattr, self, "findings"), Findings.of(run, simulations))
 
         message = ""
         try:

@@ -5,39 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import (
-    ColumnDataSource,
-    FixedTicker,
-    HoverTool,
-    LogAxis,
-    LogScale,
-    Range1d,
-    Span,
-)
+from bokeh.models import HoverTool, LogAxis, LogScale, Range1d, Span
 from bokeh.palettes import viridis
 from bokeh.plotting import figure
 
-from ...plots.style import COLORS
 from ...sps import SEDModel
-from ...sps.histories import METALLICITY_RANGE
+from ...sps.histories import METALLICITY_RANGE, N_YOUNG_BINS, TIME_EDGES
 from ...sps.properties import TRUE_SOLAR_RATIO
-from ..galaxy.figures import dress
+from ...units import MICRON
+from ..kit.style import (
+    COLORS,
+    RATE_TICKS,
+    TIME_TICKS,
+    apply_look,
+    new_plot,
+    set_range,
+    source_of,
+    ticks_at,
+)
 from .curves import ATTENUATION_UM
 from .state import N_FAN, Frame
 
-__all__ = [
-    "FAN_COLORS", "AttenuationFigure", "MetallicityFigure", "RateFigure", "SpectrumFigure", "hold",
-]  # fmt: skip
+__all__ = ["AttenuationFigure", "MetallicityFigure", "RateFigure", "SpectrumFigure", "hold"]
 
 FAN_COLORS = viridis(N_FAN + 1)[:N_FAN]
 """Colours of a fan's lowest to highest value; the palest is too pale for lines."""
 
-_MICRON = 1e-4  # micron per Angstrom
 _SOLAR_LABEL = 0.019
 _FILTER_HEIGHT = 0.13  # of the figure
 _FAN_REACH = 3.0  # magnitudes beyond the galaxy that the axis may make room for
 _MARKS = np.array([0.15, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
-_TIMES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10]
+_SPAN = (TIME_EDGES[N_YOUNG_BINS], 13.8)  # Gyr
 
 
 def hold(now: tuple[float, float], wanted: tuple[float, float]) -> tuple[float, float]:
@@ -58,7 +56,7 @@ class _Lines:
 
     def __init__(self, plot: figure, weight: float = 1.0, **look: Any) -> None:
         self.weight = weight
-        self.source = ColumnDataSource({"xs": [], "ys": [], "color": [], "width": []})
+        self.source = source_of("xs", "ys", "color", "width")
         paint = {"line_color": "color", "line_width": "width"}
         plot.multi_line("xs", "ys", source=self.source, **paint, **look)
         self._shown: tuple[np.ndarray, np.ndarray] | None = None
@@ -86,14 +84,7 @@ class _FanFigure:
     """A figure with one line for the chosen galaxy over one for each of the fan."""
 
     def __init__(self, title: str, height: int, **axes: Any) -> None:
-        self.figure = figure(
-            title=title,
-            height=height,
-            sizing_mode="stretch_width",
-            tools="box_zoom,reset,save",
-            active_drag="box_zoom",
-            **axes,
-        )
+        self.figure = new_plot(title, height, **axes)
         self.lines = _Lines(self.figure)
 
     def _set_y(self, low: float, high: float, logarithmic: bool = False) -> None:
@@ -106,7 +97,7 @@ class _FanFigure:
         if not np.array_equal(limits, np.sort(now)):
             limits = 10.0**limits if logarithmic else limits
             start, end = limits[::-1] if flipped else limits
-            axis.update(start=start, end=end, reset_start=start, reset_end=end)
+            set_range(axis, start, end)
 
 
 class SpectrumFigure(_FanFigure):
@@ -114,12 +105,11 @@ class SpectrumFigure(_FanFigure):
 
     def __init__(self, model: SEDModel) -> None:
         bands = model.bands.bands
-        low = min(0.25, *(0.95 * band.support[0] * _MICRON for band in bands))
-        high = max(2.5, *(1.05 * band.support[1] * _MICRON for band in bands))
+        low = min(0.25, *(0.95 * band.support[0] * MICRON for band in bands))
+        high = max(2.5, *(1.05 * band.support[1] * MICRON for band in bands))
         super().__init__(
             "Spectral energy distribution",
             375,
-            toolbar_location="right",
             x_axis_label="Observed wavelength [µm]",
             y_axis_label="AB magnitude",
             x_axis_type="log",
@@ -127,31 +117,23 @@ class SpectrumFigure(_FanFigure):
             y_range=Range1d(20.1, 20.0),
         )
         plot = self.figure
-        marks = _MARKS[(low < _MARKS) & (high > _MARKS)].tolist()
-        plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=marks)
-        plot.xaxis.major_label_overrides = {mark: f"{mark:g}" for mark in marks}
+        ticks_at(plot.xaxis, plot.xgrid, _MARKS[(low < _MARKS) & (high > _MARKS)].tolist())
         plot.extra_y_ranges = {"response": Range1d(0, 1 / _FILTER_HEIGHT)}
+        shade: Any = {"y_range_name": "response", "color": COLORS["prior"]}
+        shade |= {"fill_alpha": 0.25, "line_alpha": 0.6}
         for band in bands:
-            plot.patch(
-                band.wavelength * _MICRON, band.response / band.response.max(),
-                y_range_name="response", fill_color=COLORS["prior"], fill_alpha=0.25,
-                line_color=COLORS["prior"], line_alpha=0.6,
-            )  # fmt: skip
-        self.effective = np.array([band.effective_wavelength for band in bands]) * _MICRON
+            plot.patch(band.wavelength * MICRON, band.response / band.response.max(), **shade)
+        self.effective = np.array([band.effective_wavelength for band in bands]) * MICRON
         self.labels = list(model.bands.labels)
-        plot.text(
-            self.effective, 0.12, text=self.labels, y_range_name="response", text_align="center",
-            text_color="#555555", text_font_size="11px",
-        )  # fmt: skip
-        self.points = ColumnDataSource({"x": [], "y": [], "band": [], "color": [], "size": []})
-        points = plot.scatter(
-            "x", "y", size="size", marker="square", fill_color="color", line_color="white",
-            source=self.points,
-        )  # fmt: skip
+        text: Any = {"text": self.labels, "y_range_name": "response", "text_align": "center"}
+        text |= {"text_color": "#555555", "text_font_size": "11px"}
+        plot.text(self.effective, 0.12, **text)
+        self.points = source_of("x", "y", "band", "color", "size")
+        look: Any = {"size": "size", "marker": "square", "fill_color": "color"}
+        points = plot.scatter("x", "y", source=self.points, line_color="white", **look)
         plot.add_tools(
             HoverTool(renderers=[points], tooltips=[("band", "@band"), ("AB mag", "@y{0.00}")])
         )
-        dress(plot)
 
     def update(self, frame: Frame) -> None:
         """Show a frame."""
@@ -186,14 +168,11 @@ class RateFigure(_FanFigure):
             y_axis_label="SFR [M☉ / yr]",
             x_axis_type="log",
             y_axis_type="log",
-            x_range=Range1d(10**-2.05, 13.8),
+            x_range=Range1d(*_SPAN),
             y_range=Range1d(1.0, 1.01),
         )
-        _mark_times(self.figure)
-        rates = [float(f"{digit}e{power}") for power in range(-12, 7) for digit in (1, 3)]
-        self.figure.yaxis.ticker = self.figure.ygrid.ticker = FixedTicker(ticks=rates)
-        self.figure.yaxis.major_label_overrides = {rate: f"{rate:g}" for rate in rates}
-        dress(self.figure)
+        ticks_at(self.figure.xaxis, self.figure.xgrid, TIME_TICKS)
+        ticks_at(self.figure.yaxis, self.figure.ygrid, RATE_TICKS)
 
     def update(self, frame: Frame) -> None:
         """Show a frame."""
@@ -220,24 +199,18 @@ class MetallicityFigure(_FanFigure):
             y_axis_label="Z label (solar 0.019)",
             x_axis_type="log",
             y_axis_type="log",
-            x_range=Range1d(10**-2.05, 13.8),
+            x_range=Range1d(*_SPAN),
             y_range=Range1d(low, high),
         )
         plot = self.figure
-        _mark_times(plot, every=2)  # the second axis leaves less room
+        ticks_at(plot.xaxis, plot.xgrid, TIME_TICKS[::2])  # the second axis leaves less room
         plot.extra_y_ranges = {"true": Range1d(low * TRUE_SOLAR_RATIO, high * TRUE_SOLAR_RATIO)}
         plot.extra_y_scales = {"true": LogScale()}
         plot.add_layout(LogAxis(y_range_name="true", axis_label="true Z (solar 0.0142)"), "right")
-        ticks = [1e-4, 1e-3, 1e-2]
-        for axis in plot.yaxis:
-            axis.ticker = FixedTicker(ticks=ticks)
-            axis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
-        plot.ygrid.ticker = FixedTicker(ticks=ticks)
-        solar = Span(
-            location=_SOLAR_LABEL, dimension="width", line_color="#666666", line_dash="dotted"
-        )
-        plot.add_layout(solar)
-        dress(plot)
+        ticks_at(plot.yaxis, plot.ygrid, (1e-4, 1e-3, 1e-2))
+        dots = {"line_color": "#666666", "line_dash": "dotted"}
+        plot.add_layout(Span(location=_SOLAR_LABEL, dimension="width", **dots))
+        apply_look(plot)
 
     def update(self, frame: Frame) -> None:
         """Show a frame."""
@@ -259,10 +232,7 @@ class AttenuationFigure(_FanFigure):
             y_range=Range1d(0.0, 0.01),
         )
         self.clouds = _Lines(self.figure, 0.8, line_dash="dashed")
-        marks = [0.15, 0.25, 0.5, 1.0, 2.0]
-        self.figure.xaxis.ticker = self.figure.xgrid.ticker = FixedTicker(ticks=marks)
-        self.figure.xaxis.major_label_overrides = {mark: f"{mark:g}" for mark in marks}
-        dress(self.figure)
+        ticks_at(self.figure.xaxis, self.figure.xgrid, (0.15, 0.25, 0.5, 1.0, 2.0))
 
     def update(self, frame: Frame) -> None:
         """Show a frame."""
@@ -273,9 +243,3 @@ class AttenuationFigure(_FanFigure):
         shown = magnitudes[..., ATTENUATION_UM > 0.2]
         top = min(float(shown.max()), float(shown[0].max()) + 2 * _FAN_REACH)
         self._set_y(0.0, max(top, 0.5))
-
-
-def _mark_times(plot: figure, every: int = 1) -> None:
-    times = _TIMES[::every]
-    plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=times)
-    plot.xaxis.major_label_overrides = {time: f"{time:g}" for time in times}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from ...parameters import NAMES, PARAMETERS, get_prior
 from ...sps import SEDModel
 from ...sps.histories import METALLICITY_RANGE
 from ...sps.properties import derived
+from ..kit.state import State
 from .curves import Curves, make_curves
 
 __all__ = [
@@ -93,7 +92,7 @@ class Frame:
     seconds: float
 
 
-class ExplorerState(traitlets.HasTraits):
+class ExplorerState(State):
     """Twelve parameters and a redshift, and what the model makes of them.
 
     Every change makes a new `frame` before it returns, in a few milliseconds.
@@ -133,14 +132,8 @@ class ExplorerState(traitlets.HasTraits):
         self.limits = {p.name: (p.low, p.high) for p in PARAMETERS}
         farthest = self.model.redshift_max
         self.limits["redshift"] = (min(REDSHIFT_MIN, 0.1 * farthest), farthest)
-        # Widgets may call back on threads of their own.
-        self._lock = threading.RLock()
         # Ratios of the other weights, kept while one of them is all there is.
         self._mix = {name: np.full(3, 1 / 3) for name in BETAS}
-        try:
-            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self.loop = None
         super().__init__(fan=fan)
         self.reset()
         self.put(**values)
@@ -169,7 +162,7 @@ class ExplorerState(traitlets.HasTraits):
         InputError
             If a name is unknown, or a value outside the prior or the model's redshifts.
         """
-        with self._lock:
+        with self.jobs.lock:
             new = dict(self.values)
             for name, value in values.items():
                 value = self._checked(name, value)
@@ -182,14 +175,14 @@ class ExplorerState(traitlets.HasTraits):
 
     def reset(self) -> None:
         """Go back to `START`."""
-        with self._lock:
+        with self.jobs.lock:
             redshift = min(START["redshift"], self.model.redshift_max)
             self.set_trait("values", {**START, "redshift": redshift})
 
     def draw(self, seed: int | None = None) -> None:
         """Show a galaxy drawn from the prior, at the same redshift."""
         theta = get_prior().sample(1, seed=seed)[0]
-        with self._lock:
+        with self.jobs.lock:
             drawn = dict(zip(NAMES, theta.tolist(), strict=True))
             self.set_trait("values", {**self.values, **drawn})
 
@@ -235,7 +228,7 @@ class ExplorerState(traitlets.HasTraits):
         return theta, np.array([row["redshift"] for row in rows]), fan
 
     def _compute(self) -> None:
-        with self._lock:
+        with self.jobs.lock:
             started = time.perf_counter()
             theta, redshift, fan = self._rows()
             curves = make_curves(self.model, theta, redshift)

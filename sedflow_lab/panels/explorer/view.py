@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import math
 from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
+from ...quantities import QUANTITIES
 from ...sps import SEDModel
+from ..kit import html
 from ..kit.base import Panel
-from ..kit.corner import QUANTITIES
+from ..kit.widgets import button, columns, drop_down
 from .figures import (
     FAN_COLORS,
     AttenuationFigure,
@@ -57,7 +58,7 @@ class ExplorerPanel(Panel):
 
     def __init__(self, model: SEDModel | None = None, **values: Any) -> None:
         self.state = ExplorerState(model, **values)
-        super().__init__(self.state.loop)
+        super().__init__(self.state)
         model = self.state.model
         self.spectrum = SpectrumFigure(model)
         self.rate = RateFigure()
@@ -77,17 +78,13 @@ class ExplorerPanel(Panel):
                 ("attenuation", self.attenuation),
             )
         ]
-        row: Any = {"display": "flex", "width": "100%"}
         self.children = [
-            w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
+            w.HTML(html.help_text(_HELP)),
             # On narrow pages the spectrum goes above the sliders, not below.
-            w.Box(
-                [self._controls, main],
-                layout=w.Layout(flex_flow="row wrap-reverse", align_items="flex-end", **row),
-            ),
-            w.Box(others, layout=w.Layout(flex_flow="row wrap", **row)),
+            columns(self._controls, main, flex_flow="row wrap-reverse", align_items="flex-end"),
+            columns(*others),
         ]
-        self.state.observe(lambda _: self._refresh(), "frame")
+        self._watch("frame", self._refresh)
         self._refresh()
 
     def _make_controls(self) -> None:
@@ -96,7 +93,7 @@ class ExplorerPanel(Panel):
         self.tracks: dict[str, Track] = {}
         parts: list[Any] = []
         for title, names in _GROUPS:
-            heading = f"<b style='font-size:13px;line-height:20px'>{title}</b>"
+            heading = f"<span class='sedflow-heading'>{title}</span>"
             parts.append(w.HTML(heading, layout=w.Layout(height="20px", margin="4px 0 0 2px")))
             for name in names:
                 self.tracks[name] = Track(name, *state.limits[name])
@@ -104,22 +101,12 @@ class ExplorerPanel(Panel):
                 slider.observe(partial(self._moved, name), "value")
                 self.sliders[name] = slider
                 parts.append(slider)
-        wide = w.Layout(width="318px")
         options = [("the slider last moved", LAST_MOVED), ("nothing", NOTHING)]
         options += [(_label(name)[0], name) for name in self.sliders]
-        self.fan = w.Dropdown(
-            options=options, value=state.fan, description="Fan of", layout=wide,
-            style={"description_width": "72px"},
-        )  # fmt: skip
-        w.link((state, "fan"), (self.fan, "value"))
-        small = w.Layout(width="auto")
-        self.reset = w.Button(description="Reset", icon="undo", layout=small)
-        self.random = w.Button(
-            description="Random galaxy", icon="random", tooltip="Draw one from the prior",
-            layout=small,
-        )  # fmt: skip
-        self.reset.on_click(lambda _: state.reset())
-        self.random.on_click(lambda _: state.draw())
+        self.fan = drop_down("Fan of", options, 318, label_width=72)
+        self._link(fan=self.fan)
+        self.random = button("Random galaxy", "random", state.draw, "Draw one from the prior")
+        self.reset = button("Reset", "undo", state.reset)
         self.legend, self.status = w.HTML(), w.HTML()
         self.buttons = w.HBox([self.random, self.reset])
         self._controls = w.VBox(
@@ -150,7 +137,7 @@ def _label(name: str) -> tuple[str, str]:
     if name == "redshift":
         return _REDSHIFT
     quantity = QUANTITIES[name]
-    return quantity.axis_label, quantity.description
+    return quantity.axis_text, quantity.description
 
 
 class Track:
@@ -199,22 +186,14 @@ def _slider(name: str, value: float, track: Track) -> Any:
 def _legend(frame: Frame) -> str:
     """Colours of the fan and what they stand for."""
     if not frame.fanned:
-        return "<div style='min-height:20px'></div>"
+        return html.strip([], small=True)
     digits = ".3g" if frame.fanned == "redshift" else ".2f"
-    chips = "".join(
-        f"<span style='white-space:nowrap'><span style='display:inline-block;width:18px;"
-        f"border-top:3px solid {colour};vertical-align:middle;margin-right:4px'></span>"
-        f"{_number(value, digits)}</span>"
-        for colour, value in zip(FAN_COLORS, frame.fan_values, strict=True)
-    )
-    return (
-        "<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:12px;line-height:1.5;"
-        f"min-height:20px'><b>{html.escape(_label(frame.fanned)[0])}</b>{chips}</div>"
-    )
-
-
-def _number(value: float, digits: str = ".2f") -> str:
-    return f"{value:{digits}}".replace("-", "−")
+    chips = [
+        f"<span class='sedflow-line' style='background:{color}'></span>{html.number(value, digits)}"
+        for color, value in zip(FAN_COLORS, frame.fan_values, strict=True)
+    ]
+    label = html.escape(_label(frame.fanned)[0])
+    return html.strip([f"<b>{label}</b>", *chips], small=True)
 
 
 def _status(frame: Frame, bands: list[str]) -> str:
@@ -225,13 +204,7 @@ def _status(frame: Frame, bands: list[str]) -> str:
     ]
     for name in _SHOWN:
         label, description = _label(name)
-        parts.append(
-            f"<span title='{html.escape(description)}'>{html.escape(label)} "
-            f"<b>{_number(frame.derived[name])}</b></span>"
-        )
+        text = f"{html.escape(label)} <b>{html.number(frame.derived[name])}</b>"
+        parts.append(html.cell(text, description))
     parts.append(f"made in <b>{1000 * frame.seconds:.1f} ms</b>")
-    notes = "".join(f"<div style='color:#B87A00'>{html.escape(note)}</div>" for note in frame.notes)
-    return (
-        "<div style='font-size:13px;line-height:1.5'><div style='display:flex;flex-wrap:wrap;"
-        f"gap:2px 16px'>{''.join(f'<span>{part}</span>' for part in parts)}</div>{notes}</div>"
-    )
+    return html.strip(parts) + "".join(html.remark(note) for note in frame.notes)

@@ -7,21 +7,19 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import traitlets
 
-from ...anpe import AmortizedPosterior, load_posterior
-from ...anpe.block import METHODS
+from ...anpe import AmortizedPosterior
 from ...errors import InputError
-from ...observations.nsa import showcase
+from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
 from ...posterior.result import PosteriorResult
-from ..kit.jobs import Job, Jobs, running_loop
+from ..kit.choice import GalaxyChoice
+from ..kit.jobs import Job
 
-__all__ = ["DEFAULT_BUNDLE", "GalaxyState", "Outcome"]
-
-DEFAULT_BUNDLE = "nsa-ugriz"
-"""The shipped posterior that panels use."""
+__all__ = ["GalaxyState", "Outcome"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,7 @@ class Outcome:
     seconds: float
 
 
-class GalaxyState(traitlets.HasTraits):
+class GalaxyState(GalaxyChoice):
     """A chosen galaxy and its posterior; every change of the choice infers anew.
 
     The network's posterior is there when the assignment returns. The exact one takes seconds:
@@ -52,10 +50,8 @@ class GalaxyState(traitlets.HasTraits):
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
-    photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase`.
+    posterior, photometry
+        As of `GalaxyChoice`.
     **choice
         First values of `index`, `method`, `draws` and `observed`.
 
@@ -76,8 +72,7 @@ class GalaxyState(traitlets.HasTraits):
         What went wrong, or ``""``.
     """
 
-    index = traitlets.Int(0)
-    method = traitlets.Enum(METHODS, default_value="auto")
+    method = traitlets.Enum(AMORTIZED, default_value="auto")
     draws = traitlets.Int(1000, min=100, max=20_000)
     observed: traitlets.Tuple = traitlets.Tuple()
     outcome = traitlets.Instance(Outcome, allow_none=True)
@@ -88,58 +83,37 @@ class GalaxyState(traitlets.HasTraits):
         self,
         posterior: AmortizedPosterior | str | Path | None = None,
         photometry: Photometry | None = None,
-        **choice: object,
+        **choice: Any,
     ) -> None:
-        if not isinstance(posterior, AmortizedPosterior):
-            posterior = load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
-        self.posterior = posterior
-        _ = posterior.model  # is built when first touched: not on the first galaxy's time
-        self.galaxies = showcase() if photometry is None else photometry
-        if not len(self.galaxies):
-            raise InputError("There is no galaxy to choose from: give photometry of one or more.")
-        self.jobs = Jobs(running_loop())
-        super().__init__(**{"observed": posterior.bands.labels} | choice)
+        super().__init__(posterior, photometry, **choice)
         self.observe(lambda _: self.infer(), ["index", "method", "draws", "observed"])
         self.infer()
 
-    @traitlets.validate("index")
-    def _check_index(self, proposal: traitlets.Bunch) -> int:
-        if not 0 <= proposal.value < len(self.galaxies):
-            raise traitlets.TraitError(
-                f"There is no galaxy {proposal.value}: choose 0 to {len(self.galaxies) - 1}."
-            )
-        return int(proposal.value)
-
-    def step(self, by: int) -> None:
-        """Choose another galaxy so many rows on; the list is a ring."""
-        self.index = (self.index + by) % len(self.galaxies)
+    @traitlets.default("observed")
+    def _all_bands(self) -> tuple[str, ...]:
+        return self.posterior.bands.labels
 
     def cancel(self) -> None:
         """Give up an exact posterior that is under way, and go back to the network's."""
         self.method = "fast"
 
-    def wait(self, timeout: float = 60.0) -> bool:
-        """Wait for the exact posterior, at most so many seconds; whether it has ended."""
-        return self.jobs.wait(timeout)
-
     def infer(self) -> None:
         """Infer the posterior of the present choice."""
         with self.jobs.lock:
             self.jobs.stop()
-            one, method, draws = self.galaxies[self.index], self.method, self.draws
-            observed = self.observed
+            method, draws = self.method, self.draws
             try:
-                photometry = one.select_bands(*observed)
+                photometry = self.galaxy.select_bands(*self.observed)
                 quick = "weighted" if method == "weighted" else "fast"
                 outcome = self._run(photometry, draws, quick)
             except InputError as error:
                 self._show(None, str(error), busy=False)
                 return
             asks = method == "auto" and outcome.result.badge[0] == "refine"
-            refine = method == "exact" or asks
-            self._show(outcome, "", busy=refine)
-            if refine:
-                self.jobs.start("refine", partial(self._refine, outcome, draws))
+            exact = method == "exact" or asks
+            self._show(outcome, "", busy=exact)
+            if exact:
+                self.jobs.start("exact", partial(self._make_exact, outcome, draws))
 
     def _run(
         self,
@@ -152,7 +126,7 @@ class GalaxyState(traitlets.HasTraits):
         result = self.posterior.infer(photometry, draws=draws, method=method, stop=stop)
         return Outcome(photometry, result, time.perf_counter() - started)
 
-    def _refine(self, quick: Outcome, draws: int, job: Job) -> None:
+    def _make_exact(self, quick: Outcome, draws: int, job: Job) -> None:
         """Make the exact posterior; runs in a thread of its own."""
         outcome, message = quick, ""
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,15 @@ import numpy as np
 
 from ...anpe import AmortizedPosterior
 from ...anpe.trust import chi2_limit
-from ...methods import BADGES
+from ...methods import AMORTIZED, BADGES
 from ...observations.photometry import Photometry
 from ...parameters import NAMES
 from ...posterior.weighting import weighted_quantile
+from ...quantities import QUANTITIES
+from ..kit import html
 from ..kit.base import Panel
-from ..kit.corner import DEFAULT_QUANTITIES, QUANTITIES, CornerFigure
+from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure
+from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, methods, row
 from .figures import HistoryFigure, SEDFigure
 from .state import GalaxyState, Outcome
 
@@ -35,16 +37,7 @@ _CORNER_HELP = (
     "model, whose true Z is 0.0142. M★ is mass formed, sSFR is the mean of 1 Gyr per mass that is "
     "left."
 )
-_METHODS = (("Auto", "auto"), ("Fast", "fast"), ("Weighted", "weighted"), ("Exact", "exact"))
 _MAX_QUANTITIES = 6
-_TABLE_STYLE = (
-    "<style>.sedflow-table{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}"
-    ".sedflow-table div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}"
-    ".sedflow-table span{white-space:nowrap}.sedflow-table .q{flex:1}"
-    ".sedflow-table .v{width:52px}.sedflow-table .r{width:108px}"
-    ".sedflow-table .v,.sedflow-table .r{text-align:right;font-variant-numeric:tabular-nums}"
-    "</style>"
-)
 
 
 class GalaxyPanel(Panel):
@@ -72,7 +65,7 @@ class GalaxyPanel(Panel):
         **choice: Any,
     ) -> None:
         self.state = GalaxyState(posterior, photometry, **choice)
-        super().__init__(self.state.jobs.loop)
+        super().__init__(self.state)
         model = self.state.posterior.model
         self.corner = CornerFigure()
         self.sed = SEDFigure(model)
@@ -84,52 +77,28 @@ class GalaxyPanel(Panel):
             layout=w.Layout(flex="1 1 430px", min_width="380px", max_width="760px"),
         )
         self._place(self._corner_box, "corner", self.corner.layout)
-        figures = w.Box(
-            [w.VBox([self._corner_box, self._corner_controls]), right],
-            layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
-        )
         self.children = [
-            w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
+            w.HTML(html.help_text(_HELP)),
             self._controls,
             self.status,
-            figures,
+            columns(w.VBox([self._corner_box, self._corner_controls]), right),
             self.table,
         ]
-        self.state.observe(lambda _: self._refresh(), "outcome")
-        self.state.observe(lambda _: self._tell(), ["busy", "message"])
+        self._watch("outcome", self._refresh)
+        self._watch(["busy", "message"], self._tell)
         self._refresh()
 
     def _make_controls(self) -> None:
         state = self.state
-        options = [(_describe(state.galaxies[i]), i) for i in range(len(state.galaxies))]
-        self.galaxy = w.Dropdown(
-            options=options, description="Galaxy", layout=w.Layout(width="385px")
-        )
-        small = {"width": "auto"}
-        self.previous = w.Button(icon="arrow-left", tooltip="Previous galaxy", layout=small)
-        self.next = w.Button(icon="arrow-right", tooltip="Next galaxy", layout=small)
-        self.random = w.Button(icon="random", description="Random", layout=small)
-        self.previous.on_click(lambda _: state.step(-1))
-        self.next.on_click(lambda _: state.step(1))
-        self.random.on_click(lambda _: self._jump())
-        self.method = w.ToggleButtons(
-            options=_METHODS, style={"button_width": "86px"}, layout=w.Layout(width="auto")
-        )
-        self.draws = w.Dropdown(
-            options=sorted({500, 1000, 2000, 5000, state.draws}),
-            description="Draws",
-            layout=w.Layout(width="130px"),
-            style={"description_width": "44px"},
-        )
-        self.cancel = w.Button(description="Cancel", icon="stop", layout=small)
-        self.cancel.on_click(lambda _: state.cancel())
-        for widget, name in (
-            (self.galaxy, "index"),
-            (self.method, "method"),
-            (self.draws, "draws"),
-        ):
-            widget.value = getattr(state, name)
-            w.link((state, name), (widget, "value"))
+        self.galaxy = galaxy_list(state, 385)
+        self.previous, self.next = galaxy_buttons(state)
+        self.random = button("Random", "random", self._jump)
+        # Automatic first, as it is the one to begin with.
+        self.method = methods(sorted(AMORTIZED, key=lambda word: word != "auto"))
+        numbers = sorted({500, 1000, 2000, 5000, state.draws})
+        self.draws = drop_down("Draws", numbers, 130, label_width=44)
+        self.cancel = button("Cancel", "stop", state.cancel)
+        self._link(index=self.galaxy, method=self.method, draws=self.draws)
         self.bands = {
             label: w.Checkbox(
                 value=label in state.observed,
@@ -144,7 +113,7 @@ class GalaxyPanel(Panel):
         self.status = w.HTML()
         self.table = w.HTML()
         self.quantities = w.SelectMultiple(
-            options=[(f"{q.axis_label}: {q.description}", q.name) for q in QUANTITIES.values()],
+            options=[(f"{q.axis_text}: {q.description}", q.name) for q in QUANTITIES.values()],
             value=DEFAULT_QUANTITIES,
             rows=5,
             layout=w.Layout(width="100%"),
@@ -156,26 +125,17 @@ class GalaxyPanel(Panel):
         self._corner_controls = w.VBox(
             [
                 self.zoom,
-                w.HTML(f"<div style='font-size:12px;line-height:1.4'>{_CORNER_HELP}</div>"),
+                w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"),
                 picker,
             ],
             layout=w.Layout(width="570px"),
         )
-        row = w.Layout(display="flex", flex_flow="row wrap", align_items="center")
+        bands = w.HTML("<span class='sedflow-label'>Bands</span>")
+        how = w.HTML("<span class='sedflow-label first'>Method</span>")
         self._controls = w.VBox(
             [
-                w.Box([self.galaxy, self.previous, self.next, self.random], layout=row),
-                w.Box(
-                    [
-                        w.HTML("<span style='margin:0 8px 0 44px'>Method</span>"),
-                        self.method,
-                        self.draws,
-                        w.HTML("<span style='margin:0 8px 0 20px'>Bands</span>"),
-                        *self.bands.values(),
-                        self.cancel,
-                    ],
-                    layout=row,
-                ),
+                row(self.galaxy, self.previous, self.next, self.random),
+                row(how, self.method, self.draws, bands, *self.bands.values(), self.cancel),
             ]
         )
 
@@ -236,50 +196,33 @@ class GalaxyPanel(Panel):
             bands = int(outcome.photometry.mask.sum())
             limit = float(chi2_limit(np.array(bands)))
             parts += [
-                f"<span style='background:{BADGES[word].color};color:white;"
-                f"border-radius:10px;padding:2px 12px;font-weight:bold'>{html.escape(word)}</span>",
-                f"<span>{html.escape(BADGES[word].meaning)}</span>",
-                f"<span>ESS <b>{result.ess[0]:.0f}</b> of {result.samples.shape[1]} draws</span>",
-                f"<span title='Above {limit:.0f} the model cannot make this galaxy'>"
-                f"best χ² <b>{chi2:.2g}</b> in {bands} bands</span>",
-                f"<span>made in <b>{_duration(outcome.seconds)}</b></span>",
+                html.badge(word),
+                html.escape(BADGES[word].meaning),
+                f"ESS <b>{result.ess[0]:.0f}</b> of {result.samples.shape[1]} draws",
+                html.cell(
+                    f"best χ² <b>{chi2:.2g}</b> in {bands} bands",
+                    f"Above {limit:.0f} the model cannot make this galaxy",
+                ),
+                f"made in <b>{html.duration(outcome.seconds)}</b>",
             ]
         if state.busy:
-            parts.append("<b style='color:#B87A00'>making it exact …</b>")
+            parts.append(html.busy("making it exact"))
         if state.message:
-            parts.append(f"<b style='color:#D55E00'>{html.escape(state.message)}</b>")
+            parts.append(html.failure(state.message))
         self.cancel.layout.visibility = "visible" if state.busy else "hidden"
-        self.status.value = (
-            "<div style='display:flex;flex-wrap:wrap;gap:4px 18px;align-items:center;"
-            f"font-size:13px;line-height:1.5;min-height:26px'>{''.join(parts)}</div>"
-        )
-
-
-def _describe(galaxy: Photometry) -> str:
-    """One line for the list of galaxies: id, redshift, magnitude and colour."""
-    magnitudes = dict(zip(galaxy.bands.labels, galaxy.magnitude[0], strict=True))
-    parts = [str(galaxy.ids[0]), f"z {galaxy.redshift[0]:.4f}"]
-    if "r" in magnitudes:
-        parts.append(f"r {magnitudes['r']:.2f}")
-    if {"g", "r"} <= set(magnitudes):
-        parts.append(f"g−r {magnitudes['g'] - magnitudes['r']:.2f}")
-    return "  ·  ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+        self.status.value = html.strip(parts)
 
 
 def _table(values: dict[str, np.ndarray], weights: np.ndarray) -> str:
-    """Medians and 68 % intervals as HTML, in as many columns as there is room for."""
+    """Medians and 68 % intervals as HTML."""
     array = np.stack([values[name] for name in QUANTITIES], axis=-1)[None]
     low, middle, high = weighted_quantile(array, weights[None], (0.16, 0.5, 0.84))[:, 0]
     rows = [
-        f"<div title='{html.escape(q.description)}'><span class='q'>{q.axis_label}</span>"
-        f"<span class='v'><b>{m:.2f}</b></span><span class='r'>{a:.2f} … {b:.2f}</span></div>"
+        (
+            html.cell(q.axis_text, q.description),
+            html.cell(f"<b>{m:.2f}</b>", width=52),
+            html.cell(f"{a:.2f} … {b:.2f}", width=108),
+        )
         for q, a, m, b in zip(QUANTITIES.values(), low, middle, high, strict=True)
     ]
-    return (
-        f"{_TABLE_STYLE}<p style='margin:6px 0 2px;font-size:13px'><b>Medians and 68 % intervals"
-        f"</b></p><div class='sedflow-table'>{''.join(rows)}</div>"
-    )
+    return html.listing("<b>Medians and 68 % intervals</b>", rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ipywidgets as w
+import traitlets
 from bokeh.core.json_encoder import serialize_json
 from bokeh.core.serialization import Serializer
 from bokeh.io import output_notebook
@@ -15,6 +16,8 @@ from bokeh.models import UIElement
 from bokeh.protocol.messages.patch_doc import patch_doc
 from bokeh.resources import Resources
 from jupyter_bokeh import BokehModel
+
+from .state import State
 
 __all__ = ["FigureView", "Panel"]
 
@@ -68,22 +71,63 @@ class FigureView(BokehModel):
         for part in (patch_doc.create_header(), {}, content):
             self.send({"msg": "patch", "payload": serialize_json(part)})
 
+    def close(self) -> None:
+        """Close the widget, and empty the figure's document: Bokeh holds on to what is in one."""
+        document = self._document
+        if self.comm is None or document is None:  # closed before
+            return
+        document.remove_on_change(self)
+        w.DOMWidget.close(self)
+        document.clear()
+
 
 class Panel(w.VBox):
-    """A column of widgets and Bokeh figures.
+    """A column of widgets and Bokeh figures that show a state.
 
     Parameters
     ----------
-    loop : asyncio.AbstractEventLoop, optional
-        The loop that runs the kernel. Without one, a page that is loaded anew shows figures as
-        they were at first.
+    state : State
+        Without a loop that runs the kernel, a page that is loaded anew shows figures as they were
+        at first.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._loop = loop
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._loop = state.jobs.loop
         self._figures: dict[str, FigureView] = {}
         self._keeping: asyncio.TimerHandle | None = None
+        self._ties: list[Callable[[], None]] = []
         super().__init__()
+
+    def close(self) -> None:
+        """Stop the state's threads, and free the widgets and figures: what is shown vanishes."""
+        if self.comm is None:  # closed before
+            return
+        for untie in self._ties:
+            untie()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._state.close()
+        for widget in _all_widgets(self) - {self}:
+            widget.close()
+        self._ties.clear()
+        self._figures.clear()
+        super().close()
+
+    def _watch(self, names: str | list[str], tell: Callable[[], None]) -> None:
+        """Call a method whenever traits of the state change, until the panel is closed."""
+
+        def changed(_: traitlets.Bunch) -> None:
+            tell()
+
+        self._state.observe(changed, names)
+        self._ties.append(lambda: self._state.unobserve(changed, names))
+
+    def _link(self, **widgets: w.Widget) -> None:
+        """Keep values of widgets and traits of the state, by name, the same."""
+        for name, widget in widgets.items():
+            widget.value = getattr(self._state, name)
+            self._ties.append(w.link((self._state, name), (widget, "value")).unlink)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
@@ -100,8 +144,8 @@ class Panel(w.VBox):
         old = self._figures.pop(name, None)
         box.children = [self._show(name, model)]
         if old is not None:
-            # BokehModel.close() itself may run but once, and that is when Python drops it.
-            w.DOMWidget.close(old)
+            old.layout.close()
+            old.close()
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -126,3 +170,13 @@ class Panel(w.VBox):
         """Make the figures' state what a page that is loaded anew shows."""
         for view in self._figures.values():
             view.render_bundle = view._model_to_traits(view._model)
+
+
+def _all_widgets(widget: w.Widget) -> set[w.Widget]:
+    """A widget, and all that it holds: children, layouts and styles."""
+    found = {widget}
+    for value in widget.trait_values().values():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, w.Widget):
+                found |= _all_widgets(part)
+    return found

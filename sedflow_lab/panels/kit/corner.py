@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from bokeh.layouts import gridplot
-from bokeh.models import ColumnDataSource, FixedTicker, Range1d, Span
+from bokeh.models import FixedTicker, Range1d, Span
 from bokeh.plotting import figure
 from bokeh.plotting.contour import contour_data
 from scipy.ndimage import gaussian_filter
 
-from ...parameters import PARAMETERS
-from ...plots.style import COLORS
+from ...plots.style import CREDIBLE
 from ...posterior.weighting import weighted_quantile
-from ...sps.properties import DERIVED
-from ..galaxy.figures import dress
+from ...quantities import QUANTITIES, Quantity
+from .style import COLORS, apply_look, empty, source_of
 
-__all__ = ["DEFAULT_QUANTITIES", "QUANTITIES", "CornerFigure", "Quantity", "credible", "marginal"]
+__all__ = ["DEFAULT_QUANTITIES", "CornerFigure", "credible", "marginal"]
 
 DEFAULT_QUANTITIES = ("log_mstar", "log_ssfr_1gyr", "age_mw", "log_z_mw", "tau_ism")
 """What the corner plot shows at first."""
 
-LEVELS = (0.68, 0.95)
-"""Probability inside the contours."""
-
 _PANEL = 96  # pixels
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A parameter or derived quantity: its label in plain text, and the limits of its axis."""
-
-    name: str
-    label: str
-    unit: str
-    low: float
-    high: float
-    description: str
-
-    @property
-    def axis_label(self) -> str:
-        """Label with unit."""
-        return f"{self.label} [{self.unit}]" if self.unit else self.label
-
-
-# Bokeh needs no MathJax for these, which takes seconds to load.
-_LABELS = {
-    "log_mstar": ("log M★", "M☉"),
-    "beta1": ("β₁", ""),
-    "beta2": ("β₂", ""),
-    "beta3": ("β₃", ""),
-    "beta4": ("β₄", ""),
-    "fburst": ("f burst", ""),
-    "tburst": ("t burst", "Gyr"),
-    "log_gamma1": ("log γ₁", ""),
-    "log_gamma2": ("log γ₂", ""),
-    "tau_bc": ("τ BC", ""),
-    "tau_ism": ("τ ISM", ""),
-    "n_dust": ("n dust", ""),
-}
-# Derived quantities have no prior limits of their own: these hold nearly all of the prior.
-_DERIVED = {
-    "log_sfr_1gyr": ("log SFR 1 Gyr", "M☉/yr", -4.0, 2.5),
-    "log_sfr_100myr": ("log SFR 100 Myr", "M☉/yr", -4.0, 2.5),
-    "log_ssfr_1gyr": ("log sSFR", "1/yr", -14.0, -8.5),
-    "log_z_mw": ("log Z (label)", "", -3.6, -1.3),
-    "log_z_mw_true": ("log Z (true)", "", -3.7, -1.4),
-    "age_mw": ("age", "Gyr", 0.0, 13.5),
-    "log_mstar_surviving": ("log M★ now", "M☉", 6.7, 12.5),
-}
-QUANTITIES: dict[str, Quantity] = {
-    p.name: Quantity(p.name, *_LABELS[p.name], p.low, p.high, p.description) for p in PARAMETERS
-} | {q.name: Quantity(q.name, *_DERIVED[q.name], q.description) for q in DERIVED}
-"""All that a corner plot may show: parameters with the limits of their priors, then the rest."""
 
 
 def marginal(
@@ -134,7 +81,7 @@ def credible(
     counts = gaussian_filter(counts, (y_width * factor, x_width * factor), mode="reflect")
     ordered = np.sort(counts, axis=None)[::-1]
     inside = np.cumsum(ordered) / max(ordered.sum(), np.finfo(float).tiny)
-    index = np.searchsorted(inside, LEVELS[::-1]).clip(0, len(ordered) - 1)
+    index = np.searchsorted(inside, CREDIBLE[::-1]).clip(0, len(ordered) - 1)
     thresholds = ordered[index]
     thresholds[1] = max(thresholds[1], thresholds[0] * (1 + 1e-9))
     middles = [0.5 * (edges[1:] + edges[:-1]) for edges in (x_edges, y_edges)]
@@ -183,8 +130,8 @@ class CornerFigure:
             frame_height=_PANEL,
             x_range=self.ranges[j],
             y_range=self.ranges[i] if i != j else Range1d(0, 1),
-            x_axis_label=x.axis_label if bottom else None,
-            y_axis_label=y.axis_label if left else None,
+            x_axis_label=x.axis_text if bottom else None,
+            y_axis_label=y.axis_text if left else None,
             tools="",
             toolbar_location=None,
             min_border=4,
@@ -192,24 +139,20 @@ class CornerFigure:
         )
         plot.xaxis.ticker = plot.xgrid.ticker = self.tickers[j]
         plot.yaxis.ticker = plot.ygrid.ticker = self.tickers[i] if i != j else FixedTicker(ticks=[])
-        dress(plot)
+        apply_look(plot)
         plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "11px"
         plot.axis.axis_label_standoff = 2
         plot.xaxis.visible, plot.yaxis.visible = bottom, left
         if i == j:
-            self.marginals.append(
-                plot.quad(
-                    left="left", right="right", top="top", bottom=0, line_color=None,
-                    fill_alpha=0.45, source=ColumnDataSource({"left": [], "right": [], "top": []}),
-                )
-            )  # fmt: skip
+            bars = source_of("left", "right", "top")
+            sides: Any = {name: name for name in bars.data} | {"bottom": 0, "source": bars}
+            self.marginals.append(plot.quad(**sides, line_color=None, fill_alpha=0.45))
             self.medians.append(Span(location=0, visible=False, dimension="height", line_width=1.5))
             plot.add_layout(self.medians[-1])
         else:
-            self.pairs[i, j] = plot.multi_polygons(
-                "xs", "ys", fill_alpha="alpha", line_width=1,
-                source=ColumnDataSource({"xs": [], "ys": [], "alpha": []}),
-            )  # fmt: skip
+            areas = source_of("xs", "ys", "alpha")
+            look: Any = {"fill_alpha": "alpha", "line_width": 1, "source": areas}
+            self.pairs[i, j] = plot.multi_polygons("xs", "ys", **look)
         return plot
 
     def update(
@@ -245,9 +188,8 @@ class CornerFigure:
         for k, x in enumerate(columns):
             edges, density = marginal(x, weights, limits[k], ess)
             top = density / max(float(density.max()), np.finfo(float).tiny) / 1.1
-            self.marginals[k].data_source.data = {
-                "left": edges[:-1], "right": edges[1:], "top": top,
-            }  # fmt: skip
+            bars = {"left": edges[:-1], "right": edges[1:], "top": top}
+            self.marginals[k].data_source.data = bars
             self.marginals[k].glyph.fill_color = self.medians[k].line_color = colour
             middle = weighted_quantile(x[None, :, None], weights[None], 0.5)
             self.medians[k].update(location=float(middle[0, 0]), visible=True)
@@ -262,8 +204,7 @@ class CornerFigure:
 
     def clear(self) -> None:
         """Show nothing."""
-        for marks in (*self.marginals, *self.pairs.values()):
-            marks.data_source.data = {name: [] for name in marks.data_source.data}
+        empty(*(marks.data_source for marks in (*self.marginals, *self.pairs.values())))
         for span in self.medians:
             span.visible = False
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d, Span
+from bokeh.models import Range1d, Span
 from bokeh.plotting import figure
 from bokeh.plotting.contour import contour_data
 
-from ...plots.style import COLORS, LABELS
+from ...methods import METHODS
 from ...posterior.weighting import weighted_quantile
-from ..galaxy.figures import dress
-from ..kit.corner import DEFAULT_QUANTITIES, QUANTITIES, CornerFigure, credible, marginal
+from ...quantities import QUANTITIES
+from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure, credible, marginal
+from ..kit.style import COLORS, empty, new_plot, set_range, small_legend, source_of
 
 __all__ = ["OVERLAYS", "OverlayCorner", "WalkerFigure", "contour_lines"]
 
@@ -59,14 +60,14 @@ class OverlayCorner(CornerFigure):
         for method in OVERLAYS:
             paint = {"line_color": COLORS[method], "line_width": 1.8}
             if i == j:
-                source = ColumnDataSource({"x": [], "y": []})
+                source = source_of("x", "y")
                 self.lines[method][i, j] = plot.line("x", "y", source=source, **paint)
                 span = Span(location=0, visible=False, dimension="height", line_width=1.5)
                 span.line_color, span.line_dash = COLORS[method], "dashed"
                 self.middles[method][i] = span
                 plot.add_layout(span)
             else:
-                source = ColumnDataSource({"xs": [], "ys": []})
+                source = source_of("xs", "ys")
                 self.lines[method][i, j] = plot.multi_line("xs", "ys", source=source, **paint)
         if i == j:
             self._heights.append(plot.y_range)
@@ -115,8 +116,7 @@ class OverlayCorner(CornerFigure):
 
     def remove(self, method: str) -> None:
         """Take the lines of a posterior away."""
-        for line in self.lines[method].values():
-            line.data_source.data = {name: [] for name in line.data_source.data}
+        empty(*(line.data_source for line in self.lines[method].values()))
         for span in self.middles[method].values():
             span.visible = False
         self._peaks.pop(method, None)
@@ -150,47 +150,32 @@ class WalkerFigure:
     """
 
     def __init__(self, height: int = 300) -> None:
-        self.figure = figure(
-            title="The way of the walkers",
-            height=height,
-            sizing_mode="stretch_width",
-            tools="box_zoom,reset,save",
-            active_drag="box_zoom",
-            toolbar_location="right",
+        self.figure = new_plot(
+            "The way of the walkers",
+            height,
             x_axis_label="Steps of emcee",
             x_range=Range1d(0, 1000),
             y_range=Range1d(0, 1),
         )
-        empty: dict[str, Any] = {"x": [], "low": [], "middle": [], "high": []}
-        self.source, self.network = ColumnDataSource(dict(empty)), ColumnDataSource(dict(empty))
-        for source, method in ((self.network, "fast"), (self.source, "mcmc")):
-            name = f"{LABELS[method]}{', walkers' if method == 'mcmc' else ''}, 68 %"
-            self.figure.varea(
-                "x", "low", "high", source=source, fill_alpha=0.3, fill_color=COLORS[method],
-                legend_label=name,
-            )  # fmt: skip
-            self.figure.line(
-                "x", "middle", source=source, line_width=1.6, line_color=COLORS[method],
-                legend_label=name,
-            )  # fmt: skip
-        self.figure.legend.update(
-            label_text_font_size="11px", glyph_width=14, background_fill_alpha=0.75,
-            border_line_color=None, padding=4, spacing=10, orientation="horizontal",
-        )  # fmt: skip
-        dress(self.figure)
+        columns = ("x", "low", "middle", "high")
+        self.source, self.network = source_of(*columns), source_of(*columns)
+        for source, method in ((self.network, METHODS["fast"]), (self.source, METHODS["mcmc"])):
+            who = method.label + (", walkers" if source is self.source else "")
+            look: Any = {"source": source, "color": method.color, "legend_label": f"{who}, 68 %"}
+            self.figure.varea("x", "low", "high", fill_alpha=0.3, **look)
+            self.figure.line("x", "middle", line_width=1.6, **look)
+        small_legend(self.figure.legend, spacing=10)
 
     def show_network(self, name: str, draws: np.ndarray) -> None:
         """Show the network's interval of a parameter, draws (D,), and no walkers yet."""
         quantity = QUANTITIES[name]
-        self.figure.yaxis.axis_label = quantity.axis_label
+        self.figure.yaxis.axis_label = quantity.axis_text
         low, middle, high = np.quantile(draws, (0.16, 0.5, 0.84))
         ends = {"low": low, "middle": middle, "high": high}
         self.network.data = {"x": [-1e6, 1e6]} | {k: [v, v] for k, v in ends.items()}
-        self.source.data = {"x": [], "low": [], "middle": [], "high": []}
-        axis = self.figure.y_range
-        axis.update(start=quantity.low, end=quantity.high)
-        axis.update(reset_start=axis.start, reset_end=axis.end)
-        self.figure.x_range.update(start=0, end=1000, reset_start=0, reset_end=1000)
+        empty(self.source)
+        set_range(self.figure.y_range, quantity.low, quantity.high)
+        set_range(self.figure.x_range, 0, 1000)
 
     def show_walkers(self, steps: np.ndarray, spread: np.ndarray) -> None:
         """Show quantiles (T, 3) of the walkers at steps (T,)."""
@@ -201,5 +186,4 @@ class WalkerFigure:
 
     def clear(self) -> None:
         """Show nothing."""
-        for source in (self.source, self.network):
-            source.data = {name: [] for name in source.data}
+        empty(self.source, self.network)

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ...anpe import AmortizedPosterior, load_posterior
+from ...anpe import AmortizedPosterior
 from ...diagnostics.comparison import compare
 from ...errors import InputError
-from ...observations.nsa import showcase
 from ...observations.photometry import Photometry
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
 from ...samplers.mcmc import Progress, run_mcmc
-from ..galaxy.state import DEFAULT_BUNDLE
-from ..kit.jobs import Job, Jobs, running_loop
+from ..kit.choice import GalaxyChoice
+from ..kit.jobs import Job
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["STARTS", "Chain", "Shown", "WitnessState"]
+__all__ = ["STARTS", "ChainSoFar", "Shown", "WitnessState"]
 
 STARTS = ("prior", "network", "both")
 """Where walkers may start."""
@@ -55,7 +54,7 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class ChainSoFar:
     """How far emcee has come.
 
     Attributes
@@ -66,7 +65,7 @@ class Chain:
     tau : float
         Longest autocorrelation time [steps], NaN while unknown.
     status : str
-        ``"running"``, ``"converged"``, ``"not converged"`` or ``"cancelled"``.
+        ``"running"``, ``"converged"``, ``"not converged"`` or ``"unfinished"``.
     steps : ndarray, shape (T,)
         When walkers were looked at.
     spread : ndarray, shape (T, 3, 12)
@@ -82,18 +81,16 @@ class Chain:
     spread: np.ndarray
 
 
-class WitnessState(traitlets.HasTraits):
+class WitnessState(GalaxyChoice):
     """A chosen galaxy, the network's posterior at once, and emcee's while it is sampled.
 
-    Emcee, the refinement and the comparison each have a thread. Choosing another galaxy stops
+    Emcee, the exact posterior and the comparison each have a thread. Choosing another galaxy stops
     them, and nothing that they still have to tell is heard.
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
-    photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase`.
+    posterior, photometry
+        As of `GalaxyChoice`.
     seed : int
     max_steps, walkers : int
         Of emcee.
@@ -106,11 +103,11 @@ class WitnessState(traitlets.HasTraits):
         Row of the chosen galaxy.
     start : {'prior', 'network', 'both'}
         Where emcee's walkers start next time.
-    network, refined : Shown or None
-        Posteriors of the network, and of tempered Monte Carlo.
-    chain : Chain or None
+    network, exact : Shown or None
+        Posteriors of the network, and of sequential Monte Carlo.
+    chain : ChainSoFar or None
         Emcee's.
-    sampling, refining, comparing : bool
+    sampling, making_exact, comparing : bool
         What is under way.
     tables : dict of astropy.table.Table
         `diagnostics.comparison.compare` with the finished chain, by method.
@@ -118,13 +115,12 @@ class WitnessState(traitlets.HasTraits):
         What went wrong, or ``""``.
     """
 
-    index = traitlets.Int(0)
     start = traitlets.Enum(STARTS, default_value="prior")
     network = traitlets.Instance(Shown, allow_none=True)
-    refined = traitlets.Instance(Shown, allow_none=True)
-    chain = traitlets.Instance(Chain, allow_none=True)
+    exact = traitlets.Instance(Shown, allow_none=True)
+    chain = traitlets.Instance(ChainSoFar, allow_none=True)
     sampling = traitlets.Bool(False)
-    refining = traitlets.Bool(False)
+    making_exact = traitlets.Bool(False)
     comparing = traitlets.Bool(False)
     tables: traitlets.Dict = traitlets.Dict()
     message = traitlets.Unicode("")
@@ -139,42 +135,17 @@ class WitnessState(traitlets.HasTraits):
         walkers: int = 128,
         **choice: Any,
     ) -> None:
-        if not isinstance(posterior, AmortizedPosterior):
-            posterior = load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
-        self.posterior = posterior
-        _ = posterior.model  # is built when first touched: not on the first galaxy's time
-        self.galaxies = showcase() if photometry is None else photometry
-        if not len(self.galaxies):
-            raise InputError("There is no galaxy to choose from: give photometry of one or more.")
         self.seed, self.max_steps, self.walkers = seed, max_steps, walkers
-        self.jobs = Jobs(running_loop())
-        super().__init__(**choice)
+        super().__init__(posterior, photometry, **choice)
         self.observe(lambda _: self.infer(), "index")
         self.infer()
-
-    @traitlets.validate("index")
-    def _check_index(self, proposal: traitlets.Bunch) -> int:
-        if not 0 <= proposal.value < len(self.galaxies):
-            raise traitlets.TraitError(
-                f"There is no galaxy {proposal.value}: choose 0 to {len(self.galaxies) - 1}."
-            )
-        return int(proposal.value)
-
-    @property
-    def galaxy(self) -> Photometry:
-        """The chosen galaxy."""
-        return self.galaxies[self.index]
-
-    def step(self, by: int) -> None:
-        """Choose another galaxy so many rows on; the list is a ring."""
-        self.index = (self.index + by) % len(self.galaxies)
 
     def infer(self) -> None:
         """Drop all that is known of the galaxy before, and ask the network about this one."""
         with self.jobs.lock:
             self.jobs.stop()
-            self.sampling = self.refining = self.comparing = False
-            self.refined = self.chain = None
+            self.sampling = self.making_exact = self.comparing = False
+            self.exact = self.chain = None
             self.tables, self.message = {}, ""
             try:
                 self.network = self._infer(self.galaxy, "fast")
@@ -198,28 +169,23 @@ class WitnessState(traitlets.HasTraits):
             self.jobs.stop("emcee")
             if self.sampling:
                 if self.chain is not None:
-                    self.chain = replace(self.chain, status="cancelled")
+                    self.chain = replace(self.chain, status="unfinished")
                 self.sampling = False
 
-    def refine(self) -> None:
+    def make_exact(self) -> None:
         """Begin to make the network's posterior exact."""
         with self.jobs.lock:
             if self.network is None:
                 return
-            self.refining, self.message = True, ""
+            self.making_exact, self.message = True, ""
             galaxy = self.galaxy
-            self.jobs.start("refine", lambda job: self._refine(job, galaxy))
+            self.jobs.start("exact", lambda job: self._make_exact(job, galaxy))
 
-    def cancel_refine(self) -> None:
+    def cancel_exact(self) -> None:
         """Stop making it exact."""
         with self.jobs.lock:
-            self.jobs.stop("refine")
-            self.refining = False
-
-    def close(self) -> None:
-        """Stop all threads, and wait for their end."""
-        self.jobs.stop()
-        self.jobs.wait()
+            self.jobs.stop("exact")
+            self.making_exact = False
 
     def _infer(self, galaxy: Photometry, method: str, stop: Any = None) -> Shown:
         began = time.perf_counter()
@@ -256,21 +222,21 @@ class WitnessState(traitlets.HasTraits):
             if chain is not None:
                 job.post(self._end_chain, chain)
 
-    def _refine(self, job: Job, galaxy: Photometry) -> None:
+    def _make_exact(self, job: Job, galaxy: Photometry) -> None:
         """Make the exact posterior; runs in a thread of its own."""
         try:
             shown = self._infer(galaxy, "exact", job.stop)
         except Exception as error:  # a thread has nobody else to tell
-            job.post(self._fail, "refining", f"The exact posterior failed: {error}")
+            job.post(self._fail, "making_exact", f"The exact posterior failed: {error}")
         else:
-            job.post(self._end_refinement, shown)
+            job.post(self._end_exact, shown)
 
-    def _end_chain(self, chain: Chain) -> None:
+    def _end_chain(self, chain: ChainSoFar) -> None:
         self.chain, self.sampling = chain, False
         self._compare()
 
-    def _end_refinement(self, shown: Shown) -> None:
-        self.refined, self.refining = shown, False
+    def _end_exact(self, shown: Shown) -> None:
+        self.exact, self.making_exact = shown, False
         self.tables = {k: v for k, v in self.tables.items() if k != "exact"}
         self._compare()
 
@@ -283,7 +249,7 @@ class WitnessState(traitlets.HasTraits):
         chain = self.chain
         if chain is None or chain.status not in ("converged", "not converged"):
             return
-        known = [s.result for s in (self.network, self.refined) if s is not None]
+        known = [s.result for s in (self.network, self.exact) if s is not None]
         todo = [result for result in known if result.method not in self.tables]
         if todo:
             self.comparing = True
@@ -329,14 +295,14 @@ class _Growth:
         self.unheard = True
         self.job.post(self._tell, self._chain(self._live(draws), "running"))
 
-    def _tell(self, chain: Chain) -> None:
+    def _tell(self, chain: ChainSoFar) -> None:
         began = time.perf_counter()
         self.state.chain = chain
         self.unheard, self.told = False, time.perf_counter()
         # Drawing takes a quarter of the time at most, so that the page can answer.
         self.pause = max(_EVERY, 3 * (self.told - began))
 
-    def finished(self, result: PosteriorResult) -> Chain:
+    def finished(self, result: PosteriorResult) -> ChainSoFar:
         """The whole chain."""
         return self._chain(result, str(result.badge[0]))
 
@@ -352,12 +318,12 @@ class _Growth:
             badge=np.array(["running"]),
         )
 
-    def _chain(self, result: PosteriorResult, status: str) -> Chain:
+    def _chain(self, result: PosteriorResult, status: str) -> ChainSoFar:
         shown = self.state._shown(result, time.perf_counter() - self.began)
         thin = self.seen[:: max(1, len(self.seen) // _TRACES)]
         last = self.seen[-1]
         tau = result.diagnostics["tau"] if "tau" in result.diagnostics else last.tau
-        return Chain(
+        return ChainSoFar(
             shown=shown,
             step=last.step,
             max_steps=last.max_steps,

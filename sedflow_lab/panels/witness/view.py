@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,15 @@ import ipywidgets as w
 import numpy as np
 
 from ...anpe import AmortizedPosterior
-from ...methods import BADGES
+from ...methods import METHODS
 from ...observations.photometry import Photometry
-from ...parameters import NAMES
-from ...plots.style import COLORS, LABELS
-from ..galaxy.view import _describe, _duration
+from ...parameters import NAMES, PARAMETERS
+from ...quantities import QUANTITIES
+from ..kit import html
 from ..kit.base import Panel
-from ..kit.corner import QUANTITIES
+from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, row
 from .figures import OverlayCorner, WalkerFigure
-from .state import Chain, Shown, WitnessState
+from .state import ChainSoFar, Shown, WitnessState
 
 __all__ = ["WitnessPanel"]
 
@@ -35,17 +34,6 @@ _TABLE_HELP = (
     "which two perfect posteriors would show. Bold is what is above twice that floor, and more "
     "than a reader would notice."
 )
-_STATUS = {"converged": "#009E73", "not converged": "#B87A00", "cancelled": "#666666"}
-_STYLE = (
-    "<style>.sedflow-witness{border-collapse:collapse;font-size:12.5px;line-height:1.5;"
-    "font-variant-numeric:tabular-nums}"
-    ".sedflow-witness th,.sedflow-witness td{padding:0 6px;text-align:right;"
-    "border-bottom:1px solid #e4e4e4;white-space:nowrap}"
-    ".sedflow-witness td:first-child,.sedflow-witness th:first-child{text-align:left}"
-    ".sedflow-witness i{color:#767676;font-style:normal;font-size:11px}"
-    "</style>"
-)
-_PARAMETERS = [QUANTITIES[name] for name in NAMES]
 _MEASURES = (("js", "JS", 0.05), ("w1", "W₁", 0.1), ("shift", "shift", 0.1))
 
 
@@ -66,7 +54,7 @@ class WitnessPanel(Panel):
     --------
     >>> panel = WitnessPanel(start="both")
     >>> panel.state.run_emcee()
-    >>> panel.state.close()
+    >>> panel.close()
     """
 
     def __init__(
@@ -76,7 +64,7 @@ class WitnessPanel(Panel):
         **settings: Any,
     ) -> None:
         self.state = WitnessState(posterior, photometry, **settings)
-        super().__init__(self.state.jobs.loop)
+        super().__init__(self.state)
         self.corner, self.walkers = OverlayCorner(), WalkerFigure()
         self._make_controls()
         left = w.VBox(
@@ -88,85 +76,55 @@ class WitnessPanel(Panel):
             layout=w.Layout(flex="1 1 380px", min_width="360px", max_width="760px"),
         )
         self.children = [
-            w.HTML(f"<div style='font-size:13px;line-height:1.45'>{_HELP}</div>"),
+            w.HTML(html.help_text(_HELP)),
             self._controls,
             self.status,
-            w.Box(
-                [left, right],
-                layout=w.Layout(display="flex", flex_flow="row wrap", width="100%"),
-            ),
+            columns(left, right),
             self.legend,
             self.table,
         ]
-        state = self.state
-        state.observe(lambda _: self._show_network(), "network")
-        state.observe(lambda _: self._overlay("exact", state.refined), "refined")
-        state.observe(lambda _: self._show_chain(), "chain")
-        state.observe(lambda _: self._tell(), ["sampling", "refining", "comparing", "message"])
-        state.observe(lambda _: self._tabulate(), ["tables", "comparing"])
+        self._watch("network", self._show_network)
+        self._watch("exact", self._show_exact)
+        self._watch("chain", self._show_chain)
+        self._watch(["sampling", "making_exact", "comparing", "message"], self._tell)
+        self._watch(["tables", "comparing"], self._tabulate)
         self._show_network()
 
     def _make_controls(self) -> None:
         state = self.state
-        small = {"width": "auto"}
-        self.galaxy = w.Dropdown(
-            options=[(_describe(state.galaxies[i]), i) for i in range(len(state.galaxies))],
-            description="Galaxy",
-            style={"description_width": "52px"},
-            layout=w.Layout(width="345px"),
-        )
-        self.previous = w.Button(icon="arrow-left", tooltip="Previous galaxy", layout=small)
-        self.next = w.Button(icon="arrow-right", tooltip="Next galaxy", layout=small)
-        self.previous.on_click(lambda _: state.step(-1))
-        self.next.on_click(lambda _: state.step(1))
-        self.start = w.Dropdown(
-            options=[("the prior", "prior"), ("the network", "network"), ("both", "both")],
-            description="Start at",
-            tooltip="Where emcee's walkers start",
-            style={"description_width": "56px"},
-            layout=w.Layout(width="160px"),
-        )
-        for widget, name in ((self.galaxy, "index"), (self.start, "start")):
-            widget.value = getattr(state, name)
-            w.link((state, name), (widget, "value"))
-        self.run = w.Button(description="Run emcee", icon="play", layout=small)
-        self.run.style.button_color = COLORS["mcmc"]
+        self.galaxy = galaxy_list(state, 345, 52)
+        self.previous, self.next = galaxy_buttons(state)
+        options = [("the prior", "prior"), ("the network", "network"), ("both", "both")]
+        where = "Where emcee's walkers start"
+        self.start = drop_down("Start at", options, 160, label_width=56, tooltip=where)
+        self._link(index=self.galaxy, start=self.start)
+        self.run = button("Run emcee", "play", state.run_emcee)
+        self.run.style.button_color = METHODS["mcmc"].color
         self.run.style.text_color = "white"
-        self.run.on_click(lambda _: state.run_emcee())
-        self.cancel = w.Button(description="Cancel", icon="stop", layout=small)
-        self.cancel.on_click(lambda _: self._cancel())
-        self.exact = w.Button(description="Make exact", icon="magic", layout=small)
-        self.exact.on_click(lambda _: state.refine())
+        self.cancel = button("Cancel", "stop", self._cancel)
+        self.exact = button("Make exact", "magic", state.make_exact)
         self.status, self.verdict, self.legend = w.HTML(), w.HTML(), w.HTML()
         self.table = w.HTML(layout=w.Layout(width="100%", overflow="auto"))
         self.zoom = w.Checkbox(description="Zoom in on the network's posterior", indent=False)
         self.zoom.observe(lambda _: self._show_all(), "value")
         self.trace = w.Dropdown(
-            options=[
-                (f"{QUANTITIES[n].axis_label}: {QUANTITIES[n].description}", n) for n in NAMES
-            ],
+            options=[(f"{q.axis_text}: {q.description}", q.name) for q in PARAMETERS],
             value="tau_ism",
             description="Walkers in",
             layout=w.Layout(width="100%"),
         )
         self.trace.observe(lambda _: self._show_all(), "value")
-        row = w.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        self._controls = w.Box(
-            [
-                self.galaxy, self.previous, self.next, self.start, self.run, self.exact,
-                self.cancel,
-            ],
-            layout=row,
-        )  # fmt: skip
+        buttons = (self.run, self.exact, self.cancel)
+        self._controls = row(self.galaxy, self.previous, self.next, self.start, *buttons)
 
     def _cancel(self) -> None:
         self.state.cancel_emcee()
-        self.state.cancel_refine()
+        self.state.cancel_exact()
 
     def _show_all(self) -> None:
         """Draw everything anew, as the axes have changed."""
         self._show_network()
-        self._overlay("exact", self.state.refined)
+        self._show_exact()
         self._show_chain()
 
     def _show_network(self) -> None:
@@ -190,6 +148,9 @@ class WitnessPanel(Panel):
         self._tell()
         self._changed()
 
+    def _show_exact(self) -> None:
+        self._overlay("exact", self.state.exact)
+
     def _show_chain(self) -> None:
         chain = self.state.chain
         self._overlay("mcmc", None if chain is None else chain.shown)
@@ -204,47 +165,40 @@ class WitnessPanel(Panel):
     def _tell(self) -> None:
         """Say what is shown, how it was made, and what is under way."""
         state, parts = self.state, []
-        for shown, method in ((state.network, "fast"), (state.refined, "exact")):
+        for shown, method in ((state.network, "fast"), (state.exact, "exact")):
             if shown is not None:
-                word = html.escape(str(shown.result.badge[0]))
-                parts.append(
-                    f"{_key(method)}{_pill(word, BADGES[word].color)} in "
-                    f"<b>{_duration(shown.seconds)}</b>"
-                )
+                pill = html.badge(str(shown.result.badge[0]))
+                spent = html.duration(shown.seconds)
+                parts.append(f"{html.key(method)}{pill} in <b>{spent}</b>")
         if state.chain is not None:
-            parts.append(_key("mcmc") + _progress(state.chain))
+            parts.append(html.key("mcmc") + _progress(state.chain))
         elif state.sampling:
-            parts.append(_key("mcmc") + "looking for a place to start …")
-        if state.refining:
-            parts.append(f"{_key('exact')}<b style='color:#B87A00'>making it exact …</b>")
+            parts.append(html.key("mcmc") + "looking for a place to start …")
+        if state.making_exact:
+            parts.append(html.key("exact") + html.busy("making it exact"))
         if state.message:
-            parts.append(f"<b style='color:#D55E00'>{html.escape(state.message)}</b>")
-        self.status.value = (
-            "<div style='display:flex;flex-wrap:wrap;gap:4px 22px;align-items:center;"
-            "font-size:13px;line-height:1.6;min-height:26px'>"
-            + "".join(f"<span>{part}</span>" for part in parts)
-            + "</div>"
-        )
+            parts.append(html.failure(state.message))
+        self.status.value = html.strip(parts)
         usable = state.network is not None
         self.run.description = "Run emcee again" if state.sampling or state.chain else "Run emcee"
-        self.run.disabled, self.exact.disabled = not usable, not usable or state.refining
-        self.cancel.layout.visibility = "visible" if state.sampling or state.refining else "hidden"
+        self.run.disabled, self.exact.disabled = not usable, not usable or state.making_exact
+        running = state.sampling or state.making_exact
+        self.cancel.layout.visibility = "visible" if running else "hidden"
 
     def _tabulate(self) -> None:
         """Show how far the posteriors are from the chain, and what that means."""
         state, lines = self.state, []
         converged = state.chain is not None and state.chain.status == "converged"
-        for method, table in state.tables.items():
-            lines.append(f"<p style='margin:4px 0'>{_key(method)}{table.meta['verdict']}</p>")
-        if state.comparing:
-            lines.append("<p style='margin:4px 0'><b style='color:#B87A00'>comparing …</b></p>")
         if state.tables and not converged:
-            lines.insert(0, "<p style='margin:4px 0'><b>The chain has not converged: this is a "
-                         "comparison with an unreliable witness.</b></p>")  # fmt: skip
-        self.verdict.value = f"<div style='font-size:14px;line-height:1.4'>{''.join(lines)}</div>"
+            doubt = "The chain has not converged: this is a comparison with an unreliable witness."
+            lines.append(f"<b>{doubt}</b>")
+        for method, table in state.tables.items():
+            lines.append(html.key(method) + table.meta["verdict"])
+        if state.comparing:
+            lines.append(html.busy("comparing"))
+        self.verdict.value = html.verdict(lines)
         self.table.value = _table(state.tables) if state.tables else ""
-        text = f"<div style='font-size:13px;line-height:1.45'>{_TABLE_HELP}</div>"
-        self.legend.value = text if state.tables else ""
+        self.legend.value = html.paragraph(_TABLE_HELP) if state.tables else ""
 
 
 def _drawn(shown: Shown) -> tuple[Any, np.ndarray, float]:
@@ -252,48 +206,29 @@ def _drawn(shown: Shown) -> tuple[Any, np.ndarray, float]:
     return shown.values, shown.result.weights[0], float(shown.result.ess[0])
 
 
-def _key(method: str) -> str:
-    """Name of a method behind a square of its colour."""
-    return (
-        f"<span style='display:inline-block;width:11px;height:11px;background:{COLORS[method]};"
-        f"border-radius:2px;margin-right:5px'></span><b>{LABELS[method]}</b> "
-    )
-
-
-def _pill(word: str, colour: str) -> str:
-    return (
-        f"<span style='background:{colour};color:white;border-radius:10px;padding:1px 10px;"
-        f"font-weight:bold'>{word}</span>"
-    )
-
-
-def _progress(chain: Chain) -> str:
+def _progress(chain: ChainSoFar) -> str:
     """How far a chain has come."""
     tau = f", τ ≈ {chain.tau:.0f} steps" if np.isfinite(chain.tau) else ""
-    steps = f"{chain.step:,} steps{tau}, {_duration(chain.shown.seconds)}"
-    if chain.status == "running":
-        return f"<b style='color:#B87A00'>sampling …</b> {steps}"
-    return f"{_pill(chain.status, _STATUS[chain.status])} {steps}"
+    steps = f"{chain.step:,} steps{tau}, {html.duration(chain.shown.seconds)}"
+    running = chain.status == "running"
+    return f"{html.busy('sampling') if running else html.badge(chain.status)} {steps}"
 
 
 def _table(tables: dict[str, Any]) -> str:
-    """Distances from the chain as HTML, their noise floors beside them."""
+    """Distances from the chain, their noise floors beside them."""
     methods = [m for m in ("fast", "exact") if m in tables]
-    heads = "".join(f"<th colspan='{len(_MEASURES) + 1}'>{_key(m)}</th>" for m in methods)
+    heads = "".join(f"<th colspan='{len(_MEASURES) + 1}'>{html.key(m)}</th>" for m in methods)
     names = "".join(f"<th>{label}</th>" for _, label, _ in _MEASURES) + "<th>width</th>"
     rows = []
     for k, name in enumerate(tables[methods[0]]["parameter"]):
-        cells = [f"<td title='{QUANTITIES[name].description}'>{QUANTITIES[name].axis_label}</td>"]
-        for row in (tables[m][k] for m in methods):
+        cells = [html.cell(QUANTITIES[name].axis_text, QUANTITIES[name].description)]
+        for found in (tables[m][k] for m in methods):
             for measure, _, small in _MEASURES:
-                value, floor = float(row[measure]), float(row[f"{measure}_floor"])
+                value, floor = float(found[measure]), float(found[f"{measure}_floor"])
                 text = f"{value:.3f}" if measure == "js" else f"{value:.2f}"
                 loud = abs(value) > max(2 * abs(floor), small)
                 text = f"<b>{text}</b>" if loud else text
-                cells.append(f"<td>{text} <i>{abs(floor):.3f}</i></td>")
-            cells.append(f"<td>{float(row['width']):.2f}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f"{_STYLE}<table class='sedflow-witness'><tr><th></th>{heads}</tr>"
-        f"<tr><th></th>{names * len(methods)}</tr>{''.join(rows)}</table>"
-    )
+                cells.append(f"{text} <i>{abs(floor):.3f}</i>")
+            cells.append(f"{float(found['width']):.2f}")
+        rows.append(cells)
+    return html.table([f"<th></th>{heads}", f"<th></th>{names * len(methods)}"], rows)

@@ -1,0 +1,87 @@
+"""Which posterior and which galaxy: loading them, and going through the list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from ...anpe import AmortizedPosterior, load_posterior
+from ...errors import InputError
+from ...observations import Photometry, showcase
+from .state import State
+
+__all__ = ["DEFAULT_BUNDLE", "GalaxyChoice", "describe", "open_posterior"]
+
+DEFAULT_BUNDLE = "nsa-ugriz"
+"""The shipped posterior that panels use."""
+
+
+def open_posterior(posterior: AmortizedPosterior | str | Path | None) -> AmortizedPosterior:
+    """Load a posterior by name or folder, unless it is one; None is `DEFAULT_BUNDLE`."""
+    if isinstance(posterior, AmortizedPosterior):
+        return posterior
+    return load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
+
+
+class GalaxyChoice(State):
+    """A posterior, galaxies to infer with it, and the one that is chosen.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior, str or Path, optional
+        A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
+    photometry : Photometry, optional
+        The galaxies to choose from; default `sedflow_lab.showcase`.
+    **choice
+        First values of traits.
+
+    Attributes
+    ----------
+    index : int
+        Row of the chosen galaxy.
+    """
+
+    index = traitlets.Int(0)
+
+    def __init__(
+        self,
+        posterior: AmortizedPosterior | str | Path | None = None,
+        photometry: Photometry | None = None,
+        **choice: Any,
+    ) -> None:
+        self.posterior = open_posterior(posterior)
+        _ = self.posterior.model  # is built when first touched: not on the first galaxy's time
+        self.galaxies = showcase() if photometry is None else photometry
+        if not len(self.galaxies):
+            raise InputError("There is no galaxy to choose from: give photometry of one or more.")
+        super().__init__(**choice)
+
+    @traitlets.validate("index")
+    def _check_index(self, proposal: traitlets.Bunch) -> int:
+        if not 0 <= proposal.value < len(self.galaxies):
+            raise traitlets.TraitError(
+                f"There is no galaxy {proposal.value}: choose 0 to {len(self.galaxies) - 1}."
+            )
+        return int(proposal.value)
+
+    @property
+    def galaxy(self) -> Photometry:
+        """The chosen galaxy."""
+        return self.galaxies[self.index]
+
+    def step(self, by: int) -> None:
+        """Choose another galaxy so many rows on; the list is a ring."""
+        self.index = (self.index + by) % len(self.galaxies)
+
+
+def describe(galaxy: Photometry) -> str:
+    """One line for the list of galaxies: id, redshift, magnitude and colour."""
+    magnitudes = dict(zip(galaxy.bands.labels, galaxy.magnitude[0], strict=True))
+    parts = [str(galaxy.ids[0]), f"z {galaxy.redshift[0]:.4f}"]
+    if "r" in magnitudes:
+        parts.append(f"r {magnitudes['r']:.2f}")
+    if {"g", "r"} <= set(magnitudes):
+        parts.append(f"g−r {magnitudes['g'] - magnitudes['r']:.2f}")
+    return "  ·  ".join(parts)

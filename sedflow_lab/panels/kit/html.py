@@ -1,0 +1,151 @@
+"""Text of panels as HTML: badges, keys, notes and tables, and the one style sheet for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from ...methods import BADGES, METHODS
+
+__all__ = [
+    "badge",
+    "busy",
+    "cell",
+    "duration",
+    "escape",
+    "failure",
+    "help_text",
+    "key",
+    "listing",
+    "number",
+    "paragraph",
+    "pill",
+    "remark",
+    "strip",
+    "table",
+    "verdict",
+]
+
+_STYLE = """<style>
+.sedflow-help{font-size:13px;line-height:1.45}
+.sedflow-small{font-size:12px;line-height:1.4}
+.sedflow-label{margin:0 8px 0 20px}
+.sedflow-label.first{margin-left:44px}
+.sedflow-heading{font-size:13px;font-weight:bold;line-height:20px}
+.sedflow-fault{margin:0 6px 0 10px;font-weight:bold;color:#8a3ffc}
+.sedflow-strip{display:flex;flex-wrap:wrap;gap:4px 18px;align-items:center;font-size:13px;
+line-height:1.5;min-height:26px}
+.sedflow-strip.small{gap:2px 14px;font-size:12px;min-height:20px}
+.sedflow-pill{color:white;border-radius:10px;padding:2px 12px;font-weight:bold}
+.sedflow-square{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px}
+.sedflow-line{display:inline-block;width:18px;height:3px;vertical-align:middle;margin-right:4px}
+.sedflow-busy{color:#B87A00;font-weight:bold}
+.sedflow-remark{font-size:13px;line-height:1.5;color:#B87A00}
+.sedflow-failure{color:#D55E00;font-weight:bold}
+.sedflow-verdict{font-size:14px;line-height:1.45}
+.sedflow-verdict p{margin:4px 0}
+.sedflow-stripe{border-left:5px solid;padding:2px 10px}
+.sedflow-stripe *{color:#222222}
+.sedflow-listing{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}
+.sedflow-listing.wide{columns:2 420px}
+.sedflow-listing div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}
+.sedflow-listing span{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}
+.sedflow-listing span:first-child{flex:1;text-align:left}
+.sedflow-listing.wide span:first-child{flex:0 0 140px}
+.sedflow-listing.wide span:last-child{margin-left:14px;text-align:left;white-space:normal}
+.sedflow-listing .bad{color:#a03070}
+.sedflow-table{border-collapse:collapse;font-size:12.5px;line-height:1.5;
+font-variant-numeric:tabular-nums}
+.sedflow-table th,.sedflow-table td{padding:0 6px;text-align:right;white-space:nowrap;
+border-bottom:1px solid #e4e4e4}
+.sedflow-table td:first-child,.sedflow-table th:first-child{text-align:left}
+.sedflow-table i{color:#767676;font-style:normal;font-size:11px}
+</style>"""
+
+
+def help_text(text: str) -> str:
+    """What a panel is for; it brings the style sheet, so each panel begins with one."""
+    return _STYLE + paragraph(text)
+
+
+def pill(word: str, color: str) -> str:
+    """A word in white on a colour."""
+    return f"<span class='sedflow-pill' style='background:{color}'>{escape(word)}</span>"
+
+
+def badge(word: str) -> str:
+    """A badge in its colour."""
+    return pill(word, BADGES[word].color)
+
+
+def key(method: str) -> str:
+    """Name of a method behind a square of its colour."""
+    look = METHODS[method]
+    square = f"<span class='sedflow-square' style='background:{look.color}'></span>"
+    return f"{square}<b>{look.label}</b> "
+
+
+def busy(text: str) -> str:
+    """What is under way."""
+    return f"<span class='sedflow-busy'>{text} …</span>"
+
+
+def remark(text: str) -> str:
+    """What may puzzle, on a line of its own."""
+    return f"<div class='sedflow-remark'>{escape(text)}</div>"
+
+
+def failure(message: str) -> str:
+    """What went wrong."""
+    return f"<span class='sedflow-failure'>{escape(message)}</span>"
+
+
+def strip(parts: Iterable[str], *, small: bool = False) -> str:
+    """Parts in a row, that go on below where there is no room."""
+    kind = "sedflow-strip small" if small else "sedflow-strip"
+    return f"<div class='{kind}'>{''.join(f'<span>{part}</span>' for part in parts)}</div>"
+
+
+def cell(text: str, title: str = "", width: int | None = None) -> str:
+    """Part of a `strip` or cell of a `listing`, with a text to hover and its width [pixel]."""
+    hover = f" title='{escape(title)}'" if title else ""
+    size = "" if width is None else f" style='flex:0 0 {width}px'"
+    return f"<span{hover}{size}>{text}</span>"
+
+
+def listing(heading: str, rows: Sequence[Sequence[str]], bad: Sequence[bool] | None = None) -> str:
+    """Rows of cells under a heading, in as many columns as there is room for.
+
+    Where some rows may be `bad`, these are coloured, and the last cell is a sentence.
+    """
+    marks = ["" if bad is None or not bad[k] else " class='bad'" for k in range(len(rows))]
+    lines = (f"<div{m}>{''.join(row)}</div>" for m, row in zip(marks, rows, strict=True))
+    kind = "sedflow-listing" if bad is None else "sedflow-listing wide"
+    return f"<p class='sedflow-help'>{heading}</p><div class='{kind}'>{''.join(lines)}</div>"
+
+
+def verdict(lines: Iterable[str]) -> str:
+    """Findings, each on a line of its own."""
+    return f"<div class='sedflow-verdict'>{''.join(f'<p>{line}</p>' for line in lines)}</div>"
+
+
+def paragraph(text: str) -> str:
+    """Text in the size of the help."""
+    return f"<div class='sedflow-help'>{text}</div>"
+
+
+def table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of rows of cells under rows of heads, which are HTML themselves."""
+    body = "".join(f"<tr>{''.join(f'<td>{text}</td>' for text in row)}</tr>" for row in rows)
+    top = "".join(f"<tr>{head}</tr>" for head in heads)
+    return f"<table class='sedflow-table'>{top}{body}</table>"
+
+
+def number(value: float, digits: str = ".2f") -> str:
+    """A number with a real minus sign."""
+    return f"{value:{digits}}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """A time in ms or s."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -1,0 +1,86 @@
+"""The look that all Bokeh figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import ColumnDataSource, FixedTicker, Legend, Range1d
+from bokeh.plotting import figure
+
+from ...plots.style import COLORS
+
+__all__ = [
+    "COLORS",
+    "RATE_TICKS",
+    "TIME_TICKS",
+    "apply_look",
+    "empty",
+    "new_plot",
+    "set_range",
+    "small_legend",
+    "source_of",
+    "ticks_at",
+]
+
+TIME_TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+"""Lookback times [Gyr] to mark on a logarithmic axis."""
+
+RATE_TICKS = tuple(float(f"{digit}e{power}") for power in range(-12, 7) for digit in (1, 3))
+"""Star-formation rates [Msun/yr] to mark on a logarithmic axis."""
+
+_FRAME = "#444444"
+
+
+def new_plot(title: str, height: int, **options: Any) -> figure:
+    """Make a figure as wide as its box, which zooms, in the look of all panels."""
+    defaults: dict[str, Any] = {"tools": "box_zoom,reset,save", "toolbar_location": "right"}
+    options = defaults | options
+    if "box_zoom" in options["tools"]:
+        options.setdefault("active_drag", "box_zoom")
+    plot = figure(title=title, height=height, sizing_mode="stretch_width", **options)
+    apply_look(plot)
+    return plot
+
+
+def apply_look(plot: figure) -> None:
+    """Give a figure, and all axes that it has by now, the look of all panels."""
+    for axis in plot.axis:
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "13px"
+        axis.axis_label_text_color = axis.major_label_text_color = COLORS["data"]
+        axis.major_label_text_font_size = "12px"
+        axis.axis_line_color = axis.major_tick_line_color = _FRAME
+        axis.minor_tick_line_color = None
+    plot.grid.grid_line_color = "#eeeeee"
+    plot.outline_line_color = _FRAME
+    plot.title.text_font_size = "14px"
+    plot.toolbar.logo = None
+
+
+def small_legend(legend: Legend, **options: Any) -> None:
+    """Make a legend take little room."""
+    legend.update(label_text_font_size="11px", glyph_width=14, background_fill_alpha=0.75)
+    legend.update(border_line_color=None, padding=4, orientation="horizontal", **options)
+
+
+def ticks_at(axis: Any, grid: Any, places: Sequence[float]) -> None:
+    """Put ticks with plain numbers at some places of an axis, and lines of its grid."""
+    axis.ticker = grid.ticker = FixedTicker(ticks=list(places))
+    axis.major_label_overrides = {place: f"{place:g}" for place in places}
+
+
+def set_range(axis: Range1d, start: float, end: float) -> None:
+    """Move an axis, for the reset tool as well."""
+    axis.update(start=start, end=end, reset_start=start, reset_end=end)
+
+
+def source_of(*columns: str) -> ColumnDataSource:
+    """Make a source of these columns, with nothing in them."""
+    return ColumnDataSource({name: [] for name in columns})
+
+
+def empty(*sources: ColumnDataSource) -> None:
+    """Leave nothing in sources but the names of their columns."""
+    for source in sources:
+        source.data = {name: [] for name in source.data}

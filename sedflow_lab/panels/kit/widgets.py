@@ -1,0 +1,62 @@
+"""Widgets as panels use them: a row, a button, a list, and the choice of a galaxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ipywidgets as w
+
+from ...methods import METHODS
+from .choice import GalaxyChoice, describe
+
+__all__ = ["button", "columns", "drop_down", "galaxy_buttons", "galaxy_list", "methods", "row"]
+
+
+def row(*children: w.Widget, **layout: Any) -> w.Box:
+    """Widgets beside each other, that go on below where there is no room."""
+    flow = {"display": "flex", "flex_flow": "row wrap", "align_items": "center"}
+    return w.Box(children, layout=flow | layout)
+
+
+def columns(*children: w.Widget, **layout: Any) -> w.Box:
+    """Figures beside each other, as wide as the page."""
+    return row(*children, **{"align_items": "stretch", "width": "100%"} | layout)
+
+
+def button(text: str, icon: str, do: Callable[[], Any], tooltip: str | None = None) -> w.Button:
+    """A button as wide as its words, and what it does."""
+    made = w.Button(description=text, icon=icon, tooltip=tooltip, layout={"width": "auto"})
+    made.on_click(lambda _: do())
+    return made
+
+
+def drop_down(
+    label: str, options: Iterable[Any], width: int, *, label_width: int | None = None, **more: Any
+) -> w.Dropdown:
+    """A list to choose from, of a width [pixel] and with room for its label [pixel]."""
+    style = {} if label_width is None else {"description_width": f"{label_width}px"}
+    made: Any = {"options": list(options), "description": label, "style": style} | more
+    return w.Dropdown(layout={"width": f"{width}px"}, **made)
+
+
+def methods(words: Iterable[str]) -> w.ToggleButtons:
+    """A button for each method of inference."""
+    options = [(word.capitalize(), word) for word in words]
+    meanings = [METHODS[word].meaning for _, word in options]
+    size: Any = {"style": {"button_width": "86px"}, "layout": {"width": "auto"}}
+    return w.ToggleButtons(options=options, tooltips=meanings, **size)
+
+
+def galaxy_list(state: GalaxyChoice, width: int, label_width: int | None = None) -> w.Dropdown:
+    """All galaxies of a state, one of them to choose."""
+    options = [(describe(state.galaxies[i]), i) for i in range(len(state.galaxies))]
+    return drop_down("Galaxy", options, width, label_width=label_width)
+
+
+def galaxy_buttons(state: GalaxyChoice) -> tuple[w.Button, w.Button]:
+    """Arrows to the previous and the next galaxy."""
+    return (
+        button("", "arrow-left", lambda: state.step(-1), "Previous galaxy"),
+        button("", "arrow-right", lambda: state.step(1), "Next galaxy"),
+    )

@@ -1,0 +1,97 @@
+"""What all panels share: closing one frees what it made, and its text is safe HTML."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from ipywidgets.widgets import widget as registry
+
+import sedflow_lab as sl
+from sedflow_lab.methods import BADGES
+from sedflow_lab.panels import CoveragePanel, ExplorerPanel, GalaxyPanel, WitnessPanel
+from sedflow_lab.panels.kit import html
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return sl.load_posterior()
+
+
+PANELS = {
+    "galaxy": lambda posterior: GalaxyPanel(posterior, draws=200, method="fast"),
+    "explorer": lambda posterior: ExplorerPanel(posterior.model),
+    "witness": WitnessPanel,
+    "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
+}
+LONG_WORK = {
+    "galaxy": lambda panel: panel.method.set_trait("value", "exact"),
+    "witness": lambda panel: panel.run.click(),
+    "coverage": lambda panel: panel.run.click(),
+}
+
+
+def alive() -> set[str]:
+    """Names of all widgets that ipywidgets holds on to."""
+    return set(registry._instances)
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_a_closed_panel_leaves_nothing_behind(kind, posterior):
+    gc.collect()
+    before = alive()
+    panel = PANELS[kind](posterior)
+    assert len(alive() - before) > 50
+    if kind == "galaxy":  # a figure that has been replaced
+        panel.quantities.value = ("fburst", "tburst")
+    models = [view._model for view in panel._figures.values()]
+    parts = [weakref.ref(part) for part in (panel, panel.state, *models)]
+    panel.close()
+    assert alive() == before
+    panel.close()  # once more does no harm
+    del panel, models
+    gc.collect()
+    assert [part() for part in parts] == [None] * len(parts)
+
+
+@pytest.mark.parametrize("kind", LONG_WORK)
+def test_closing_ends_the_threads(kind, posterior):
+    others = set(threading.enumerate())
+    panel = PANELS[kind](posterior)
+    LONG_WORK[kind](panel)
+    mine = [t for t in threading.enumerate() if t not in others and t.name.startswith("sedflow-")]
+    assert mine
+    began = time.monotonic()
+    panel.close()
+    assert time.monotonic() - began < 20
+    assert not any(thread.is_alive() for thread in mine)
+
+
+def test_a_state_outlives_its_panel_and_moves_it_no_more(posterior):
+    panel = PANELS["galaxy"](posterior)
+    state, shown = panel.state, panel.status.value
+    panel.close()
+    state.index = 40
+    assert state.outcome.result.ids[0] == sl.showcase().ids[40]
+    assert panel.galaxy.value == 0 and panel.status.value == shown
+
+
+def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():
+    for word, badge in BADGES.items():
+        assert f"background:{badge.color}" in html.badge(word) and f">{word}<" in html.badge(word)
+    assert html.failure("a <b> & c") == ("<span class='sedflow-failure'>a &lt;b&gt; &amp; c</span>")
+    assert html.number(-0.5) == "−0.50"
+
+
+def test_every_class_in_use_has_its_rule():
+    """A panel brings one style sheet, with its help."""
+    style = html.help_text("")
+    text = html.strip(["a"], small=True) + html.badge("ok") + html.key("fast") + html.busy("b")
+    text += html.failure("c") + html.remark("d") + html.verdict(["e"]) + html.paragraph("f")
+    text += html.listing("g", [["h"]], [True]) + html.table(["i"], [["j"]])
+    used = {name for part in text.split("class='")[1:] for name in part.split("'")[0].split()}
+    assert {"sedflow-strip", "sedflow-pill", "sedflow-table", "bad"} <= used
+    assert [name for name in used if f".{name}" not in style] == []
