@@ -16,9 +16,9 @@ from sedflow_lab.reports.card.goals import judge_goals
 from sedflow_lab.reports.card.measure import measure_rows, summarise
 
 SMALL = CardSettings(
-    simulations=24, draws=60, galaxies=6, weighted_draws=80, refined=0, catalogue_draws=60
+    simulations=24, draws=60, galaxies=6, weighted_draws=80, exact=0, catalogue_draws=60
 )
-OPTIONS = "--simulations 24 --draws 60 --galaxies 4 --weighted-draws 80 --refined 1".split()
+OPTIONS = "--simulations 24 --draws 60 --galaxies 4 --weighted-draws 80 --exact 1".split()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_stopped_run_goes_on(bundle, tmp_path):
     card, runs = make_card(posterior, tmp_path, SMALL)
     again, _ = make_card(posterior, tmp_path, SMALL)
     assert set(runs) == {"fast", "weighted"}
-    assert card["refinement"] is None
+    assert card["exact"] is None
     assert "showcase" not in card["galaxies"]
     for key in ("calibration", "galaxies", "support", "training"):
         assert card[key] == again[key]
@@ -101,7 +101,7 @@ def test_stopped_run_goes_on(bundle, tmp_path):
 def test_too_few_simulations_are_refused(bundle, tmp_path, capsys):
     argv = ["card", str(bundle), "--out", str(tmp_path / "card"), "--simulations", "5"]
     assert main(argv) == 2
-    assert "--simulations of 20 or more" in capsys.readouterr().err
+    assert "--simulations: 5 is too few: give 20 or more" in capsys.readouterr().err
 
 
 def test_catalogue_without_a_usable_galaxy_is_refused(bundle, tmp_path, capsys):
@@ -159,15 +159,15 @@ def test_goals_are_judged_by_the_numbers(carded, bundle):
     worse["galaxies"]["simulations"]["efficiency"][2] = 0.2
     worse["calibration"]["fast"]["quantities"][3]["ks_p_holm"] = 0.009
     worse["calibration"]["weighted"]["quantities"][12]["inside_band"] = False
-    worse["refinement"] |= {"half_effective": 0.98, "seconds_median": 1.01}
+    worse["exact"] |= {"half_effective": 0.98, "seconds_median": 1.01}
     judged = {g["goal"]: g["reached"] for g in judge_goals(worse)}
     assert judged.pop("median sampling efficiency of held-out simulations at least 10%")
     for goal in (
         "median sampling efficiency of held-out simulations at least 30%",
         "fast: every parameter's KS p above 0.01 after Holm's correction",
         "weighted: TARP and expected coverage within the 99 % band everywhere",
-        "refinement: ESS at least half of the particles for 99 % of galaxies that fit",
-        "refinement within 1 s at the median",
+        "exact draws: ESS at least half of the particles for 99 % of galaxies that fit",
+        "exact draws within 1 s at the median",
         "10,000 draws of one galaxy within 0.3 s",
         "50,000 draws a second in batches",
         "a bundle of at most 25 MB",

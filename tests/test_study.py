@@ -12,7 +12,7 @@ import sedflow_lab as sl
 from sedflow_lab.commands.main import main
 from sedflow_lab.parameters import NAMES
 from sedflow_lab.reports.study import (
-    METHODS,
+    NETWORK,
     Store,
     open_store,
     run,
@@ -198,7 +198,7 @@ def study(tmp_path_factory):
 
 def test_every_method_is_compared_with_the_chain(study):
     for galaxy in spread_showcase(2).photometry.ids:
-        for method in METHODS:
+        for method in NETWORK:
             result = study.load("showcase", method, galaxy)
             assert result.method == method and result.ids[0] == galaxy
             table = study.load_comparison("showcase", method, galaxy)
@@ -245,11 +245,11 @@ def test_report_has_a_row_for_each_galaxy_and_method(study):
 
 
 def synthetic(n=40):
-    """A table in which the refined posterior is at its floor but for one parameter."""
+    """A table in which the exact posterior is at its floor but for one parameter."""
     rng = np.random.default_rng(0)
     rows = []
     for k in range(n):
-        for method in METHODS:
+        for method in NETWORK:
             far = {"fast": 3.0, "weighted": 1.5, "exact": 1.0}[method]
             row = {"sample": "showcase", "id": str(k), "method": method, "chain": "converged"}
             row |= {"c2st": 0.5 + 0.1 * (far - 1) + 1e-4 * k, "c2st_floor": 0.5, "ess": 100.0}
@@ -270,11 +270,11 @@ def synthetic(n=40):
 def test_summary_of_numbers_that_are_known():
     table = synthetic()
     summary = {row["method"]: row for row in overall(table)}
-    refined = summary["exact"]
-    assert refined["galaxies"] == 40 and refined["within_worst"] == 0.75
-    assert refined["within"] == pytest.approx((11 + 0.75) / 12)
-    assert refined["js"] == refined["js_floor"] == 0.05
-    assert summary["fast"]["within"] == 0.0 and summary["weighted"]["c2st"] > refined["c2st"]
+    exact = summary["exact"]
+    assert exact["galaxies"] == 40 and exact["within_worst"] == 0.75
+    assert exact["within"] == pytest.approx((11 + 0.75) / 12)
+    assert exact["js"] == exact["js_floor"] == 0.05
+    assert summary["fast"]["within"] == 0.0 and summary["weighted"]["c2st"] > exact["c2st"]
     part = table[table["method"] == "exact"]
     assert dict(zip(NAMES, within_floor(part), strict=True))["tburst"] == 0.75
     assert columns(part, "js").shape == (40, 12)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -122,16 +124,19 @@ class Bundle:
 
 
 def attach(
-    folder: str | Path, support: Support | None = None, card: dict[str, Any] | None = None
-) -> None:
+    name: str | Path, support: Support | None = None, card: dict[str, Any] | None = None
+) -> Path:
     """Write a description of the training set, a calibration card, or both into a bundle.
 
-    Each file is replaced in one step; what is left out stays as it is.
+    Each file is replaced in one step; what is left out stays as it is. A bundle is named as for
+    `load_bundle`; its folder is returned.
     """
-    if support is not None:
-        write_text(Path(folder) / _SUPPORT, json.dumps(support.to_dict()) + "\n")
-    if card:
-        write_text(Path(folder) / _CARD, json.dumps(card, indent=2) + "\n")
+    with _folder_of(name) as folder:
+        if support is not None:
+            write_text(folder / _SUPPORT, json.dumps(support.to_dict()) + "\n")
+        if card:
+            write_text(folder / _CARD, json.dumps(card, indent=2) + "\n")
+        return folder
 
 
 def shipped_bundles() -> tuple[str, ...]:
@@ -156,10 +161,18 @@ def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, S
     InputError
         If there is no such bundle, it is damaged, of another schema, or of another SSP grid.
     """
+    with _folder_of(name) as folder:
+        return _read(folder, ssp)
+
+
+@contextmanager
+def _folder_of(name: str | Path) -> Iterator[Path]:
+    """The folder of a shipped bundle or, where none has this name, the folder itself."""
     if str(name) in shipped_bundles():
         with as_file(files("sedflow_lab.data") / "bundles" / str(name)) as folder:
-            return _read(folder, ssp)
-    return _read(Path(name), ssp)
+            yield folder
+    else:
+        yield Path(name)
 
 
 def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:

@@ -29,6 +29,7 @@ from .training import PRESETS, TrainingConfig, TrainingRecord, train
 __all__ = [
     "SUPPORT_SIMULATIONS",
     "SimulationPlan",
+    "check_device",
     "check_folder",
     "describe_support",
     "find_noise",
@@ -227,6 +228,21 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder} holds a bundle already: choose another folder, or delete it.")
     if folder.exists() and not is_bundle and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
+
+
+def check_device(name: str) -> None:
+    """Make sure that something can be computed on a device.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error
 
 
 def describe_support(

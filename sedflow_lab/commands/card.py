@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from .shared import (
     Commands,
     add_command,
+    add_number,
+    add_seed,
     is_interactive,
+    load,
     say,
     stop_on_interrupt,
 )
@@ -24,7 +26,7 @@ def add_commands(commands: Commands) -> None:
         "card",
         "measure how good a trained posterior is",
         "Makes the calibration card of a trained posterior: tests of its calibration on\n"
-        "simulations, sampling efficiency on simulations and real galaxies, speed, refinement,\n"
+        "simulations, sampling efficiency on simulations and real galaxies, speed, exact draws,\n"
         "known limits, and goals reached or not. The numbers go into the bundle (card.json), the\n"
         "page and its figures into a folder. A run that was stopped goes on when repeated; what\n"
         "it needs is kept beside OUT, in OUT.work.",
@@ -33,7 +35,7 @@ def add_commands(commands: Commands) -> None:
         "run the same command again to go on.",
     )
     parser.add_argument(
-        "bundle", metavar="BUNDLE", help="nsa-ugriz, which ships, or a folder of 'train'"
+        "posterior", metavar="BUNDLE", help="nsa-ugriz, which ships, or a folder of 'train'"
     )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="folder for the page")
     parser.add_argument(
@@ -47,37 +49,28 @@ def add_commands(commands: Commands) -> None:
         help="real galaxies, all of which are inferred: columns as for 'infer'; bands without a "
         "usable value are masked",
     )
-    for name, default, what in (
-        ("simulations", 2000, "simulations of the calibration tests"),
-        ("draws", 1000, "draws of each"),
-        ("galaxies", 192, "galaxies of each kind whose efficiency is measured"),
-        ("weighted-draws", 10_000, "draws of each"),
-        ("refined", 48, "real galaxies that are refined; 0 for none"),
-        ("seed", 0, "the same seed gives the same numbers"),
+    for name, default, least, meaning in (
+        ("simulations", 2000, 20, "simulations of the calibration tests"),
+        ("draws", 1000, 50, "draws of each"),
+        ("galaxies", 192, 1, "galaxies of each kind whose efficiency is measured"),
+        ("weighted-draws", 10_000, 50, "draws of each"),
+        ("exact", 48, 0, "real galaxies whose exact posterior is timed; 0 for none"),
     ):
-        parser.add_argument(
-            f"--{name}", metavar="N", type=int, default=default, help=f"{what} (default: {default})"
-        )
+        add_number(parser, f"--{name}", default, meaning, least)
+    add_seed(parser)
     parser.add_argument(
         "--ssp", metavar="FILE", help="stellar populations of the bundle (default: the shipped)"
     )
 
 
 def _card(args: argparse.Namespace) -> None:
-    from ..anpe import load_posterior
-    from ..anpe.bundle import attach, shipped_bundles
+    from ..anpe.bundle import attach
     from ..errors import InputError
     from ..observations.nsa import showcase
     from ..observations.photometry import read_photometry
     from ..reports.card import CardSettings, make_card, write_page
-    from ..sps import load_ssp_grid
 
-    if args.simulations < 20 or min(args.draws, args.weighted_draws) < 50 or args.galaxies < 1:
-        raise InputError(
-            "The card needs --simulations of 20 or more, --draws and --weighted-draws of 50 or "
-            "more, and --galaxies of 1 or more."
-        )
-    posterior = load_posterior(args.bundle, ssp=load_ssp_grid(args.ssp))
+    posterior = load(args)
     catalogue = None
     if args.catalogue:
         catalogue = read_photometry(args.catalogue, posterior.bands, on_bad="mask")
@@ -89,31 +82,26 @@ def _card(args: argparse.Namespace) -> None:
         draws=args.draws,
         galaxies=args.galaxies,
         weighted_draws=args.weighted_draws,
-        refined=args.refined,
+        exact=args.exact,
         seed=args.seed,
     )
     out = Path(args.out)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}.work")
-    shipped = args.bundle in shipped_bundles()
-    source = files("sedflow_lab.data") / "bundles" / args.bundle if shipped else Path(args.bundle)
-    with as_file(source) as folder, stop_on_interrupt() as stop:
-        size = sum(p.stat().st_size for p in folder.iterdir() if p.name != "card.json")
+    with stop_on_interrupt() as stop:
         made = make_card(
             posterior,
             work,
             settings,
             showcase=real if real.bands == posterior.bands else None,
             catalogue=catalogue,
-            bundle_bytes=size,
             progress=is_interactive(),
             stop=stop,
         )
-        if made is None:
-            raise KeyboardInterrupt(f"what was measured is in {work}: run the same command again.")
-        card, runs = made
-        page = write_page(card, runs, out, Path(args.bundle).name)
-        attach(folder, card=card)
-    say(f"the card is in {folder / 'card.json'}")
+    if made is None:
+        raise KeyboardInterrupt(f"what was measured is in {work}: run the same command again.")
+    card, runs = made
+    page = write_page(card, runs, out, posterior.bundle.name)
+    say(f"the card is in {attach(args.posterior, card=card) / 'card.json'}")
     reached = sum(goal["reached"] for goal in card["goals"])
     print(f"{reached} of {len(card['goals'])} goals are reached; the page is {page}.")
     for goal in card["goals"]:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
 from .shared import (
     Commands,
     add_command,
+    add_methods,
+    add_number,
     add_posterior,
+    add_seed,
     is_interactive,
+    load,
     say,
     stop_on_interrupt,
-    write_table,
 )
 
 if TYPE_CHECKING:
-    from astropy.table import Table
-
-    from ..anpe import AmortizedPosterior
-    from ..reports.study import Sample, Store
+    from ..reports.study import Sample
 
 __all__ = ["add_commands"]
-
-_CORNER = ("log_mstar", "fburst", "age_mw", "log_z_mw", "tau_bc", "tau_ism", "n_dust")
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,51 +46,20 @@ def add_commands(commands: Commands) -> None:
         help="real galaxies, spread over colour and brightness, or galaxies simulated with the "
         "network's prior and noise (default: %(default)s)",
     )
-    parser.add_argument(
-        "--galaxies",
-        metavar="N",
-        type=int,
-        default=30,
-        help="how many real galaxies, at most 192 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--simulations",
-        metavar="N",
-        type=int,
-        default=100,
-        help="how many simulated ones (default: %(default)s)",
-    )
+    add_number(parser, "--galaxies", 30, "how many real galaxies, at most 192")
+    add_number(parser, "--simulations", 100, "how many simulated ones")
     add_posterior(parser)
     parser.add_argument(
         "--chains-only", action="store_true", help="run emcee, and leave the network for later"
     )
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        metavar="METHOD",
-        choices=("fast", "weighted", "exact"),
-        default=["fast", "weighted", "exact"],
-        help="methods of the network (default: fast weighted exact)",
-    )
+    add_methods(parser, ("fast", "weighted", "exact"), "methods of the network")
     parser.add_argument(
         "--fresh",
         action="store_true",
         help="infer by these methods anew, as after they have changed; chains are kept",
     )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=1,
-        help="processes that share the galaxies, one thread each (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
+    add_number(parser, "--workers", 1, "processes that share the galaxies, one thread each")
+    add_seed(parser)
     parser.add_argument(
         "--out",
         metavar="FOLDER",
@@ -104,13 +69,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from ..anpe import load_posterior
     from ..reports.study import open_store, run_chains, run_network, simulations, spread_showcase
-    from ..sps import load_ssp_grid
+    from ..reports.study.write import write_report
 
-    if args.workers < 1:
-        raise InputError(f"The number of workers must be positive, it is {args.workers}.")
-    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+    posterior = load(args)
     samples: list[Sample] = []
     if args.sample != "simulations":
         samples.append(spread_showcase(args.galaxies))
@@ -119,18 +81,22 @@ def _compare(args: argparse.Namespace) -> None:
     store = open_store(args.out, posterior, args.seed)
     with stop_on_interrupt() as stop:
         common: dict[str, Any] = {
-            "workers": args.workers, "progress": is_interactive(), "stop": stop,
-        }  # fmt: skip
+            "ssp": args.ssp,
+            "workers": args.workers,
+            "progress": is_interactive(),
+            "stop": stop,
+        }
         again: dict[str, Any] = {"methods": args.methods, "fresh": args.fresh}
         for sample in samples:
-            run_chains(store, sample, args.posterior, args.ssp, **common)
+            run_chains(store, sample, args.posterior, **common)
         if not args.chains_only:
             for sample in samples:
-                run_network(store, sample, args.posterior, args.ssp, **again, **common)
+                run_network(store, sample, args.posterior, **again, **common)
         if stop.is_set():
             raise KeyboardInterrupt
     if not args.chains_only:
-        _report(store, posterior, _command(args))
+        print(write_report(store, posterior, _command(args)))
+        say(f"report.md, report.csv and the figures are in {store.folder}.")
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -143,53 +109,3 @@ def _command(args: argparse.Namespace) -> str:
     if args.posterior != "nsa-ugriz":
         words.append(f"--posterior {args.posterior}")
     return " ".join([*words, f"--seed {args.seed}", f"--out {Path(args.out).name}"])
-
-
-def _report(store: Store, posterior: AmortizedPosterior, command: str) -> None:
-    """Write the table, the report and the figures, and print the report."""
-    import torch
-
-    from ..anpe.recipe import processor_name
-    from ..reports.study.figures import plot_distances
-    from ..reports.study.markdown import to_markdown
-    from ..reports.study.report import collect, overall
-
-    table = collect(store)
-    notes = [
-        f"Command: `{command}`.",
-        f"Machine: {processor_name()}, {os.cpu_count()} cores; each galaxy on "
-        f"{torch.get_num_threads()} of them. Times are of the wall clock.",
-    ]
-    text = to_markdown(store, table, notes)
-    (store.folder / "report.md").write_text(text)
-    write_table(table, store.folder / "report.csv")
-    for sample in dict.fromkeys(overall(table)["sample"]):
-        figure = plot_distances(table, sample)
-        figure.savefig(store.folder / f"distances-{sample}.png", dpi=100)
-        _draw_cases(store, posterior, table, sample)
-    print(text)
-    say(f"report.md, report.csv and the figures are in {store.folder}.")
-
-
-def _draw_cases(store: Store, posterior: AmortizedPosterior, table: Table, sample: str) -> None:
-    """Corner plots of the galaxies for which the network alone is best, in the middle, worst."""
-    from ..plots import plot_corner
-    from ..reports.study.report import pick_cases
-
-    known = store.sample(sample)
-    for case, galaxy in pick_cases(table, sample).items():
-        results = [store.load(sample, method, galaxy) for method in ("fast", "exact", "mcmc")]
-        truth = None
-        if known.truth is not None:
-            truth = known.truth[known.photometry.ids.tolist().index(galaxy)]
-        row = table[(table["sample"] == sample) & (table["id"] == galaxy)]
-        told = {r["method"]: float(r["c2st"]) for r in row}
-        figure = plot_corner(
-            [result for result in results if result is not None],
-            parameters=_CORNER,
-            truth=truth,
-            title=f"{galaxy}, {case} for the network alone\n"
-            f"C2ST {told['fast']:.2f}, refined {told.get('exact', float('nan')):.2f}",
-            model=posterior.model,
-        )
-        figure.savefig(store.folder / f"corner-{sample}-{case}.png", dpi=80)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
 from .shared import (
     BANDS_HELP,
+    TABLES,
     Commands,
     add_catalog,
     add_command,
-    check_table_path,
+    check_path,
     is_interactive,
     read_catalog,
     warn_of,
-    write_table,
 )
 
 __all__ = ["add_commands"]
@@ -57,24 +56,17 @@ def _add_noise(commands: Commands) -> None:
 
 
 def _noise(args: argparse.Namespace) -> None:
-    import numpy as np
-
     from ..observations.noise import fit_noise
+    from ..reports.noise import describe_noise
 
     photometry = read_catalog(args, args.bands, "flag")
     warn_of(photometry.problems)
     noise = fit_noise(photometry)
     out = Path(args.out).expanduser()
     noise.save(out)
-    used = photometry.usable & photometry.mask.all(1) & (photometry.flux > 0).all(1)
-    relative = np.median(photometry.sigma[used] / photometry.flux[used], axis=0)
-    print(f"The noise model of {int(used.sum()):,} galaxies is in {out}.")
-    print(f"{'band':<16}{'floor':>10}{'median':>10}{'scatter of ln sigma':>22}")
-    for k, label in enumerate(photometry.bands.labels):
-        print(
-            f"{label:<16}{noise.floor[k]:>9.1%} {relative[k]:>9.1%} "
-            f"{np.hypot(noise.common_scatter, noise.band_scatter[k]):>21.2f}"
-        )
+    table = describe_noise(noise, photometry)
+    print(f"The noise model of {table.meta['galaxies']:,} galaxies is in {out}.")
+    print("\n".join(table.pformat(max_lines=-1, max_width=-1)))
 
 
 def _add_build(commands: Commands) -> None:
@@ -146,12 +138,12 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
+    from ..observations.write import write_table
     from ..reports.grids import compare_ssp_grids, plot_comparison
 
-    if args.table:
-        check_table_path(args.table)
-    if args.out and Path(args.out).suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"The figure {args.out} needs a name that ends in .png, .pdf or .svg.")
+    for name, endings in ((args.table, TABLES), (args.out, (".png", ".pdf", ".svg"))):
+        if name:
+            check_path(name, endings)
     a, b = (None if name == "shipped" else name for name in (args.a, args.b))
     comparison = compare_ssp_grids(a, b, args.bands)
     summary = comparison.summary()

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import Commands, add_command, add_posterior, is_interactive, say
+from .shared import (
+    Commands,
+    add_command,
+    add_number,
+    add_posterior,
+    add_seed,
+    is_interactive,
+    load,
+    say,
+)
 
 __all__ = ["add_commands"]
 
@@ -26,44 +35,23 @@ def add_commands(commands: Commands) -> None:
         "--out", metavar="FOLDER", default="demo", help="where to write (default: %(default)s)"
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--galaxies",
-        metavar="N",
-        type=int,
-        default=3,
-        help="how many galaxies, spread over the colours of the showcase (default: %(default)s)",
-    )
+    add_number(which, "--galaxies", 3, "how many galaxies, spread over the colours of the showcase")
     which.add_argument(
         "--ids", metavar="ID", nargs="+", help="these galaxies of the showcase, by their NSAID"
     )
     add_posterior(parser)
-    parser.add_argument(
-        "--max-steps",
-        metavar="N",
-        type=int,
-        default=6000,
-        help="steps after which emcee gives up, a multiple of 50 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
+    add_number(parser, "--max-steps", 6000, "steps after which emcee gives up, a multiple of 50")
+    add_seed(parser)
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from ..anpe import load_posterior
     from ..reports.demo import run_demo
-    from ..sps import load_ssp_grid
 
-    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
     report = run_demo(
         args.out,
         args.ids,
         n=args.galaxies,
-        posterior=posterior,
+        posterior=load(args),
         max_steps=args.max_steps,
         seed=args.seed,
         progress=is_interactive(),

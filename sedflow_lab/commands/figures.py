@@ -7,8 +7,12 @@ import argparse
 from .shared import (
     Commands,
     add_command,
+    add_methods,
+    add_number,
     add_posterior,
+    add_seed,
     is_interactive,
+    load,
     say,
     stop_on_interrupt,
 )
@@ -43,28 +47,12 @@ def add_commands(commands: Commands) -> None:
         default=_FIGURES,
         help="make these figures only",
     )
-    parser.add_argument(
-        "--simulations",
-        metavar="N",
-        type=int,
-        default=1000,
-        help="simulations that the network infers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--draws",
-        metavar="N",
-        type=int,
-        default=1000,
-        help="draws for each (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--methods",
-        metavar="METHOD",
-        nargs="+",
-        choices=("fast", "weighted", "exact"),
-        default=["fast", "weighted"],
-        help="fast, weighted or exact; the first goes into figures 3, 4 and 6 (default: fast "
-        "weighted)",
+    add_number(parser, "--simulations", 1000, "simulations that the network infers")
+    add_number(parser, "--draws", 1000, "draws for each")
+    add_methods(
+        parser,
+        ("fast", "weighted"),
+        "fast, weighted or exact; the first goes into figures 3, 4 and 6",
     )
     chains = parser.add_mutually_exclusive_group()
     chains.add_argument(
@@ -72,33 +60,19 @@ def add_commands(commands: Commands) -> None:
         metavar="FOLDER",
         help="take the chains of a study that 'sedflow-lab compare' made",
     )
-    chains.add_argument(
-        "--mcmc-simulations",
-        metavar="N",
-        type=int,
-        default=100,
-        help="simulations that MCMC infers; 0 leaves it out (default: %(default)s)",
-    )
+    meaning = "simulations that MCMC infers; 0 leaves it out"
+    add_number(chains, "--mcmc-simulations", 100, meaning, least=0)
     parser.add_argument("--galaxy", metavar="ID", help="galaxy of the showcase for figure 2")
     parser.add_argument(
         "--store", metavar="FOLDER", help="where runs are kept (default: runs in --out)"
     )
     add_posterior(parser)
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
+    add_seed(parser)
 
 
 def _figures(args: argparse.Namespace) -> None:
-    from ..anpe import load_posterior
     from ..reports.paper import FigureSettings, make_figures
-    from ..sps import load_ssp_grid
 
-    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
     settings = FigureSettings(
         simulations=args.simulations,
         draws=args.draws,
@@ -110,7 +84,7 @@ def _figures(args: argparse.Namespace) -> None:
     with stop_on_interrupt() as stop:
         numbers = make_figures(
             args.out,
-            posterior,
+            load(args),
             settings,
             only=list(dict.fromkeys(args.only)),
             store=args.store,

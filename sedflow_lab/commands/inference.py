@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from typing import TYPE_CHECKING, Any
 
 from ..errors import SedflowError
 from .shared import (
+    DRAWS,
+    TABLES,
     Commands,
     add_catalog,
     add_command,
+    add_number,
     add_posterior,
-    check_draws_path,
-    check_table_path,
+    add_seed,
+    check_path,
     is_interactive,
+    load,
     read_catalog,
     say,
     stop_on_interrupt,
     warn_of,
-    write_table,
 )
 
-if TYPE_CHECKING:
-    import threading
-
-    from ..anpe import AmortizedPosterior
-    from ..observations.photometry import Photometry
-
 __all__ = ["add_commands"]
-
-_DRAWS_AT_ONCE = 2_000_000  # draws of galaxies that are in memory together: 200 MB
-_SEED_STEP = 1_000_003  # between the seeds of parts of a catalogue
 
 
 def add_commands(commands: Commands) -> None:
@@ -58,20 +51,8 @@ def add_commands(commands: Commands) -> None:
         "moved to the exact posterior, a few seconds a galaxy; auto: fast, and exact where the "
         "badge asks for it (default: %(default)s)",
     )
-    parser.add_argument(
-        "--draws",
-        metavar="N",
-        type=int,
-        default=1000,
-        help="draws a galaxy (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
+    add_number(parser, "--draws", 1000, "draws a galaxy")
+    add_seed(parser)
     parser.add_argument(
         "--out", metavar="FILE", required=True, help="table to write: .ecsv, .csv or .fits"
     )
@@ -90,31 +71,29 @@ def add_commands(commands: Commands) -> None:
 
 
 def _infer(args: argparse.Namespace) -> None:
-    from astropy.table import vstack
+    from ..catalogue.run import infer_catalogue
+    from ..observations.write import write_table
 
-    from ..anpe import load_posterior
-    from ..sps import load_ssp_grid
-
-    out = check_table_path(args.out)
-    samples = check_draws_path(args.samples) if args.samples else None
-    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+    out = check_path(args.out, TABLES)
+    samples = check_path(args.samples, DRAWS) if args.samples else None
+    posterior = load(args)
     photometry = read_catalog(args, posterior.bands, args.on_bad)
-    problems = posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag")
-    warn_of(problems)
-    tables = []
+    warn_of(posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag"))
     with stop_on_interrupt() as stop:
-        for result in _results(args, posterior, photometry, stop):
-            tables.append(result.summary())
-            if samples:
-                result.save(samples)
-    table = vstack(tables, metadata_conflicts="silent")
-    table.meta |= {"posterior": str(args.posterior), "draws": args.draws, "seed": args.seed}
-    bad = problems != ""
-    table["problem"] = table["problem"].astype(object)
-    table["problem"][bad] = problems[bad]  # rows are counted in the catalogue, not in its parts
-    table["problem"] = table["problem"].astype(str)
+        table = infer_catalogue(
+            posterior,
+            photometry,
+            args.draws,
+            args.method,
+            args.seed,
+            samples=samples,
+            progress=is_interactive(),
+            stop=stop,
+            tell=say,
+        )
+    table.meta["posterior"] = str(args.posterior)
     write_table(table, out)
-    inferred = int((table["problem"] == "").sum())
+    inferred = table["problem"].tolist().count("")
     print(f"{inferred:,} of {len(table):,} galaxies were inferred; the table is {out}.")
     for badge, count in Counter(table["badge"].tolist()).most_common():
         print(f"  {count:>8,}  {badge}")
@@ -123,27 +102,4 @@ def _infer(args: argparse.Namespace) -> None:
     if not inferred:
         raise SedflowError(
             f"No galaxy of {args.catalog} could be inferred: see 'problem' in {out}."
-        )
-
-
-def _results(
-    args: argparse.Namespace,
-    posterior: AmortizedPosterior,
-    photometry: Photometry,
-    stop: threading.Event,
-) -> Any:
-    """Infer a catalogue in parts that fit into memory; in one if all draws are wanted anyway."""
-    n = len(photometry)
-    size = n if args.samples else max(1, _DRAWS_AT_ONCE // max(1, args.draws))
-    for part, first in enumerate(range(0, n, size)):
-        if n > size:
-            say(f"galaxies {first + 1:,} to {min(first + size, n):,} of {n:,}")
-        yield posterior.infer(
-            photometry[first : first + size],
-            args.draws,
-            args.method,
-            args.seed + _SEED_STEP * part,
-            on_bad="flag",
-            progress=is_interactive(),
-            stop=stop,
         )

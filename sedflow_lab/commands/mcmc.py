@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .shared import (
     BANDS_HELP,
+    DRAWS,
     Commands,
     add_catalog,
     add_command,
+    add_number,
     add_posterior,
+    add_seed,
     as_sentence,
-    check_draws_path,
+    check_path,
     is_interactive,
+    load,
     read_catalog,
     stop_on_interrupt,
 )
@@ -66,30 +70,13 @@ def add_commands(commands: Commands) -> None:
         "has not talked to the network, or half of them at each, to see whether they meet "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--max-steps",
-        metavar="N",
-        type=int,
-        default=20_000,
-        help="steps of each walker after which to give up, a multiple of 50 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--walkers",
-        metavar="N",
-        type=int,
-        default=128,
-        help="a multiple of 4, at least 88 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--draws", metavar="N", type=int, default=4000, help="draws to keep (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same numbers (default: %(default)s)",
-    )
+    for name, default, meaning in (
+        ("max-steps", 20_000, "steps of each walker after which to give up, a multiple of 50"),
+        ("walkers", 128, "a multiple of 4, at least 88"),
+        ("draws", 4000, "draws to keep"),
+    ):
+        add_number(parser, f"--{name}", default, meaning)
+    add_seed(parser)
     parser.add_argument(
         "--backend", metavar="FILE", help="HDF5 file to keep the chains in and to go on from"
     )
@@ -102,19 +89,16 @@ def add_commands(commands: Commands) -> None:
 
 
 def _mcmc(args: argparse.Namespace) -> None:
-    import numpy as np
-
-    from ..anpe import load_posterior
     from ..parameters import get_prior
     from ..samplers.mcmc import run_mcmc
     from ..sps import SEDModel, load_ssp_grid
 
-    out = check_draws_path(args.out)
+    out = check_path(args.out, DRAWS)
     start: str | AmortizedPosterior | tuple[AmortizedPosterior, str] = "prior"
     if args.bands is None:
-        posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+        posterior = load(args)
         galaxy = _pick(args, read_catalog(args, posterior.bands, "flag"))
-        problem = posterior.check(galaxy)[0]
+        _refuse(posterior.check(galaxy)[0])
         model, prior = posterior.model, posterior.prior
         if args.start != "prior":
             start = posterior if args.start == "posterior" else (posterior, "prior")
@@ -122,16 +106,14 @@ def _mcmc(args: argparse.Namespace) -> None:
         raise InputError(f"--bands is for a model without network: leave out --start {args.start}.")
     else:
         galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
-        problem = galaxy.problems[0]
+        _refuse(galaxy.problems[0])
         prior = get_prior(args.prior)
         model = SEDModel(
             galaxy.bands,
             birth_cloud_age=args.birth_cloud_age,
             ssp=load_ssp_grid(args.ssp),
-            redshift_max=max(0.2, float(np.nan_to_num(galaxy.redshift[0]))),
+            redshift_max=max(0.2, float(galaxy.redshift[0])),
         )
-    if problem:
-        raise InputError(as_sentence(problem))
     with stop_on_interrupt() as stop:
         result = run_mcmc(
             galaxy,
@@ -160,17 +142,15 @@ def _mcmc(args: argparse.Namespace) -> None:
 
 def _pick(args: argparse.Namespace, photometry: Photometry) -> Photometry:
     """The galaxy that is asked for; another row's problem is no reason to stop."""
-    import numpy as np
-
     if args.id is not None:
-        rows = np.flatnonzero(photometry.ids == args.id)
+        rows = [row for row, name in enumerate(photometry.ids) if name == args.id]
         if len(rows) != 1:
             few = ", ".join(photometry.ids[:5])
             raise InputError(
                 f"{args.catalog} has {len(rows)} galaxies with the id {args.id!r}: give one of its "
                 f"ids ({few}{', ...' if len(photometry) > 5 else ''}), or --row."
             )
-        return photometry[int(rows[0])]
+        return photometry[rows[0]]
     if args.row is None and len(photometry) > 1:
         raise InputError(
             f"{args.catalog} has {len(photometry)} galaxies: choose one with --row or --id."
@@ -181,20 +161,24 @@ def _pick(args: argparse.Namespace, photometry: Photometry) -> Photometry:
     return photometry[row]
 
 
+def _refuse(problem: str) -> None:
+    if problem:
+        raise InputError(as_sentence(problem))
+
+
 def _print_chain(result: PosteriorResult) -> None:
     """Print medians, 68 % intervals and how well the chains mix."""
-    from ..parameters import PARAMETERS
+    from ..quantities import NAMES
 
     summary = result.summary()
-    units = [summary[parameter.name].unit for parameter in PARAMETERS]
     found = {name: values[0] for name, values in result.diagnostics.items()}
-    low, middle, high = result.quantile((0.16, 0.5, 0.84))[:, 0]
     print(f"Galaxy {result.ids[0]} at redshift {result.redshift[0]:g}: {result.badge[0]}")
     print(f"{'parameter':<12}{'median':>10}{'16 %':>10}{'84 %':>10}{'R-hat':>8}{'ESS':>9}  unit")
-    for k, parameter in enumerate(PARAMETERS):
+    for name, rhat, ess in zip(NAMES, found["rhat"], found["ess_bulk"], strict=True):
+        middle, low, high = (summary[f"{name}{end}"][0] for end in ("", "_lo", "_hi"))
         print(
-            f"{parameter.name:<12}{middle[k]:>10.3f}{low[k]:>10.3f}{high[k]:>10.3f}"
-            f"{found['rhat'][k]:>8.3f}{found['ess_bulk'][k]:>9.0f}  {units[k] or ''}"
+            f"{name:<12}{middle:>10.3f}{low:>10.3f}{high:>10.3f}{rhat:>8.3f}{ess:>9.0f}  "
+            f"{summary[name].unit or ''}"
         )
     print(
         f"{found['n_steps']:.0f} steps of {result.provenance['walkers']} walkers "

@@ -1,43 +1,46 @@
-"""What commands share: parsers, options, catalogues, tables and progress."""
+"""What commands share: parsers, options, catalogues and progress."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import textwrap
 import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import InputError, SedflowError
+from ..errors import InputError
+from ..methods import AMORTIZED
 
 if TYPE_CHECKING:
-    from astropy.table import Table
-
+    from ..anpe import AmortizedPosterior
     from ..observations.photometry import Photometry
 
 __all__ = [
+    "BANDS_HELP",
+    "DRAWS",
+    "TABLES",
     "Commands",
     "Parser",
     "add_catalog",
     "add_command",
+    "add_methods",
     "add_model_options",
+    "add_number",
     "add_posterior",
+    "add_seed",
     "as_sentence",
-    "check_draws_path",
-    "check_table_path",
+    "check_path",
     "is_interactive",
+    "load",
     "new_parser",
     "read_catalog",
     "say",
     "stop_on_interrupt",
     "warn_of",
-    "write_table",
 ]
 
 BANDS_HELP = """\
@@ -46,7 +49,12 @@ des-grizy, panstarrs-grizy, hsc-grizy, lsst-ugrizy or euclid; or filters with co
 speclite's by name, your own as files of two columns (mine.txt: Angstrom, response per photon)"""
 
 _MOST_WARNINGS = 5
-_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
+
+TABLES = (".ecsv", ".csv", ".fits")
+"""Endings of tables that commands write."""
+
+DRAWS = (".h5", ".hdf5")
+"""Endings of the files of draws."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -180,6 +188,46 @@ def add_posterior(parser: Parser) -> None:
     )
 
 
+def load(args: argparse.Namespace) -> AmortizedPosterior:
+    """Load the trained posterior that the arguments name, with its grid."""
+    from ..anpe import load_posterior
+    from ..sps import load_ssp_grid
+
+    return load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+
+
+def add_number(
+    parser: argparse._ActionsContainer, flag: str, default: int, meaning: str, least: int = 1
+) -> None:
+    """Add a whole number that has a default, and is refused where it is below the least."""
+
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value} is too few: give {least} or more")
+        return value
+
+    number.__name__ = "whole number"  # as the parser calls what it cannot read
+    meaning += " (default: %(default)s)"
+    parser.add_argument(flag, metavar="N", type=number, default=default, help=meaning)
+
+
+def add_seed(parser: Parser) -> None:
+    """Add the seed."""
+    add_number(parser, "--seed", 0, "the same seed gives the same numbers", least=0)
+
+
+def add_methods(parser: Parser, default: Sequence[str], meaning: str) -> None:
+    """Add the choice of some of the network's methods."""
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        choices=[method for method in AMORTIZED if method != "auto"],
+        default=default,
+        help=f"{meaning} (default: {' '.join(default)})",
+    )
+
+
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
     """Read the catalogue that the arguments name."""
     from ..observations.nsa import VERSIONS, read_nsa
@@ -249,78 +297,19 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def check_table_path(path: str | Path) -> Path:
-    """Make sure that a table can be written under this name.
+def check_path(name: str | Path, endings: Collection[str]) -> Path:
+    """Make sure that a file can be written under this name, before hours are spent on it.
 
     Raises
     ------
     InputError
-        If the ending is not that of a table, or the folder does not exist.
+        If it has none of these endings, or the folder does not exist.
     """
-    path = Path(path).expanduser()
-    if path.suffix.lower() not in _FORMATS:
+    path = Path(name).expanduser()
+    if path.suffix.lower() not in endings:
         raise InputError(
-            f"The table {path} cannot be written: give a name that ends in {', '.join(_FORMATS)}."
+            f"{path} cannot be written: give a name that ends in {', '.join(endings)}."
         )
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist: make it first.")
     return path
-
-
-def check_draws_path(name: str | Path) -> Path:
-    """Make sure that draws can be written under this name.
-
-    Raises
-    ------
-    InputError
-        If the ending is not that of HDF5, or the folder does not exist.
-    """
-    path = Path(name).expanduser()
-    if path.suffix.lower() not in (".h5", ".hdf5"):
-        raise InputError(f"The draws {path} are HDF5: give a name that ends in .h5.")
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist: make it first.")
-    return path
-
-
-def write_table(table: Table, path: str | Path) -> None:
-    """Write a table in the format of its name's ending; the file appears complete or not at all.
-
-    Numbers in CSV files have seven digits, but for redshifts, which stay as they are.
-    """
-    path = check_table_path(path)
-    suffix = path.suffix.lower()
-    table = table.copy()
-    if suffix == ".fits":
-        _spell_in_ascii(table)
-    elif suffix == ".csv":
-        for name in table.colnames:
-            if table[name].dtype.kind == "f" and name != "redshift":
-                table[name].info.format = table[name].info.format or ".7g"
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{suffix}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of long keywords in FITS headers
-            table.write(partial, format=_FORMATS[suffix], overwrite=True)
-        os.replace(partial, path)
-    except OSError as error:
-        raise SedflowError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _spell_in_ascii(table: Table) -> None:
-    """Change what FITS cannot hold: letters beyond ASCII, and the units that it does not know."""
-    import numpy as np
-
-    for name in table.colnames:
-        column = table[name]
-        if column.dtype.kind == "U":
-            plain = np.char.replace(np.char.replace(column, "χ²", "chi2"), "σ", "sigma")
-            table[name] = np.char.encode(plain, "ascii", "backslashreplace").astype(str)
-        try:
-            if column.unit is not None:
-                column.unit.to_string("fits")
-        except ValueError:
-            column.description = f"{column.description or name} [{column.unit}]"
-            column.unit = None

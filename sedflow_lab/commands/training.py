@@ -158,7 +158,7 @@ def _train(args: argparse.Namespace) -> None:
     )
     out = Path(args.out)
     recipe.check_folder(out)
-    _check_device(args.device)
+    recipe.check_device(args.device)
     work = recipe.working_folder(out)
     plan = _plan(args, Path(args.simulations or work / "simulations"), config.simulations)
     bands = plan.model.bands
@@ -209,16 +209,6 @@ def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
             "AB mag: depths lie between 0 and 50, the floor between 0 and 1."
         )
     return NoiseModel.from_depths(bands.names, depth, args.floor)
-
-
-def _check_device(name: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error
 
 
 class _Reporter:

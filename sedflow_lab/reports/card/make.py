@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..._files import write_text
 from ..._version import __version__
 from ...anpe.simulate import mock_photometry
 from ...anpe.support import FALSE_ALARM_RATE
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "CardSettings", "make_card"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the card's format."""
 
 _DRAWS_AT_ONCE = 400_000
-_REFINED_AT_ONCE = 1  # galaxies are timed one by one: some take ten times longer than others
 _SUPPORT_MOCKS = 100_000
 
 
@@ -55,8 +55,8 @@ class CardSettings:
         Of the calibration runs, fast and weighted.
     galaxies, weighted_draws : int
         Galaxies of each kind whose sampling efficiency is measured, and draws for each.
-    refined, particles : int
-        Real galaxies that are refined, and particles for each.
+    exact, particles : int
+        Real galaxies whose exact posterior is timed, and particles for each.
     catalogue_draws : int
         Fast draws of each galaxy of a catalogue.
     seed : int
@@ -66,7 +66,7 @@ class CardSettings:
     draws: int = 1000
     galaxies: int = 192
     weighted_draws: int = 10_000
-    refined: int = 48
+    exact: int = 48
     particles: int = 1000
     catalogue_draws: int = 500
     seed: int = 0
@@ -79,7 +79,6 @@ def make_card(
     *,
     showcase: Photometry | None = None,
     catalogue: Photometry | None = None,
-    bundle_bytes: int = 0,
     progress: bool = False,
     stop: threading.Event | None = None,
 ) -> tuple[dict[str, Any], dict[str, CalibrationRun]] | None:
@@ -93,8 +92,6 @@ def make_card(
     settings : CardSettings
     showcase, catalogue : Photometry, optional
         Real galaxies in the posterior's bands: a few that are measured in detail, and many.
-    bundle_bytes : int
-        Size of the bundle.
     progress : bool
     stop : threading.Event, optional
         Set it to end early.
@@ -140,11 +137,11 @@ def make_card(
         groups["catalogue"] = bench.infer("catalogue", catalogue, "fast", settings.catalogue_draws)
     given = {"showcase": showcase, "catalogue": catalogue}
     real = {name: photometry for name, photometry in given.items() if photometry is not None}
-    refined = None
-    if showcase is not None and settings.refined:
-        step = max(1, len(showcase) // settings.refined)
-        chosen = showcase[::step][: settings.refined]
-        refined = bench.infer("refinement", chosen, "exact", settings.particles)
+    exact = None
+    if showcase is not None and settings.exact:
+        step = max(1, len(showcase) // settings.exact)
+        chosen = showcase[::step][: settings.exact]
+        exact = bench.infer("exact", chosen, "exact", settings.particles)
     if bench.stopped:
         return None
     card: dict[str, Any] = {
@@ -157,10 +154,10 @@ def make_card(
             "settings": asdict(settings),
         },
         "training": describe_training(posterior.bundle),
-        "bundle_bytes": bundle_bytes,
+        "bundle_bytes": posterior.bundle.size,
         "calibration": {name: describe_calibration(run) for name, run in runs.items()},
         "galaxies": groups,
-        "refinement": refined,
+        "exact": exact,
         "support": _measure_support(posterior, real, settings.seed),
         "speed": measure_speed(posterior, mocks),
     }
@@ -192,7 +189,8 @@ class _Bench:
 
     def infer(self, name: str, photometry: Photometry, method: str, draws: int) -> dict[str, Any]:
         """Summary of a group of galaxies; what was inferred before is read."""
-        size = _REFINED_AT_ONCE if method == "exact" else max(1, _DRAWS_AT_ONCE // draws)
+        # Exact posteriors are timed one by one: some take ten times longer than others.
+        size = 1 if method == "exact" else max(1, _DRAWS_AT_ONCE // draws)
         parts = []
         for index, first in enumerate(range(0, len(photometry), size)):
             if self.stopped:
@@ -246,9 +244,7 @@ class _Bench:
             "rows": measure_rows(result, photometry),
         }
         if not self.stopped:
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(json.dumps(part))
-            os.replace(partial, path)
+            write_text(path, json.dumps(part))
         return part
 
 

@@ -1,4 +1,4 @@
-"""Measurements for the card: efficiency, calibration, speed, refinement, whole catalogues."""
+"""Measurements for the card: efficiency, calibration, speed, whole catalogues."""
 
 from __future__ import annotations
 
@@ -45,12 +45,8 @@ def describe_training(bundle: Bundle) -> dict[str, Any]:
     training = bundle.training
     record = training["record"]
     return {
+        **bundle.settings(),
         "bands": list(bundle.bands.names),
-        "prior": bundle.prior,
-        "birth_cloud_age": bundle.birth_cloud_age,
-        "redshift_max": bundle.redshift_max,
-        "ssp_hash": bundle.ssp_hash,
-        "noise": bundle.noise.to_dict(),
         "flow": bundle.flow.config.to_dict(),
         "parameters": sum(p.numel() for p in bundle.flow.parameters()),
         "simulations": training["simulations"],

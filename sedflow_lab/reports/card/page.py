@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..._files import write_text
+from ..figures import save_figure
+from ..markdown import markdown_table
 
 if TYPE_CHECKING:
     from ...diagnostics.calibration_run import CalibrationRun
@@ -47,11 +49,9 @@ def write_page(
     pairs = list(runs.values())
     for key, draw in (("pp", plot_pp), ("ranks", plot_ranks), ("coverage", plot_joint_coverage)):
         figures[key] = f"card-{key}.png"
-        draw(pairs).savefig(folder / figures[key], dpi=110, bbox_inches="tight")
+        save_figure(draw(pairs), folder / figures[key], dpi=110, bbox_inches="tight")
     page = folder / "card.md"
-    partial = page.with_name(page.name + ".partial")
-    partial.write_text(render(card, name, figures))
-    os.replace(partial, page)
+    write_text(page, render(card, name, figures))
     return page
 
 
@@ -70,7 +70,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         "",
         "## Goals",
         "",
-        *_table(
+        markdown_table(
             ("goal", "found", "reached"),
             ((g["goal"], g["found"], "yes" if g["reached"] else "**no**") for g in card["goals"]),
         ),
@@ -81,7 +81,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         "",
         "## Training",
         "",
-        *_table(("", ""), _training_rows(training, card)),
+        markdown_table(("", ""), _training_rows(training, card)),
         "",
         "## Calibration",
         "",
@@ -99,18 +99,18 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         "raw and, for the parameters, after Holm's correction for twelve. The band is the one "
         "that holds the whole curve of a right posterior with 99 % probability.",
         "",
-        *_quantity_table(card["calibration"]),
+        _quantity_table(card["calibration"]),
         "",
         "## Importance sampling and badges",
         "",
         "Efficiency is ESS/N of the importance weights, and its quantiles are over galaxies; a "
         "galaxy fits if the best χ² among its draws is one that noise explains.",
         "",
-        *_galaxy_table(card["galaxies"]),
+        _galaxy_table(card["galaxies"]),
         "",
     ]
-    if card["refinement"]:
-        lines += _refinement_lines(card["refinement"])
+    if card["exact"]:
+        lines += _exact_lines(card["exact"])
     if card["support"]:
         lines += _support_lines(card["support"])
     speed = card["speed"]
@@ -168,7 +168,7 @@ def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple
     ]
 
 
-def _quantity_table(calibration: dict[str, Any]) -> list[str]:
+def _quantity_table(calibration: dict[str, Any]) -> str:
     methods = list(calibration)
     heads = ["quantity"]
     for method in methods:
@@ -188,10 +188,10 @@ def _quantity_table(calibration: dict[str, Any]) -> list[str]:
                 q["reading"],
             ]
         rows.append(row)
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def _galaxy_table(groups: dict[str, Any]) -> list[str]:
+def _galaxy_table(groups: dict[str, Any]) -> str:
     heads = (
         "galaxies",
         "method, draws",
@@ -219,10 +219,10 @@ def _galaxy_table(groups: dict[str, Any]) -> list[str]:
                 ", ".join(f"{count:,} {word}" for word, count in found["badges"].items()),
             )
         )
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def _refinement_lines(found: dict[str, Any]) -> list[str]:
+def _exact_lines(found: dict[str, Any]) -> list[str]:
     text = (
         f"{found['draws']:,} exact draws of {found['galaxies']} showcase galaxies, one after "
         f"another, took {found['seconds_median']:.2f} s at the median "
@@ -237,13 +237,14 @@ def _refinement_lines(found: dict[str, Any]) -> list[str]:
             f"95 %): {_percent(found['ess_where_it_fits'])}. "
         )
     badges = ", ".join(f"{count} {word}" for word, count in found["badges"].items())
-    return ["## Refinement", "", f"{text}Badges: {badges}.", ""]
+    return ["## Exact posteriors", "", f"{text}Badges: {badges}.", ""]
 
 
 def _support_lines(support: dict[str, Any]) -> list[str]:
     def counts(values: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in values.items()) or "none"
 
+    heads = ("usable galaxies", "unlike training", "most in", "one band to blame")
     rows = (
         (
             f"{found['galaxies']:,} {name}",
@@ -259,19 +260,10 @@ def _support_lines(support: dict[str, Any]) -> list[str]:
         f"At most {support['stated_rate']:.1%} of galaxies of the training set are to be called "
         "unlike it. A single band is to blame where the galaxy is well inside without it.",
         "",
-        *_table(("usable galaxies", "unlike training", "most in", "one band to blame"), rows),
+        markdown_table(heads, rows),
         "",
     ]
 
 
 def _percent(values: list[float | None]) -> str:
     return ", ".join("-" if v is None else f"{v:.1%}" for v in values)
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    heads = list(heads)
-    return [
-        f"| {' | '.join(heads)} |",
-        "|" + "---|" * len(heads),
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]

@@ -48,10 +48,12 @@ def chains_of_study(
         raise InputError(f"The galaxies in {store.folder} have no known truth.")
     parts, left_out = [], 0
     common = {
-        "method": "mcmc", "draws": settings["draws"], "seed": settings["seed"],
+        "method": "mcmc",
+        "draws": settings["draws"],
+        "seed": settings["seed"],
         "bands": posterior.bands.to_json(),
         "fault": Fault().to_dict(),
-    }  # fmt: skip
+    }
     for row, name in enumerate(sample.photometry.ids):
         chain = store.load("simulations", "mcmc", str(name))
         if chain is None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..._files import write_text
 from ...anpe.simulate import mock_photometry
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
 from ...errors import InputError
+from ...methods import METHODS
 from ...observations.nsa import showcase
 from ...samplers.mcmc import run_mcmc
+from ..figures import save_figure
 from ..study import Store
 from .chains import chains_of_study, numbers_of
 
@@ -28,17 +30,6 @@ if TYPE_CHECKING:
     from ...posterior.result import PosteriorResult
 
 __all__ = ["FIGURES", "FigureSettings", "make_figures"]
-
-FIGURES = {
-    "1": "training distribution with real galaxies over it",
-    "2": "corner plot and spectrum of a galaxy against MCMC",
-    "3": "p–p curves with MCMC in grey",
-    "4": "rank histograms with MCMC in grey",
-    "5": "joint coverage: TARP, regions of highest density, and the fit",
-    "6": "coverage by signal-to-noise ratio, magnitude, redshift and colour",
-    "7": "posterior z-scores and contraction",
-}
-"""Figures that can be made; the first four have the paper's numbers."""
 
 _TRAINING = 50_000
 _DRAWS = 4000
@@ -72,7 +63,7 @@ class FigureSettings:
 
 @dataclass
 class _Maker:
-    """Makes figures, and the runs that they need, at most once."""
+    """Makes the runs that figures need, each at most once."""
 
     posterior: AmortizedPosterior
     settings: FigureSettings
@@ -80,7 +71,6 @@ class _Maker:
     study: Store | None
     progress: bool
     stop: threading.Event | None
-    tell: Callable[[str], None]
     notes: dict[str, Any] = field(default_factory=dict)
     _runs: dict[str, CalibrationRun] = field(default_factory=dict)
 
@@ -97,13 +87,9 @@ class _Maker:
 
     def runs(self) -> dict[str, CalibrationRun]:
         """All runs, by the labels of their curves."""
-        from ...plots.style import method_look
-
         found = [self.run(method) for method in (*self.settings.methods, "mcmc")]
         return {
-            f"{method_look(r.method).label}, {len(r)} simulations": r
-            for r in found
-            if r is not None
+            f"{METHODS[r.method].label}, {len(r)} simulations": r for r in found if r is not None
         }
 
     def _make_run(self, method: str) -> CalibrationRun | None:
@@ -136,78 +122,12 @@ class _Maker:
             )
         return run
 
-    def figure_1(self) -> dict[str, LabFigure]:
-        from ...plots.training_set import plot_training_set
-
-        bundle = self.posterior.bundle
-        simulations, theta = mock_photometry(
-            self.posterior.model, self.posterior.prior, bundle.noise, _TRAINING, self.settings.seed
-        )
-        galaxies = showcase()
-        same = galaxies.bands == simulations.bands
-        return {"fig1-training": plot_training_set(theta, simulations, galaxies if same else None)}
-
-    def figure_2(self) -> dict[str, LabFigure]:
-        from ...plots.corner import plot_corner
-        from ...plots.sed import plot_sed
-
-        galaxy, chain = self._chain()
-        results = [
-            self.posterior.infer(galaxy, _DRAWS, method, self.settings.seed)
-            for method in ("fast", "exact")
-        ]
-        layers = [*results, chain]
-        model = self.posterior.model
-        self.notes["galaxy"] = {"id": str(galaxy.ids[0]), "chain": str(chain.badge[0])}
-        return {
-            "fig2-corner": plot_corner(layers, prior=self.posterior.prior),
-            "fig2-sed": plot_sed(galaxy, layers, model),
-        }
-
-    def figure_3(self) -> dict[str, LabFigure]:
-        from ...plots.calibration import plot_pp
-
-        return {"fig3-pp": plot_pp(self._fast_and_chains())}
-
-    def figure_4(self) -> dict[str, LabFigure]:
-        from ...plots.calibration import plot_ranks
-
-        return {"fig4-ranks": plot_ranks(self._fast_and_chains())}
-
-    def figure_5(self) -> dict[str, LabFigure]:
-        from ...plots.calibration import plot_joint_coverage
-
-        return {"fig5-joint": plot_joint_coverage(self.runs())}
-
-    def figure_6(self) -> dict[str, LabFigure]:
-        from ...plots.conditional import plot_conditional, plot_coverage_map
-
-        run = self.run(self.settings.methods[0])
-        assert run is not None
-        bins = min(5, len(run) // 20)
-        if bins < 2:
-            raise InputError(
-                f"{len(run)} simulations are too few to be sorted into groups: take 40 or more."
-            )
-        cells = (min(4, bins), min(4, bins))
-        return {
-            "fig6-conditional": plot_conditional(run, bins=bins),
-            "fig6-map": plot_coverage_map(run, bins=cells),
-        }
-
-    def figure_7(self) -> dict[str, LabFigure]:
-        from ...plots.calibration import plot_contraction
-
-        run = self.run(self.settings.methods[0])
-        assert run is not None
-        return {"fig7-contraction": plot_contraction(run)}
-
-    def _fast_and_chains(self) -> dict[str, CalibrationRun]:
+    def fast_and_chains(self) -> dict[str, CalibrationRun]:
         """The first method and MCMC: what the paper's figures compare."""
-        first = self.run(self.settings.methods[0])
+        first = self.first()
         return {k: r for k, r in self.runs().items() if r is first or r.method == "mcmc"}
 
-    def _chain(self) -> tuple[Photometry, PosteriorResult]:
+    def chain(self) -> tuple[Photometry, PosteriorResult]:
         """A real galaxy with its chain."""
         galaxies = showcase()
         wanted = self.settings.galaxy
@@ -235,6 +155,100 @@ class _Maker:
         if chain.badge[0] == "unfinished":
             raise KeyboardInterrupt("the chain of Fig. 2 was not finished.")
         return galaxy, chain
+
+    def first(self) -> CalibrationRun:
+        """The run of the first method."""
+        run = self.run(self.settings.methods[0])
+        assert run is not None  # only MCMC can be left out
+        return run
+
+
+def _training_set(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.training_set import plot_training_set
+
+    posterior = maker.posterior
+    simulations, theta = mock_photometry(
+        posterior.model, posterior.prior, posterior.bundle.noise, _TRAINING, maker.settings.seed
+    )
+    galaxies = showcase()
+    same = galaxies.bands == simulations.bands
+    return {"fig1-training": plot_training_set(theta, simulations, galaxies if same else None)}
+
+
+def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.corner import plot_corner
+    from ...plots.sed import plot_sed
+
+    galaxy, chain = maker.chain()
+    posterior, seed = maker.posterior, maker.settings.seed
+    layers = [
+        *(posterior.infer(galaxy, _DRAWS, method, seed) for method in ("fast", "exact")),
+        chain,
+    ]
+    maker.notes["galaxy"] = {"id": str(galaxy.ids[0]), "chain": str(chain.badge[0])}
+    return {
+        "fig2-corner": plot_corner(layers, prior=posterior.prior),
+        "fig2-sed": plot_sed(galaxy, layers, posterior.model),
+    }
+
+
+def _pp(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.calibration import plot_pp
+
+    return {"fig3-pp": plot_pp(maker.fast_and_chains())}
+
+
+def _ranks(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.calibration import plot_ranks
+
+    return {"fig4-ranks": plot_ranks(maker.fast_and_chains())}
+
+
+def _joint(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.calibration import plot_joint_coverage
+
+    return {"fig5-joint": plot_joint_coverage(maker.runs())}
+
+
+def _conditional(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.conditional import plot_conditional, plot_coverage_map
+
+    run = maker.first()
+    bins = min(5, len(run) // 20)
+    if bins < 2:
+        raise InputError(
+            f"{len(run)} simulations are too few to be sorted into groups: take 40 or more."
+        )
+    cells = (min(4, bins), min(4, bins))
+    return {
+        "fig6-conditional": plot_conditional(run, bins=bins),
+        "fig6-map": plot_coverage_map(run, bins=cells),
+    }
+
+
+def _contraction(maker: _Maker) -> dict[str, LabFigure]:
+    from ...plots.calibration import plot_contraction
+
+    return {"fig7-contraction": plot_contraction(maker.first())}
+
+
+class Figure(NamedTuple):
+    """A figure that can be made: what it shows, and what makes its files, by name."""
+
+    shows: str
+    make: Callable[[_Maker], dict[str, LabFigure]]
+
+
+FIGURES = {
+    "1": Figure("training distribution with real galaxies over it", _training_set),
+    "2": Figure("corner plot and spectrum of a galaxy against MCMC", _galaxy),
+    "3": Figure("p–p curves with MCMC in grey", _pp),
+    "4": Figure("rank histograms with MCMC in grey", _ranks),
+    "5": Figure("joint coverage: TARP, regions of highest density, and the fit", _joint),
+    "6": Figure("coverage by signal-to-noise ratio, magnitude, redshift and colour", _conditional),
+    "7": Figure("posterior z-scores and contraction", _contraction),
+}
+"""Figures that can be made; the first four have the paper's numbers."""
 
 
 def make_figures(
@@ -294,32 +308,13 @@ def make_figures(
         None if study is None else Store(Path(study).expanduser()),
         progress,
         stop,
-        tell,
     )
     for key in only:
-        for name, figure in getattr(maker, f"figure_{key}")().items():
+        for name, figure in FIGURES[key].make(maker).items():
             for ending in ("pdf", "png"):
-                _save(figure, folder / f"{name}.{ending}")
-            tell(f"Fig. {key}, {FIGURES[key]}: {folder / name}.pdf and .png")
+                save_figure(figure, folder / f"{name}.{ending}", dpi=_DPI, bbox_inches="tight")
+            tell(f"Fig. {key}, {FIGURES[key].shows}: {folder / name}.pdf and .png")
     numbers = {"settings": vars(maker.settings) | {"methods": list(maker.settings.methods)}}
     numbers |= maker.notes
-    _replace(folder / "figures.json", (json.dumps(numbers, indent=2) + "\n").encode())
+    write_text(folder / "figures.json", json.dumps(numbers, indent=2) + "\n")
     return numbers
-
-
-def _save(figure: LabFigure, path: Path) -> None:
-    """Write a figure; the file appears complete or not at all."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        # A date in the file would make every run another file.
-        metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
-        figure.savefig(partial, dpi=_DPI, metadata=metadata, bbox_inches="tight")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)

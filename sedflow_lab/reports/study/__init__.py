@@ -2,10 +2,10 @@
 
 from .galaxies import Sample, simulations, spread_showcase
 from .run import open_store, run_chains, run_network
-from .store import METHODS, SAMPLES, Store
+from .store import NETWORK, SAMPLES, Store
 
 __all__ = [
-    "METHODS",
+    "NETWORK",
     "SAMPLES",
     "Sample",
     "Store",

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from ...plots.style import LabFigure, dress, method_look, new_figure, use_style
+from ...methods import METHODS
+from ...plots.style import LabFigure, dress, new_figure, use_style
 from .report import chosen, columns
-from .store import METHODS
+from .store import NETWORK
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -46,11 +47,11 @@ def plot_distances(table: Table, sample: str) -> LabFigure:
     """
     figure = new_figure((10.5, 6.2))
     axes = figure.subplots(2, 3).ravel()
-    parts = {m: chosen(table, sample, m) for m in METHODS}
+    parts = {m: chosen(table, sample, m) for m in NETWORK}
     parts = {m: part for m, part in parts.items() if len(part)}
     for ax, (name, label, limits) in zip(axes, _PANELS, strict=False):
         for method, part in parts.items():
-            look = method_look(method)
+            look = METHODS[method]
             _steps(ax, _values(part, name), look.color, look.linestyle, limits)
         last = list(parts.values())[-1]
         if name in ("c2st", "js", "w1"):
@@ -62,9 +63,9 @@ def plot_distances(table: Table, sample: str) -> LabFigure:
         what = "Galaxies" if k == 0 else "Marginals"
         axes[k].set_ylabel(f"{what} that are nearer")
     axes[-1].axis("off")
-    looks = [method_look(method) for method in parts]
+    looks = [METHODS[method] for method in parts]
     handles = [Line2D([], [], color=k.color, linestyle=k.linestyle, label=k.label) for k in looks]
-    handles.append(Line2D([], [], color=_FLOOR, linestyle=":", label="Noise floor (refined)"))
+    handles.append(Line2D([], [], color=_FLOOR, linestyle=":", label="Noise floor (exact)"))
     count = len(last)
     axes[-1].legend(
         handles=handles,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table
 
+from ...methods import METHODS
 from ...parameters import NAMES
-from ...plots.style import LABELS
-from .report import GOALS, chosen, columns, overall, within_floor
-from .store import METHODS, Store
+from ..markdown import markdown_table
+from .report import CLAIMS, chosen, columns, overall, within_floor
+from .store import NETWORK, Store
 
 __all__ = ["to_markdown"]
 
@@ -43,9 +44,9 @@ def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
         "",
         f"emcee: {settings['walkers']} walkers in {settings['ensembles']} independent ensembles, "
         "half of them started at the network's posterior and half at the prior, run until they "
-        "had converged by every criterion of `sedflow_lab.ensemble` (50 autocorrelation times, "
-        "R-hat < 1.01 across the ensembles, bulk and tail effective sample sizes above 1000 and "
-        f"400). Each method gives {settings['draws']} draws. Seed {settings['seed']}.",
+        "had converged by every criterion of `sedflow_lab.samplers.ensemble` (50 autocorrelation "
+        "times, R-hat < 1.01 across the ensembles, bulk and tail effective sample sizes above 1000 "
+        f"and 400). Each method gives {settings['draws']} draws. Seed {settings['seed']}.",
         "",
         *(f"- {note}" for note in notes),
         "",
@@ -56,7 +57,7 @@ def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
         "",
         "## Goals",
         "",
-        *_goals(summary),
+        _claims(summary),
     ]
     for sample in dict.fromkeys(summary["sample"]):
         chains = table[(table["sample"] == sample) & (table["method"] == "mcmc")]
@@ -67,53 +68,61 @@ def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
             "",
             f"{len(chains)} chains, of which {failed} did not converge and are left out.",
             "",
-            *_overall(summary[summary["sample"] == sample]),
+            _overall(summary[summary["sample"] == sample]),
             "",
-            *_by_parameter(table, sample),
+            _by_parameter(table, sample),
         ]
     lines += ["", "## Cost of one galaxy", "", *_cost(table)]
     return "\n".join(lines) + "\n"
 
 
-def _goals(summary: Table) -> list[str]:
+def _claims(summary: Table) -> str:
     rows = []
-    for goal in GOALS:
+    for claim in CLAIMS:
         for sample in dict.fromkeys(summary["sample"]):
-            part = summary[(summary["sample"] == sample) & (summary["method"] == goal.method)]
+            part = summary[(summary["sample"] == sample) & (summary["method"] == claim.method)]
             if len(part):
-                value = float(part[goal.value][0])
-                sign = "≥" if goal.at_least else "≤"
-                met = "yes" if goal.met(value) else "no"
-                rows.append(
-                    [f"{goal.text}: {_TITLES[sample].lower()}", f"{sign} {goal.limit:.2f}",
-                     f"{value:.3f}", met]
-                )  # fmt: skip
-    return _table(["goal", "limit", "measured", "met"], rows)
+                value = float(part[claim.value][0])
+                text = f"{claim.text}: {_TITLES[sample].lower()}"
+                limit = f"{'≥' if claim.at_least else '≤'} {claim.limit:.2f}"
+                rows.append([text, limit, f"{value:.3f}", "yes" if claim.met(value) else "no"])
+    return markdown_table(["goal", "limit", "measured", "met"], rows)
 
 
-def _overall(summary: Table) -> list[str]:
-    head = [
-        "method", "galaxies", "C2ST", "floor", "JS", "floor", "W1 [σ]", "floor", "W1, 95 %",
-        "JS ≤ 2 floors", "worst parameter", "ESS",
-    ]  # fmt: skip
+_OVERALL = {
+    "galaxies": ("galaxies", "d"),
+    "c2st": ("C2ST", ".3f"),
+    "c2st_floor": ("floor", ".3f"),
+    "js": ("JS", ".3f"),
+    "js_floor": ("floor", ".3f"),
+    "w1": ("W1 [σ]", ".3f"),
+    "w1_floor": ("floor", ".3f"),
+    "w1_95": ("W1, 95 %", ".2f"),
+    "within": ("JS ≤ 2 floors", ".1%"),
+    "within_worst": ("worst parameter", ".1%"),
+    "ess": ("ESS", ".0f"),
+}
+"""Columns of `overall`, as the report calls and writes them."""
+
+
+def _overall(summary: Table) -> str:
+    head = ["method", *(title for title, _ in _OVERALL.values())]
     rows = [
         [
-            LABELS[row["method"]], f"{row['galaxies']}", f"{row['c2st']:.3f}",
-            f"{row['c2st_floor']:.3f}", f"{row['js']:.3f}", f"{row['js_floor']:.3f}",
-            f"{row['w1']:.3f}", f"{row['w1_floor']:.3f}", f"{row['w1_95']:.2f}",
-            f"{row['within']:.1%}", f"{row['within_worst']:.1%}", f"{row['ess']:.0f}",
+            METHODS[row["method"]].label,
+            *(format(row[name], style) for name, (_, style) in _OVERALL.items()),
         ]
         for row in summary
-    ]  # fmt: skip
-    return _table(head, rows)
+    ]
+    return markdown_table(head, rows)
 
 
-def _by_parameter(table: Table, sample: str) -> list[str]:
+def _by_parameter(table: Table, sample: str) -> str:
     """Median JS distance of each parameter, and the share within twice the floor."""
-    parts = {m: chosen(table, sample, m) for m in METHODS}
+    parts = {m: chosen(table, sample, m) for m in NETWORK}
     parts = {m: part for m, part in parts.items() if len(part)}
-    head = ["parameter", *(f"JS {LABELS[m]}" for m in parts), "floor"]
-    head += [f"≤ 2 floors {LABELS[m]}" for m in parts]
+    head = ["parameter", *(f"JS {METHODS[m].label}" for m in parts), "floor"]
+    head += [f"≤ 2 floors {METHODS[m].label}" for m in parts]
     medians = [np.median(columns(part, "js"), axis=0) for part in parts.values()]
     floor = np.median(columns(list(parts.values())[-1], "js_floor"), axis=0)
     shares = [within_floor(part) for part in parts.values()]
@@ -126,32 +135,17 @@ def _by_parameter(table: Table, sample: str) -> list[str]:
         ]
         for k, name in enumerate(NAMES)
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _cost(table: Table) -> list[str]:
     rows = []
-    for method in ("mcmc", *METHODS):
+    for method in ("mcmc", *NETWORK):
         part = table[table["method"] == method]
         if len(part):
-            seconds, count = np.asarray(part["seconds"]), np.asarray(part["evaluations"])
-            low, middle, high = np.quantile(seconds, (0.05, 0.5, 0.95))
-            rows.append(
-                [LABELS[method], f"{np.median(count):,.0f}", f"{middle:.2f} s",
-                 f"{low:.2f} - {high:.2f} s"]
-            )  # fmt: skip
-    here = _table(["method", "model evaluations", "time", "90 % of galaxies"], rows)
-    paper = _table(["Hahn & Melchior (2022)", "time"], [list(row) for row in _PAPER])
-    return [*here, "", *paper]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Markdown table with columns that line up."""
-    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-        return "| " + " | ".join([cells[0].ljust(widths[0]), *rest]) + " |"
-
-    rule = "-" * (widths[0] + 2) + "|" + "|".join("-" * (width + 1) + ":" for width in widths[1:])
-    return [line(head), f"|{rule}|", *(line(row) for row in rows)]
+            low, middle, high = np.quantile(np.asarray(part["seconds"]), (0.05, 0.5, 0.95))
+            count = f"{np.median(np.asarray(part['evaluations'])):,.0f}"
+            times = [f"{middle:.2f} s", f"{low:.2f} - {high:.2f} s"]
+            rows.append([METHODS[method].label, count, *times])
+    here = markdown_table(["method", "model evaluations", "time", "90 % of galaxies"], rows)
+    return [here, "", markdown_table(["Hahn & Melchior (2022)", "time"], _PAPER)]

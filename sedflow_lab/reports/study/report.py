@@ -11,17 +11,17 @@ from astropy.table import Table
 from ...errors import InputError
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
-from .store import METHODS, Store
+from .store import NETWORK, Store
 
-__all__ = ["GOALS", "Goal", "collect", "overall", "pick_cases", "within_floor"]
+__all__ = ["CLAIMS", "Claim", "collect", "overall", "pick_cases", "within_floor"]
 
 FLOORS = 2.0
 """Noise floors within which a marginal counts as the same."""
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What the refined or the fast posterior is hoped to reach.
+class Claim:
+    """What the exact or the fast posterior is hoped to reach.
 
     Attributes
     ----------
@@ -45,11 +45,11 @@ class Goal:
         return measured >= self.limit if self.at_least else measured <= self.limit
 
 
-GOALS = (
-    Goal("median C2ST of the refined posterior", "exact", "c2st", 0.52),
-    Goal("median C2ST of the fast posterior", "fast", "c2st", 0.60),
-    Goal(
-        "galaxies whose refined marginal is within 2x the noise floor, in the worst parameter",
+CLAIMS = (
+    Claim("median C2ST of the exact posterior", "exact", "c2st", 0.52),
+    Claim("median C2ST of the fast posterior", "fast", "c2st", 0.60),
+    Claim(
+        "galaxies whose exact marginal is within 2x the noise floor, in the worst parameter",
         "exact",
         "within_worst",
         0.95,
@@ -85,10 +85,13 @@ def collect(store: Store) -> Table:
             if chain is None:
                 continue
             known = {
-                "sample": sample.name, "id": str(galaxy), "r": r[k], "chain": str(chain.badge[0]),
+                "sample": sample.name,
+                "id": str(galaxy),
+                "r": r[k],
+                "chain": str(chain.badge[0]),
                 "redshift": sample.photometry.redshift[k],
-            }  # fmt: skip
-            for method in ("mcmc", *METHODS):
+            }
+            for method in ("mcmc", *NETWORK):
                 result = chain if method == "mcmc" else store.load(sample.name, method, galaxy)
                 if result is not None:
                     row = known | _numbers(result)
@@ -168,7 +171,7 @@ def overall(table: Table) -> Table:
     """
     rows = []
     for sample in dict.fromkeys(table["sample"]):
-        for method in METHODS:
+        for method in NETWORK:
             part = chosen(table, sample, method)
             if not len(part):
                 continue

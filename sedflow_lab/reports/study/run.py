@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...samplers.mcmc import run_mcmc
 from ...sps import load_ssp_grid
 from .galaxies import Sample
-from .store import METHODS, Store
+from .store import NETWORK, Store
 
 __all__ = ["chain_settings", "run_chains", "run_network"]
 
@@ -104,7 +104,7 @@ def run_network(
     posterior: str = "nsa-ugriz",
     ssp: str | None = None,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = NETWORK,
     fresh: bool = False,
     workers: int = 1,
     progress: bool = False,
@@ -115,7 +115,7 @@ def run_network(
     Parameters
     ----------
     methods : sequence of str
-        Of `METHODS`.
+        Of `NETWORK`.
     fresh : bool
         Also where it has been done before.
     store, sample, posterior, ssp, workers, progress, stop
@@ -242,7 +242,7 @@ def _infer(
     chain = store.load(sample.name, "mcmc", str(galaxy.ids[0]))
     assert chain is not None  # only rows with a chain come here
     floors: dict[int, float] = {}
-    for method in METHODS:
+    for method in NETWORK:
         if store.path(sample.name, method, str(galaxy.ids[0])).exists():
             continue
         if stop is not None and stop.is_set():

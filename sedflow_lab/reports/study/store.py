@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._files import write_text
 from ...errors import InputError
 from ...observations.photometry import Photometry
+from ...observations.write import write_table
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
 from .galaxies import Sample
@@ -32,12 +33,12 @@ from .galaxies import Sample
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["METHODS", "SAMPLES", "Store"]
+__all__ = ["NETWORK", "SAMPLES", "Store"]
 
 SAMPLES = ("showcase", "simulations")
 """Kinds of galaxies that a study may hold."""
 
-METHODS = ("fast", "weighted", "exact")
+NETWORK = ("fast", "weighted", "exact")
 """Methods of the network that are held against the chains."""
 
 _SETTINGS = "study.json"
@@ -78,7 +79,7 @@ class Store:
             raise InputError(f"{folder} holds other files: choose an empty folder for the study.")
         else:
             store.folder.mkdir(parents=True, exist_ok=True)
-            _replace(path, lambda partial: partial.write_text(json.dumps(settings, indent=2)))
+            write_text(path, json.dumps(settings, indent=2))
         return store
 
     def settings(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Store:
             for name, values in zip(NAMES, sample.truth.T, strict=True):
                 table[f"true_{name}"] = values
         path.parent.mkdir(exist_ok=True)
-        _replace(path, lambda partial: table.write(partial, format="ascii.ecsv", overwrite=True))
+        write_table(table, path)
 
     def sample(self, name: str) -> Sample:
         """Read the galaxies of a sample.
@@ -145,7 +146,7 @@ class Store:
         """Keep the comparison of a result with the chain."""
         path = self.path(sample, method, table.meta["id"], ".ecsv")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, lambda partial: table.write(partial, format="ascii.ecsv", overwrite=True))
+        write_table(table, path)
 
     def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
         """Result of a galaxy, None if there is none yet."""
@@ -164,13 +165,3 @@ class Store:
         for name in SAMPLES:
             if (self.folder / name / _GALAXIES).exists():
                 yield self.sample(name)
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file under another name and give it its own in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""Write tables, in the formats that catalogues come in."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._files import replacing
+from ..errors import InputError, SedflowError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["write_table"]
+
+_FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
+
+
+def write_table(table: Table, path: str | Path) -> None:
+    """Write a table in the format of its name's ending; the file appears complete or not at all.
+
+    Numbers in CSV files have seven digits, but for redshifts, which stay as they are.
+
+    Raises
+    ------
+    InputError
+        If the ending is not that of a table.
+    SedflowError
+        If the file cannot be written.
+    """
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise InputError(
+            f"The table {path} cannot be written: give a name that ends in {', '.join(_FORMATS)}."
+        )
+    table = table.copy()
+    if suffix == ".fits":
+        _spell_in_ascii(table)
+    elif suffix == ".csv":
+        for name in table.colnames:
+            if table[name].dtype.kind == "f" and name != "redshift":
+                table[name].info.format = table[name].info.format or ".7g"
+    try:
+        with replacing(path) as partial, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of long keywords in FITS headers
+            table.write(partial, format=_FORMATS[suffix])
+    except OSError as error:
+        raise SedflowError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _spell_in_ascii(table: Table) -> None:
+    """Change what FITS cannot hold: letters beyond ASCII, and the units that it does not know."""
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype.kind == "U":
+            plain = np.char.replace(np.char.replace(column, "χ²", "chi2"), "σ", "sigma")
+            table[name] = np.char.encode(plain, "ascii", "backslashreplace").astype(str)
+        try:
+            if column.unit is not None:
+                column.unit.to_string("fits")
+        except ValueError:
+            column.description = f"{column.description or name} [{column.unit}]"
+            column.unit = None
