@@ -114,7 +114,7 @@ def test_report_says_how_well_the_methods_agree(small: tuple[demo.DemoReport, Pa
         assert f"## NSA {galaxy.name}: g − r = {galaxy.colour:.2f}" in text
         for method in ("fast", galaxy.corrected):
             assert galaxy.agreement[method].meta["verdict"] in text
-    assert "too few: these were refined instead" in text
+    assert "too few: exact draws take their place" in text
     # Columns line up, in a terminal too: the rows of a table are equally long.
     table: list[str] = []
     for line in [*text.splitlines(), ""]:

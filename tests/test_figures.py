@@ -67,15 +67,27 @@ def made_up_run(n: int = 1000, width: float = 1.0, seed: int = 0) -> Calibration
     flux = np.ones((n, 5)) * 10 ** rng.uniform(0, 2, (n, 1))
     flux[:, 1] *= rng.uniform(0.3, 1.0, n)
     settings = {
-        "method": "fast", "draws": 100, "seed": seed, "fault": Fault().to_dict(),
+        "method": "fast",
+        "draws": 100,
+        "seed": seed,
+        "fault": Fault().to_dict(),
         "bands": sl.get_bands("sdss-ugriz").to_json(),
-    }  # fmt: skip
+    }
     return CalibrationRun(
-        truth=truth[:, :12], redshift=rng.uniform(0, 0.2, n), flux=flux, sigma=flux / snr[:, None],
-        scores=scores, z_scores=truth[:, :12], contraction=rng.random((n, 12)),
-        predictive_p=rng.random(n), efficiency=1 / snr, ess=np.full(n, 100.0),
-        chi2_min=np.ones(n), badge=np.full(n, "ok"), settings=settings,
-    )  # fmt: skip
+        truth=truth[:, :12],
+        redshift=rng.uniform(0, 0.2, n),
+        flux=flux,
+        sigma=flux / snr[:, None],
+        scores=scores,
+        z_scores=truth[:, :12],
+        contraction=rng.random((n, 12)),
+        predictive_p=rng.random(n),
+        efficiency=1 / snr,
+        ess=np.full(n, 100.0),
+        chi2_min=np.ones(n),
+        badge=np.full(n, "ok"),
+        settings=settings,
+    )
 
 
 def test_coverage_by_signal_to_noise_finds_where_posteriors_are_wrong():
@@ -177,9 +189,16 @@ def test_command_makes_all_figures_and_keeps_the_runs(study, tmp_path, capsys, m
     names = {path.name for path in out.iterdir()} - {"runs", "figures.json"}
     stems = {Path(name).stem for name in names}
     assert stems == {
-        "fig1-training", "fig2-corner", "fig2-sed", "fig3-pp", "fig4-ranks", "fig5-joint",
-        "fig6-conditional", "fig6-map", "fig7-contraction",
-    }  # fmt: skip
+        "fig1-training",
+        "fig2-corner",
+        "fig2-sed",
+        "fig3-pp",
+        "fig4-ranks",
+        "fig5-joint",
+        "fig6-conditional",
+        "fig6-map",
+        "fig7-contraction",
+    }
     assert names == {f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")}
     numbers = json.loads((out / "figures.json").read_text())
     assert numbers["mcmc"]["left_out_as_not_converged"] == 1

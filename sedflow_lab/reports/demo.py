@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import write_text
 from ..anpe import AmortizedPosterior, load_posterior
 from ..diagnostics.comparison import compare
 from ..errors import InputError
 from ..observations.nsa import showcase
 from ..observations.photometry import Photometry
+from ..observations.write import write_table
 from ..parameters import NAMES
 from ..posterior.result import PosteriorResult
 from ..samplers.mcmc import run_mcmc
+from .figures import save_figure
+from .markdown import markdown_table
+from .study import NETWORK
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DemoReport", "GalaxyReport", "choose_galaxies", "run_demo"]
 
 _DRAWS = 4000
-_MIN_ESS = 400  # below it the weighted draws are replaced by refined ones
+_MIN_ESS = 400  # below it the weighted draws are replaced by exact ones
 _QUANTILES = (0.1, 0.9)  # of the colour: the bluest and the reddest galaxy that are chosen
 
 
@@ -79,37 +83,38 @@ class GalaxyReport:
 
     def to_markdown(self) -> str:
         """Report as Markdown."""
-        chain, methods = self.results["mcmc"], ["fast", self.corrected, "mcmc"]
-        fast, corrected = (self.agreement[m] for m in methods[:2])
-        quantiles = {m: self.results[m].quantile((0.16, 0.5, 0.84))[:, 0] for m in methods}
-        head = ["", *methods]
-        head += [f"JS {methods[0]}", f"JS {methods[1]}", "floor"]
-        head += [f"shift {methods[0]}", f"shift {methods[1]}", "floor"]
+        chain, weighted = self.results["mcmc"], self.results["weighted"]
+        tables = {method: self.agreement[method] for method in ("fast", self.corrected)}
+        shown = {method: self.results[method] for method in (*tables, "mcmc")}
+        quantiles = {m: r.quantile((0.16, 0.5, 0.84))[:, 0] for m, r in shown.items()}
+        head = ["", *shown]
+        for measure in ("JS", "shift"):
+            head += [*(f"{measure} {method}" for method in tables), "floor"]
         rows = []
         for k, name in enumerate(NAMES):
+            floor = tables["fast"][k]
             cells = [name]
-            for low, middle, high in (quantiles[m][:, k] for m in methods):
+            for low, middle, high in (values[:, k] for values in quantiles.values()):
                 cells.append(f"{middle:.2f} +{high - middle:.2f} −{middle - low:.2f}")
-            cells += [f"{fast['js'][k]:.2f}", f"{corrected['js'][k]:.2f}"]
-            cells += [f"{fast['js_floor'][k]:.2f}", f"{fast['shift'][k]:+.2f}"]
-            cells += [f"{corrected['shift'][k]:+.2f}", f"{abs(fast['shift_floor'][k]):.2f}"]
-            rows.append(cells)
-        for label, text in (
-            ("badge", lambda m, r: str(r.badge[0])),
-            ("effective draws", lambda m, r: f"{r.ess[0]:,.0f}"),
-            ("best χ²", lambda m, r: f"{r.chi2_min[0]:.2f}"),
-            ("seconds", lambda m, r: f"{self.seconds[m]:.2f}"),
+            cells += [*(f"{t['js'][k]:.2f}" for t in tables.values()), f"{floor['js_floor']:.2f}"]
+            cells += [f"{t['shift'][k]:+.2f}" for t in tables.values()]
+            rows.append([*cells, f"{abs(floor['shift_floor']):.2f}"])
+        for label, texts in (
+            ("badge", [str(r.badge[0]) for r in shown.values()]),
+            ("effective draws", [f"{r.ess[0]:,.0f}" for r in shown.values()]),
+            ("best χ²", [f"{r.chi2_min[0]:.2f}" for r in shown.values()]),
+            ("seconds", [f"{self.seconds[m]:.2f}" for m in shown]),
         ):
-            rows.append([label, *(text(m, self.results[m]) for m in methods), *[""] * 6])
+            rows.append([label, *texts, *[""] * 6])
         d = _numbers(chain)
-        weighted = self.results["weighted"]
         parts = [
             f"## NSA {self.name}: g − r = {self.colour:.2f}, z = {chain.redshift[0]:.4f}",
-            _table(head, rows),
-            f"Network and emcee: {fast.meta['verdict']}",
-            f"Corrected network ({self.corrected}) and emcee: {corrected.meta['verdict']}",
+            markdown_table(head, rows),
+            f"Network and emcee: {tables['fast'].meta['verdict']}",
+            f"Corrected network ({self.corrected}) and emcee: "
+            f"{tables[self.corrected].meta['verdict']}",
             f"Weights: {weighted.ess[0]:,.0f} of {weighted.samples.shape[1]:,} draws count"
-            + (", too few: these were refined instead." if self.corrected == "exact" else "."),
+            + (", too few: exact draws take their place." if self.corrected == "exact" else "."),
             f"emcee: {d['n_steps']:,.0f} steps, {d['n_evaluations']:,.0f} evaluations, acceptance "
             f"{d['acceptance']:.2f}, longest autocorrelation time {d['tau']:.0f} steps, largest "
             f"R-hat {d['rhat']:.3f}, smallest effective sample size {d['ess_bulk']:,.0f}.",
@@ -144,8 +149,9 @@ class DemoReport:
 
     def to_markdown(self) -> str:
         """Report as Markdown."""
+        methods = (*NETWORK, "mcmc")
         rows = [
-            [g.name, *(f"{g.seconds[m]:.2f}" if m in g.seconds else "" for m in _METHODS)]
+            [g.name, *(f"{g.seconds[m]:.2f}" if m in g.seconds else "" for m in methods)]
             for g in self.galaxies
         ]
         return "\n".join(
@@ -158,23 +164,15 @@ class DemoReport:
                 "the network.\n",
                 *(galaxy.to_markdown() for galaxy in self.galaxies),
                 "## Seconds\n",
-                _table(["NSAID", *_METHODS], rows),
+                markdown_table(["NSAID", *methods], rows),
                 f"\nAll of it, comparisons and figures included, took {self.seconds:.0f} s.\n",
             ]
         )
 
     def write(self, folder: Path) -> None:
         """Write ``report.md`` and ``summary.ecsv``, each in one step."""
-        for name, content in (("report.md", self.to_markdown()), ("summary.ecsv", self.summary())):
-            partial = folder / f".{os.getpid()}.{name}"
-            if isinstance(content, str):
-                partial.write_text(content, encoding="utf-8")
-            else:
-                content.write(partial, format="ascii.ecsv")
-            os.replace(partial, folder / name)
-
-
-_METHODS = ("fast", "weighted", "exact", "mcmc")
+        write_text(folder / "report.md", self.to_markdown())
+        write_table(self.summary(), folder / "summary.ecsv")
 
 
 def choose_galaxies(
@@ -269,39 +267,27 @@ def _one(
     results: dict[str, PosteriorResult] = {}
     seconds: dict[str, float] = {}
 
-    def timed(method: str, infer: Callable[[], PosteriorResult]) -> PosteriorResult:
+    def timed(infer: Callable[..., PosteriorResult], *arguments: Any, **settings: Any) -> float:
+        """Keep a result and its time; returns how many of its draws count."""
         began = time.perf_counter()
-        results[method] = infer()
-        seconds[method] = time.perf_counter() - began
-        return results[method]
+        result = infer(galaxy, *arguments, seed=seed, **settings)
+        results[result.method], seconds[result.method] = result, time.perf_counter() - began
+        return result.ess[0]
 
-    def network(method: str) -> PosteriorResult:
-        return timed(method, lambda: posterior.infer(galaxy, _DRAWS, method, seed))
-
-    network("fast")
+    timed(posterior.infer, _DRAWS, "fast")
     corrected = "weighted"
-    if network("weighted").ess[0] < _MIN_ESS:
+    if timed(posterior.infer, _DRAWS, "weighted") < _MIN_ESS:
         corrected = "exact"
-        network("exact")
-    chain = timed(
-        "mcmc",
-        # From the prior: a witness should not have talked to the network.
-        lambda: run_mcmc(
-            galaxy,
-            posterior.model,
-            posterior.prior,
-            start="prior",
-            max_steps=max_steps,
-            seed=seed,
-            progress=progress,
-        ),
-    )
+        timed(posterior.infer, _DRAWS, "exact")
+    # From the prior: a witness should not have talked to the network.
+    settings = {"start": "prior", "max_steps": max_steps, "progress": progress}
+    timed(run_mcmc, posterior.model, posterior.prior, **settings)
     return GalaxyReport(
         name=str(galaxy.ids[0]),
         colour=float(_colours(galaxy)[0]),
         results=results,
         seconds=seconds,
-        agreement={m: compare(results[m], chain, seed=seed) for m in ("fast", corrected)},
+        agreement={m: compare(results[m], results["mcmc"], seed=seed) for m in ("fast", corrected)},
     )
 
 
@@ -313,9 +299,9 @@ def _draw(
     title = f"NSA {report.name}, z = {galaxy.redshift[0]:.4f}, g − r = {report.colour:.2f}"
     both = [report.results[report.corrected], report.results["mcmc"]]
     corner = plot_corner([report.results["fast"], *both], title=title)
-    corner.savefig(out / f"corner-{report.name}.png", dpi=80)
+    save_figure(corner, out / f"corner-{report.name}.png", dpi=80)
     page = plot_galaxy(galaxy, both, posterior.model, title=title)
-    page.savefig(out / f"galaxy-{report.name}.png", dpi=110)
+    save_figure(page, out / f"galaxy-{report.name}.png", dpi=110)
 
 
 def _colours(photometry: Photometry) -> np.ndarray:
@@ -332,17 +318,3 @@ def _numbers(result: PosteriorResult) -> dict[str, float]:
             worst: Any = np.min if name.startswith("ess") else np.max
             numbers[name] = float(worst(values[0]))
     return numbers
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown table whose columns line up in a terminal too."""
-    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-        return "| " + " | ".join([cells[0].ljust(widths[0]), *rest]) + " |"
-
-    rule = "|" + "|".join(
-        "-" * (width + 2) if k == 0 else "-" * (width + 1) + ":" for k, width in enumerate(widths)
-    )
-    return "\n".join([line(head), rule + "|", *(line(row) for row in rows)])
