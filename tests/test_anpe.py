@@ -12,7 +12,7 @@ import torch
 
 import sedflow_lab as sl
 from sedflow_lab.anpe import FlowConfig, PosteriorFlow, TrainingConfig, train
-from sedflow_lab.anpe.features import Features, asinh_magnitude
+from sedflow_lab.anpe.features import Features, Seen, asinh_magnitude
 from sedflow_lab.anpe.inverse import invert_couplings
 from sedflow_lab.anpe.simulate import mock_photometry, simulate
 from sedflow_lab.anpe.trust import pareto_k
@@ -50,8 +50,8 @@ def test_features_ignore_what_stands_in_missing_bands():
     mask[:, 2] = False
     wild, wild_sigma = flux.clone(), sigma.clone()
     wild[:, 2], wild_sigma[:, 2] = torch.nan, torch.nan
-    a, anchor_a = features(flux, sigma, mask, redshift, modulus)
-    b, anchor_b = features(wild, wild_sigma, mask, redshift, modulus)
+    a, anchor_a = features(Seen(flux, sigma, mask, redshift, modulus))
+    b, anchor_b = features(Seen(wild, wild_sigma, mask, redshift, modulus))
     assert torch.equal(a, b)
     assert torch.equal(anchor_a, anchor_b)
     # The anchor is the next band from the middle outwards.

@@ -231,25 +231,24 @@ def test_bands_are_hidden_as_the_configuration_says(simulations, tiny_model):
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(600, (20_000,), generator=generator)
     batch = observe_batch(simulations, rows, load_noise(), tiny_model.cosmology, 0.75, generator)
-    count = batch.mask.sum(1)
+    count = batch.seen.mask.sum(1)
     assert count.min() == 2
     # A quarter keeps 2, 3, 4 or 5 bands, each number as often.
     for bands, share in ((2, 0.0625), (3, 0.0625), (4, 0.0625), (5, 0.8125)):
         assert float((count == bands).float().mean()) == pytest.approx(share, abs=0.008)
-    hidden = (~batch.mask).float().mean(0)
+    hidden = (~batch.seen.mask).float().mean(0)
     assert float(hidden.max() - hidden.min()) < 0.01
     assert torch.equal(batch.phi, simulations.phi[rows])
 
 
 def test_noise_is_fresh_at_every_step(simulations, tiny_model):
     rows = torch.zeros(2, dtype=torch.long)
+    noise, cosmology = load_noise(), tiny_model.cosmology
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
     flux = [
-        observe_batch(
-            simulations, rows, load_noise(), tiny_model.cosmology, 1.0,
-            torch.Generator().manual_seed(seed),
-        ).flux
-        for seed in (0, 0, 1)
-    ]  # fmt: skip
+        observe_batch(simulations, rows, noise, cosmology, 1.0, generator).seen.flux
+        for generator in generators
+    ]
     assert torch.equal(flux[0], flux[1])
     assert not torch.equal(flux[0], flux[2])
     assert not torch.equal(flux[0][0], flux[0][1])

@@ -21,16 +21,13 @@ from ..parameters import get_prior
 from ..sps import BandSet, SEDModel, SSPGrid, load_ssp_grid
 from ..sps.histories import Cosmology
 from .bundle import Bundle
-from .features import distance_modulus
 from .simulate import SimulationSet, read_settings, simulate
-from .support import Support, fit_support
+from .support import FEWEST, fit_support
 from .training import PRESETS, TrainingConfig, TrainingRecord, train
 
 __all__ = [
-    "SUPPORT_SIMULATIONS",
     "SimulationPlan",
     "check_folder",
-    "describe_support",
     "find_noise",
     "is_complete",
     "make_config",
@@ -39,11 +36,6 @@ __all__ = [
     "train_bundle",
     "working_folder",
 ]
-
-SUPPORT_SIMULATIONS = 80_000
-"""Simulations that describe a training set."""
-
-_FEWEST = 8  # of which anything can be said
 
 
 def make_config(
@@ -229,19 +221,6 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
 
 
-def describe_support(
-    flux: torch.Tensor,
-    redshift: torch.Tensor,
-    noise: NoiseModel,
-    redshift_max: float,
-    seed: int = 0,
-) -> Support:
-    """Describe noiseless simulations (N, B) at redshifts (N,), to know what is unlike them."""
-    n = min(len(flux), SUPPORT_SIMULATIONS)
-    modulus = distance_modulus(Cosmology(redshift_max, torch.float32).log_distance(redshift[:n]))
-    return fit_support(flux[:n], redshift[:n], modulus, noise, seed)
-
-
 def is_complete(config: TrainingConfig, record: TrainingRecord) -> bool:
     """Whether a training took all its steps."""
     return bool(record.step) and record.step[-1] >= config.steps
@@ -324,9 +303,13 @@ def train_bundle(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         support=None
-        if len(simulations) < _FEWEST
-        else describe_support(
-            simulations.flux, simulations.redshift, noise, settings["redshift_max"], config.seed
+        if len(simulations) < FEWEST
+        else fit_support(
+            simulations.flux,
+            simulations.redshift,
+            noise,
+            Cosmology(settings["redshift_max"], torch.float32),
+            config.seed,
         ),
     )
     bundle.save(folder)

@@ -7,7 +7,6 @@ a stored set never runs out of noise realisations.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
+from .._files import replacing, write_text
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
@@ -161,7 +161,7 @@ def simulate(
             f"{folder} holds simulations with another {', '.join(differing)}: choose an empty "
             "folder or delete the old set."
         )
-    _write_atomically(folder / _MANIFEST, json.dumps(settings, indent=2).encode())
+    write_text(folder / _MANIFEST, json.dumps(settings, indent=2))
     with tqdm(total=n, unit=" galaxies", desc="simulate", disable=not progress) as bar:
         for i in range(_n_chunks(n)):
             size = min(_CHUNK, n - i * _CHUNK)
@@ -201,11 +201,9 @@ def _write_chunk(
 ) -> None:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     phi, redshift, flux = draw_simulations(model, prior, size, generator)
-    path = _chunk_path(folder, index)
-    partial = path.with_name(path.name + ".partial")
     tensors = {"phi": phi, "redshift": redshift, "flux": flux}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
-    os.replace(partial, path)
+    with replacing(_chunk_path(folder, index)) as partial:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
 
 
 def read_settings(folder: str | Path) -> dict[str, Any] | None:
@@ -228,12 +226,6 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
         raise InputError(
             f"Cannot read {path}: {error}. Delete the folder and simulate again."
         ) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _n_chunks(n: int) -> int:
