@@ -16,9 +16,11 @@ import torch
 from safetensors import safe_open
 
 import sedflow_lab as sl
+from sedflow_lab import _files
 from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, train, training
+from sedflow_lab.anpe.presets import PRESETS, make_config
 from sedflow_lab.anpe.simulate import SimulationSet, simulate
-from sedflow_lab.anpe.training import PRESETS, Batch, observe_batch
+from sedflow_lab.anpe.training import Batch, observe_batch
 from sedflow_lab.observations.noise import load_noise
 
 SMALL = FlowConfig(couplings=2, hidden=(8,), embedding=(16, 8))
@@ -94,7 +96,7 @@ def test_killed_at_any_point_resumes_to_the_same_result(
     module, name, before = {
         "in a step": (training, "_schedule", True),
         "while writing": (training, "save_file", False),
-        "before renaming": (training.os, "replace", True),
+        "before renaming": (_files.os, "replace", True),
         "after": (training, "_save", False),
     }[where]
     with monkeypatch.context() as patch:
@@ -103,8 +105,8 @@ def test_killed_at_any_point_resumes_to_the_same_result(
             run(simulations, tmp_path)
     assert steps_done(tmp_path) == (step if where == "after" else step - 1)
     if where == "while writing":  # what a kill leaves of a file may be its first half
-        partial = tmp_path / "checkpoint.safetensors.partial"
-        partial.write_bytes(partial.read_bytes()[:100])
+        partial = tmp_path / f".checkpoint.{os.getpid()}.partial.safetensors"
+        partial.write_bytes(bytes(100))
     assert_same(run(simulations, tmp_path), whole)
 
 
@@ -120,6 +122,7 @@ def test_killed_again_and_again(simulations, whole, tmp_path, monkeypatch):
 
 SCRIPT = """
 import sys, torch
+from sedflow_lab import SEDModel
 from sedflow_lab.anpe import recipe
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.anpe.simulate import SimulationSet
@@ -127,7 +130,7 @@ from tests.test_training import CONFIG
 from dataclasses import replace
 torch.set_num_threads(1)
 simulations, out = SimulationSet.load(sys.argv[1]), sys.argv[2]
-recipe.train_bundle(out, simulations, recipe.SEDModel().bands, load_noise(),
+recipe.train_bundle(out, simulations, SEDModel().bands, load_noise(),
                     replace(CONFIG, steps=int(sys.argv[3])), checkpoint_seconds=0.0)
 """
 
@@ -277,7 +280,7 @@ def test_training_learns(simulations, tmp_path):
 def test_presets_are_consistent():
     for name, config in PRESETS.items():
         assert config.warmup_steps + config.decay_steps <= config.steps, name
-        assert recipe.make_config(name) == config
-    shorter = recipe.make_config("nsa-ugriz", steps=310)
+        assert make_config(name) == config
+    shorter = make_config("nsa-ugriz", steps=310)
     assert shorter.decay_steps == 215
     assert shorter.warmup_steps == 31

@@ -21,70 +21,15 @@ from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
 from .features import Seen
-from .flow import FlowConfig, PosteriorFlow
+from .flow import PosteriorFlow
+from .presets import TrainingConfig
 from .simulate import SimulationSet
 
-__all__ = ["PRESETS", "Batch", "TrainingConfig", "TrainingRecord", "observe_batch", "train"]
+__all__ = ["Batch", "TrainingRecord", "fit_scaling", "observe_batch", "train"]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 10_000
 _FIT_FEATURES = 50_000
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a flow is trained.
-
-    Attributes
-    ----------
-    flow : FlowConfig
-    simulations : int
-        Size of the stored noiseless set that the preset trains on.
-    batch, steps : int
-        Simulations per step, and optimiser steps.
-    learning_rate : float
-        After a linear warm-up, and until the decay.
-    warmup_steps, decay_steps : int
-        Length of the warm-up, and of the cosine decay to zero at the end.
-    clip_norm : float
-        Largest norm of the gradient.
-    weight_decay : float
-    complete_fraction : float
-        Fraction of galaxies shown with all bands; the others miss a random choice of bands,
-        but never so many that fewer than two are left.
-    seed : int
-    """
-
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    simulations: int = 1_000_000
-    batch: int = 1024
-    steps: int = 31_000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 500
-    decay_steps: int = 21_500
-    clip_norm: float = 5.0
-    weight_decay: float = 1e-4
-    complete_fraction: float = 0.75
-    seed: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return json.loads(json.dumps(asdict(self)))
-
-
-PRESETS: dict[str, TrainingConfig] = {
-    "nsa-ugriz": TrainingConfig(),
-    "workshop": TrainingConfig(
-        flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
-        simulations=200_000,
-        batch=512,
-        steps=5_000,
-        decay_steps=4_000,
-        warmup_steps=200,
-        learning_rate=2e-3,
-    ),
-}
-"""Named training recipes."""
 
 
 @dataclass
