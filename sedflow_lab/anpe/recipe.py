@@ -16,7 +16,7 @@ import torch
 
 from .._version import __version__
 from ..errors import InputError
-from ..observations.noise import SHIPPED_NOISE, NoiseModel, load_noise
+from ..observations.noise import NoiseModel
 from ..sps import BandSet
 from ..sps.histories import Cosmology
 from .bundle import Bundle
@@ -27,37 +27,11 @@ from .training import TrainingRecord, train
 
 __all__ = [
     "check_folder",
-    "find_noise",
     "is_complete",
     "processor_name",
     "train_bundle",
     "working_folder",
 ]
-
-
-def find_noise(bands: BandSet, noise: str | Path | None = None) -> NoiseModel:
-    """Read the noise model for a band set: the one that is named, else the shipped one.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is of other bands, or if none is named and none ships.
-    """
-    if noise is not None:
-        model = load_noise(noise)
-        if model.bands != bands.names:
-            raise InputError(
-                f"The noise model {noise} is of the bands {', '.join(model.bands)}, not of "
-                f"{', '.join(bands.names)}: fit one to galaxies in these (sedflow-lab noise)."
-            )
-        return model
-    for name in SHIPPED_NOISE:
-        if (model := load_noise(name)).bands == bands.names:
-            return model
-    raise InputError(
-        f"No noise model ships for {bands.name}: fit one to a catalogue (sedflow-lab noise) and "
-        "give it with --noise, or give the survey's 5-sigma depths with --depth."
-    )
 
 
 def working_folder(folder: str | Path) -> Path:

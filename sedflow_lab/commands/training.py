@@ -195,8 +195,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
-    from ..anpe.recipe import find_noise
-    from ..observations.noise import NoiseModel
+    from ..observations.noise import NoiseModel, find_noise
 
     if args.depth is None:
         return find_noise(bands, args.noise)
