@@ -41,6 +41,7 @@ NANOMAGGY_JY = 3.631e-6
 """One AB nanomaggy in Jy (a zero point of 3631 Jy)."""
 
 LN10 = math.log(10.0)
+"""Natural logarithm of ten."""
 
 POGSON = 2.5 / LN10
 """Magnitudes per relative error of a flux."""
