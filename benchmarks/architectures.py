@@ -22,10 +22,11 @@ import numpy as np
 import torch
 
 import sedflow_lab as sl
-from sedflow_lab.anpe.features import Features, distance_modulus
+from sedflow_lab.anpe.features import Features, Seen
 from sedflow_lab.anpe.flow import FlowConfig, PosteriorFlow
+from sedflow_lab.anpe.presets import TrainingConfig
 from sedflow_lab.anpe.simulate import SimulationSet, draw_simulations, mock_photometry
-from sedflow_lab.anpe.training import Batch, TrainingConfig, fit_scaling, observe_batch
+from sedflow_lab.anpe.training import Batch, fit_scaling, observe_batch
 from sedflow_lab.exact.likelihood import effective_sample_size, importance_weights
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.parameters import N_FREE
@@ -38,24 +39,24 @@ DRAWS = 1000
 class WithoutOffset(PosteriorFlow):
     """The mass itself as a coordinate, not the mass-to-light ratio."""
 
-    def context(self, *photometry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        context, offset = super().context(*photometry)
+    def context(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
+        context, offset = super().context(seen)
         return context, torch.zeros_like(offset)
 
 
 class UnclippedFeatures(Features):
     """Standardised features as they come."""
 
-    def forward(self, *photometry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features, present, absolute = self.raw(*photometry)
+    def forward(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
+        features, present, absolute = self.raw(seen)
         return (features - self.mean) / self.scale * present, absolute
 
 
 class ErrorlessFeatures(Features):
     """Features without the magnitude errors."""
 
-    def forward(self, *photometry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features, absolute = super().forward(*photometry)
+    def forward(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
+        features, absolute = super().forward(seen)
         errors = slice(self.n_bands + 1, 2 * self.n_bands + 1)
         keep = torch.ones_like(features)
         keep[..., errors] = 0.0
@@ -69,8 +70,8 @@ class Ensemble(torch.nn.Module):
         super().__init__()
         self.flows = torch.nn.ModuleList(flows)
 
-    def context(self, *photometry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        parts = [flow.context(*photometry) for flow in self.flows]
+    def context(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [flow.context(seen) for flow in self.flows]
         return torch.cat([context for context, _ in parts], -1), parts[0][1]
 
     def log_prob(self, phi, context, offset):
@@ -175,14 +176,7 @@ class Setting:
 def efficiency(flow: torch.nn.Module, setting: Setting, photometry: sl.Photometry, seed: int):
     """Sampling efficiency of every galaxy, and draws per second of processor time."""
     generator = torch.Generator().manual_seed(seed)
-    flux, sigma, redshift = (
-        torch.as_tensor(x.copy()).float()
-        for x in (photometry.flux, photometry.sigma, photometry.redshift)
-    )
-    modulus = distance_modulus(setting.cosmology.log_distance(redshift))
-    context, offset = flow.context(
-        flux, sigma, torch.as_tensor(photometry.mask.copy()), redshift, modulus
-    )
+    context, offset = flow.context(Seen.of(photometry, setting.cosmology))
     out, spent = [], 0.0
     for i in range(len(photometry)):
         latent = torch.randn(1, DRAWS, N_FREE, generator=generator)

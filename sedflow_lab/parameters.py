@@ -153,7 +153,7 @@ class Prior:
         """
         t = _checked(theta, N_THETA, "parameters")
         _check_inside(t)
-        beta = t[..., 1:5]
+        beta = split(t).beta
         # What is left of the stick, summed from the far end: no cancellation for small rests.
         left = torch.flip(torch.cumsum(torch.flip(beta, [-1]), dim=-1), [-1])
         ratio = left[..., 1:] / left[..., :3].clamp_min(torch.finfo(t.dtype).tiny)
@@ -226,7 +226,7 @@ class Prior:
         low, high = _limits(t, slice(0, 12))
         width = torch.log(high - low)
         log_prob = torch.full_like(t[..., 0], -float(width[0] + width[_BOX].sum()))
-        left = torch.flip(torch.cumsum(torch.flip(safe[..., 1:5], [-1]), dim=-1), [-1])
+        left = torch.flip(torch.cumsum(torch.flip(split(safe).beta, [-1]), dim=-1), [-1])
         p1, p2, p3 = self.powers
         # With L_k the stick left before break k, p(beta) = prod_k p_k (L_{k+1}/L_k)^(p_k-1) / L_k;
         # collecting powers of each L leaves a constant for (3, 2, 1), as a flat Dirichlet must.
@@ -298,7 +298,7 @@ def _inside(theta: torch.Tensor) -> torch.Tensor:
     low, high = _limits(theta, slice(0, 12))
     room = 1e-5 * (high - low)
     box = ((theta >= low - room) & (theta <= high + room)).all(-1)
-    return box & ((theta[..., 1:5].sum(-1) - 1).abs() < 1e-4)
+    return box & ((split(theta).beta.sum(-1) - 1).abs() < 1e-4)
 
 
 def _check_inside(theta: torch.Tensor) -> None:
@@ -313,7 +313,7 @@ def _check_inside(theta: torch.Tensor) -> None:
                 f"Row {row}: {parameter.name} = {value:g} is outside its prior "
                 f"[{parameter.low:g}, {parameter.high:g}]."
             )
-    total = float(values[1:5].sum())
+    total = float(split(values).beta.sum())
     raise InputError(f"Row {row}: beta1..beta4 sum to {total:g}, but they must sum to 1.")
 
 

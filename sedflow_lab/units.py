@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AB_ZERO_POINT",
+    "LN10",
+    "L_SUN",
     "MICRON",
+    "MPC",
     "NANOMAGGY_JY",
     "POGSON",
     "Measured",
@@ -36,11 +40,20 @@ MICRON = 1e-4
 NANOMAGGY_JY = 3.631e-6
 """One AB nanomaggy in Jy (a zero point of 3631 Jy)."""
 
-POGSON = 2.5 / np.log(10.0)
+LN10 = math.log(10.0)
+"""Natural logarithm of ten."""
+
+POGSON = 2.5 / LN10
 """Magnitudes per relative error of a flux."""
 
-MAG_TO_FLUX = 0.4 * np.log(10.0)
+MAG_TO_FLUX = 0.4 * LN10
 """Relative flux error per magnitude error."""
+
+L_SUN = 3.846e33
+"""Solar luminosity [erg / s], as FSPS has it."""
+
+MPC = 3.0856775814913673e24
+"""Megaparsec [cm]."""
 
 # Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here.
 _FAINTEST, _BRIGHTEST = 50.0, -30.0

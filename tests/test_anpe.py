@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 
 import sedflow_lab as sl
 from sedflow_lab.anpe import FlowConfig, PosteriorFlow, TrainingConfig, train
-from sedflow_lab.anpe.features import Features, asinh_magnitude
+from sedflow_lab.anpe.features import Features, Seen, asinh_magnitude
 from sedflow_lab.anpe.inverse import invert_couplings
 from sedflow_lab.anpe.simulate import mock_photometry, simulate
 from sedflow_lab.anpe.trust import pareto_k
@@ -50,8 +52,8 @@ def test_features_ignore_what_stands_in_missing_bands():
     mask[:, 2] = False
     wild, wild_sigma = flux.clone(), sigma.clone()
     wild[:, 2], wild_sigma[:, 2] = torch.nan, torch.nan
-    a, anchor_a = features(flux, sigma, mask, redshift, modulus)
-    b, anchor_b = features(wild, wild_sigma, mask, redshift, modulus)
+    a, anchor_a = features(Seen(flux, sigma, mask, redshift, modulus))
+    b, anchor_b = features(Seen(wild, wild_sigma, mask, redshift, modulus))
     assert torch.equal(a, b)
     assert torch.equal(anchor_a, anchor_b)
     # The anchor is the next band from the middle outwards.
@@ -246,3 +248,28 @@ def test_pareto_k_knows_light_tails_from_heavy_ones():
     heavy = torch.as_tensor(-np.log(rng.uniform(size=(5, 2000))) * 1.2)
     assert (pareto_k(light) < 0.5).all()
     assert (pareto_k(heavy) > 0.8).all()
+
+
+def test_results_name_the_network_that_made_them(posterior):
+    bundle = posterior.bundle
+    provenance = posterior.infer(sl.showcase()[:1], 10).provenance
+    assert (provenance["bundle"], provenance["bundle_hash"]) == ("nsa-ugriz", bundle.hash)
+    assert provenance["ssp_hash"] == posterior.model.ssp.hash
+    assert sl.load_posterior("nsa-ugriz").bundle.hash == bundle.hash
+
+
+def test_hash_of_a_bundle_is_that_of_its_weights_and_settings(posterior):
+    bundle = posterior.bundle
+    assert replace(bundle, name="another", training={}, support=None).hash == bundle.hash
+    other = copy.deepcopy(bundle.flow)
+    next(iter(other.parameters())).data.view(-1)[0] += 1e-3
+    changed = {"prior": "stick-breaking", "redshift_max": 0.3, "flow": other}
+    hashes = {replace(bundle, **{name: value}).hash for name, value in changed.items()}
+    assert len(hashes | {bundle.hash}) == 4
+
+
+def test_draws_are_accepted_under_their_old_name(posterior):
+    galaxy = sl.showcase()[:1]
+    with pytest.warns(DeprecationWarning, match="called draws now"):
+        old = posterior.sample(galaxy, n=4)
+    assert np.array_equal(old, posterior.sample(galaxy, draws=4))

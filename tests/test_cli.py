@@ -97,8 +97,8 @@ def test_help_explains_a_command(command: list[str], capsys: pytest.CaptureFixtu
 
 def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
     from sedflow_lab.anpe import PRESETS
-    from sedflow_lab.anpe.block import METHODS
     from sedflow_lab.anpe.bundle import shipped_bundles
+    from sedflow_lab.methods import AMORTIZED
     from sedflow_lab.observations.nsa import VERSIONS
     from sedflow_lab.parameters import get_prior
     from sedflow_lab.sps.bands import BAND_SETS
@@ -111,7 +111,7 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]):
     for name in (*PRESETS, *BAND_SETS, "flat-dirichlet", "stick-breaking"):
         assert name in text("train"), name
     assert get_prior("stick-breaking").name == "stick-breaking"
-    for name in (*METHODS, *shipped_bundles()):
+    for name in (*AMORTIZED, *shipped_bundles()):
         assert name in text("infer"), name
     for name in VERSIONS:
         assert name in text("download"), name

@@ -1,4 +1,4 @@
-"""Refinement where the answer is known: toy posteriors, and emcee on real galaxies."""
+"""Exact draws where the answer is known: toy posteriors, and emcee on real galaxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, js_distance
-from sedflow_lab.exact.refine import refine
+from sedflow_lab.exact.draws import sample_exact
 from sedflow_lab.exact.ridge import MassProfile
 
 WIDTH = 0.05  # of the mass, as a fraction: a signal-to-noise ratio of 20
@@ -70,7 +70,7 @@ def test_toy_posterior_is_met_whatever_the_network_knew(centre, spread, tempered
     phi, log_q = _draws(2, 3000, centre=centre, spread=spread)
     log_weights = exact.log_weights(phi, log_q)
     k = pareto_k(log_weights)
-    result = refine(exact, phi, log_weights, k, 1000, torch.Generator().manual_seed(1))
+    result = sample_exact(exact, phi, log_weights, k, 1000, torch.Generator().manual_seed(1))
     assert result.finished.all()
     assert ((result.temperatures > 1) == tempered).all()
     right = (result.phi[..., 1] > 0).float().mean(1)

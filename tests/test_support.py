@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import sedflow_lab as sl
+from sedflow_lab.anpe.features import Seen
 from sedflow_lab.anpe.gaussians import Mixture
-from sedflow_lab.anpe.recipe import describe_support
 from sedflow_lab.anpe.simulate import draw_simulations, mock_photometry
-from sedflow_lab.anpe.support import FALSE_ALARM_RATE, Support
+from sedflow_lab.anpe.support import FALSE_ALARM_RATE, Support, fit_support
 from sedflow_lab.anpe.trust import badge
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
@@ -143,8 +143,8 @@ def test_description_survives_json_and_refuses_other_things(posterior):
     support = posterior.bundle.support
     again = Support.from_dict(json.loads(json.dumps(support.to_dict())))
     galaxies = sl.showcase()[:20]
-    arrays = (galaxies.flux, galaxies.sigma, galaxies.mask, galaxies.redshift, np.full(20, 36.0))
-    assert again(*arrays).parts == pytest.approx(support(*arrays).parts)
+    seen = Seen(galaxies.flux, galaxies.sigma, galaxies.mask, galaxies.redshift, np.full(20, 36.0))
+    assert again(seen).parts == pytest.approx(support(seen).parts)
     with pytest.raises(sl.InputError, match="does not describe a training set"):
         Support.from_dict({"colours": 1})
 
@@ -169,10 +169,11 @@ def test_small_training_sets_are_described_without_alarm(posterior, n):
     noise = posterior.bundle.noise
     generator = torch.Generator().manual_seed(0)
     _, redshift, flux = draw_simulations(posterior.model, posterior.prior, n, generator)
-    support = describe_support(flux, redshift, noise, 0.2)
+    support = fit_support(flux, redshift, noise, posterior.model.cosmology)
     galaxies = sl.showcase()[:9]
-    arrays = (galaxies.flux, galaxies.sigma, galaxies.mask, galaxies.redshift, np.full(9, 36.0))
-    score = support(*arrays)
+    score = support(
+        Seen(galaxies.flux, galaxies.sigma, galaxies.mask, galaxies.redshift, np.full(9, 36.0))
+    )
     assert np.isfinite(score.p_value).all()
     assert not score.outside.any()
 

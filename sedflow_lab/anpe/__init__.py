@@ -5,7 +5,8 @@ from __future__ import annotations
 from .amortized import AmortizedPosterior, load_posterior
 from .bundle import Bundle, load_bundle
 from .flow import FlowConfig, PosteriorFlow
-from .training import PRESETS, TrainingConfig, TrainingRecord, train
+from .presets import PRESETS, TrainingConfig
+from .training import TrainingRecord, train
 
 __all__ = [
     "PRESETS",

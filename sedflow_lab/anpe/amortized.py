@@ -13,21 +13,22 @@ import torch
 from tqdm.auto import tqdm
 
 from .._arrays import to_tensor
+from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError
+from ..methods import AMORTIZED
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
-from .block import METHODS, blocks, draw_inside, draws_of_network, infer_block
+from .block import Network, blocks, draws_of_network, infer_block
 from .bundle import Bundle, load_bundle
-from .features import distance_modulus
 from .support import SupportScore
 
 if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior
 
-__all__ = ["METHODS", "AmortizedPosterior", "load_posterior"]
+__all__ = ["AmortizedPosterior", "load_posterior"]
 
 
 class AmortizedPosterior:
@@ -75,31 +76,34 @@ class AmortizedPosterior:
             device=self.device,
         )
 
-    def sample(self, photometry: Photometry, n: int = 1000, seed: int = 0) -> np.ndarray:
+    @cached_property
+    def _network(self) -> Network:
+        return Network(self.flow, self.model, self.prior, self.bundle.support)
+
+    @renamed(n="draws")
+    def sample(self, photometry: Photometry, draws: int = 1000, seed: int = 0) -> np.ndarray:
         """Draw from the network's posterior.
 
         Parameters
         ----------
         photometry : Photometry
             N usable galaxies.
-        n : int
+        draws : int
             Draws per galaxy.
         seed : int
 
         Returns
         -------
-        ndarray, shape (N, n, 12)
+        ndarray, shape (N, draws, 12)
             Reported parameters.
         """
         self.check(photometry, "raise")
-        context, offset = self.context(photometry)
-        generator = self._generator(seed)
-        return np.concatenate(
-            [
-                self._reported(draw_inside(self.flow, context[rows], offset[rows], n, generator)[0])
-                for rows in blocks(len(photometry), n)
-            ]
-        )
+        network, generator = self._network, self._generator(seed)
+        parts = [
+            network.draw(photometry[rows], draws, generator)[0]
+            for rows in blocks(len(photometry), draws)
+        ]
+        return np.concatenate([network.reported(phi) for phi in parts])
 
     def log_prob(self, photometry: Photometry, theta: Any) -> np.ndarray:
         """Log density of the network's posterior in the reported coordinates.
@@ -124,7 +128,7 @@ class AmortizedPosterior:
                 f"theta needs the shape ({len(photometry)}, draws, {N_THETA}), not "
                 f"{np.shape(theta)}."
             )
-        context, offset = self.context(photometry)
+        context, offset = self._network.context(photometry)
         x = to_tensor(phi, torch.float32, self.device)
         parts = []
         with torch.no_grad():
@@ -150,7 +154,7 @@ class AmortizedPosterior:
         self.check(photometry, "raise")
         if self.bundle.support is None:
             return None
-        return self.bundle.support(*self._seen(photometry))
+        return self.bundle.support(self._network.informative(photometry))
 
     def suspect_bands(self, photometry: Photometry) -> np.ndarray:
         """The band without which a galaxy that is unlike the training set would be like it.
@@ -169,7 +173,7 @@ class AmortizedPosterior:
         if self.bundle.support is None:
             return np.full(len(photometry), "")
         labels = np.array([*self.bands.labels, ""])
-        return labels[self.bundle.support.suspect(*self._seen(photometry))]
+        return labels[self.bundle.support.suspect(self._network.informative(photometry))]
 
     def infer(
         self,
@@ -214,63 +218,44 @@ class AmortizedPosterior:
         InputError
             If the bands differ from the network's, or on bad galaxies as `on_bad` says.
         """
-        if method not in METHODS:
-            raise InputError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
+        if method not in AMORTIZED:
+            raise InputError(
+                f"There is no method {method!r}: choose one of {', '.join(AMORTIZED)}."
+            )
         if draws < 1:
             raise InputError(f"The number of draws must be positive, it is {draws}.")
         problems = self.check(photometry, on_bad)
         usable = np.flatnonzero(problems == "")
-        n = len(photometry)
-        out: dict[str, np.ndarray] = {
-            "samples": np.full((n, draws, N_THETA), np.nan),
-            "weights": np.zeros((n, draws)),
-            "ess": np.zeros(n),
-            "chi2_min": np.full(n, np.nan),
-            "log_evidence": np.full(n, np.nan),
-            "efficiency": np.full(n, np.nan),
-            "pareto_k": np.full(n, np.nan),
+        result = PosteriorResult.blank(photometry, draws, method, problems)
+        result.diagnostics = {
+            name: np.full(len(photometry), np.nan) for name in ("efficiency", "pareto_k")
         }
-        words = np.full(n, "bad photometry", dtype="<U16")
         generator = self._generator(seed)
         started = time.perf_counter()
-        extra: dict[str, np.ndarray] = {}
         per_galaxy = draws_of_network(draws, method)
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
-            for rows in blocks(len(usable), per_galaxy):
-                where = usable[rows]
+            for block in blocks(len(usable), per_galaxy):
+                rows = usable[block]
+                part = photometry[rows]
                 if stop is not None and stop.is_set():
-                    problems[where] = "Stopped before this galaxy was inferred."
-                    words[where] = "unfinished"
+                    reasons = np.full(len(rows), "Stopped before this galaxy was inferred.")
+                    unfinished = PosteriorResult.blank(part, draws, method, reasons, "unfinished")
+                    result.put(rows, unfinished)
                     continue
-                part = infer_block(self, photometry[where], draws, method, generator, stop)
-                words[where] = part.pop("badge")
-                for name, values in part.items():
-                    store = out if name in out else extra
-                    if name not in store:
-                        store[name] = np.full((n, *values.shape[1:]), np.nan)
-                    store[name][where] = values
-                bar.update(len(where))
-        fields = ("samples", "weights", "ess", "chi2_min", "log_evidence")
-        return PosteriorResult(
-            redshift=photometry.redshift,
-            ids=photometry.ids,
-            bands=photometry.bands,
-            method=method,
-            badge=words,
-            problems=problems,
-            diagnostics={k: out[k] for k in ("efficiency", "pareto_k")} | extra,
-            provenance={
-                "method": method,
-                "draws": draws,
-                "seed": seed,
-                "seconds": time.perf_counter() - started,
-                "prior": self.prior.name,
-                "birth_cloud_age": self.bundle.birth_cloud_age,
-                "ssp_hash": self.bundle.ssp_hash,
-                "sedflow_lab": __version__,
-            },
-            **{name: out[name] for name in fields},
-        )
+                result.put(rows, infer_block(self._network, part, draws, method, generator, stop))
+                bar.update(len(rows))
+        result.provenance = {
+            "method": method,
+            "draws": draws,
+            "seed": seed,
+            "seconds": time.perf_counter() - started,
+            "bundle": self.bundle.name,
+            "bundle_hash": self.bundle.hash,
+            "prior": self.prior.name,
+            **self.model.settings(),
+            "sedflow_lab": __version__,
+        }
+        return result
 
     def to_sbi(self, photometry: Photometry) -> DirectPosterior:
         """The posterior of one galaxy as an object of the `sbi` package, in free coordinates.
@@ -284,32 +269,10 @@ class AmortizedPosterior:
         -------
         sbi.inference.posteriors.DirectPosterior
         """
-        from .sbi_bridge import to_direct_posterior
+        from .sbi import to_direct_posterior
 
         self.check(photometry, "raise")
-        return to_direct_posterior(self, photometry)
-
-    def context(self, photometry: Photometry) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embedded photometry (N, E) and mass offset (N,) of usable galaxies."""
-        mask, flux, sigma, redshift, modulus = self._measured(photometry)
-        with torch.no_grad():
-            return self.flow.context(flux, sigma, mask, redshift, modulus)
-
-    def _seen(self, photometry: Photometry) -> tuple[np.ndarray, ...]:
-        """The same as arrays, with the bands that the network takes for missing masked."""
-        mask, flux, sigma, redshift, modulus = self._measured(photometry)
-        seen = self.flow.features.observed(flux, sigma, mask)
-        return tuple(x.cpu().numpy() for x in (flux, sigma, seen, redshift, modulus))
-
-    def _measured(self, photometry: Photometry) -> tuple[torch.Tensor, ...]:
-        """Mask, fluxes, uncertainties (N, B), redshifts and distance moduli (N,)."""
-        mask = torch.as_tensor(photometry.mask.copy(), device=self.device)
-        flux, sigma, redshift = (
-            to_tensor(x, torch.float32, self.device)
-            for x in (photometry.flux, photometry.sigma, photometry.redshift)
-        )
-        modulus = distance_modulus(self.model.cosmology.log_distance(redshift))
-        return mask, flux, sigma, redshift, modulus
+        return to_direct_posterior(self.flow, self.model.cosmology, photometry)
 
     def check(self, photometry: Photometry, on_bad: str = "flag") -> np.ndarray:
         """Reasons (N,) why galaxies cannot be inferred, empty where they can.
@@ -339,9 +302,6 @@ class AmortizedPosterior:
         if len(bad) and on_bad == "raise":
             raise InputError(str(problems[bad[0]]))
         return problems.astype(np.str_) if len(bad) else np.full(len(problems), "", dtype="<U80")
-
-    def _reported(self, phi: torch.Tensor) -> np.ndarray:
-        return self.prior.from_free(phi.double().cpu().numpy())
 
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator(device=self.device).manual_seed(seed)

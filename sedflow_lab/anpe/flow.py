@@ -18,7 +18,7 @@ from zuko.nn import MLP
 from zuko.transforms import MonotonicRQSTransform
 
 from ..parameters import N_FREE
-from .features import Features
+from .features import Features, Seen
 from .inverse import invert_couplings
 
 __all__ = ["FlowConfig", "PosteriorFlow"]
@@ -107,16 +107,9 @@ class PosteriorFlow(torch.nn.Module):
         )
         self.flow = Flow(transforms, base)
 
-    def context(
-        self,
-        flux: torch.Tensor,
-        sigma: torch.Tensor,
-        mask: torch.Tensor,
-        redshift: torch.Tensor,
-        modulus: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def context(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedded photometry (G, E) and mass offset (G,) of galaxies; see `Features`."""
-        features, absolute = self.features(flux, sigma, mask, redshift, modulus)
+        features, absolute = self.features(seen)
         return self.embedding(features), 0.4 * absolute
 
     def log_prob(

@@ -7,7 +7,6 @@ a stored set never runs out of noise realisations.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
+from .._files import replacing, write_text
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
 from ..parameters import Prior, get_prior
-from ..sps import SEDModel, get_bands
+from ..sps import BandSet, SEDModel, SSPGrid, get_bands, load_ssp_grid
 
 __all__ = [
     "REDSHIFT_MIN",
     "SimulationSet",
     "draw_simulations",
     "mock_photometry",
+    "plan_simulations",
     "read_settings",
     "simulate",
     "stream",
@@ -161,7 +162,7 @@ def simulate(
             f"{folder} holds simulations with another {', '.join(differing)}: choose an empty "
             "folder or delete the old set."
         )
-    _write_atomically(folder / _MANIFEST, json.dumps(settings, indent=2).encode())
+    write_text(folder / _MANIFEST, json.dumps(settings, indent=2))
     with tqdm(total=n, unit=" galaxies", desc="simulate", disable=not progress) as bar:
         for i in range(_n_chunks(n)):
             size = min(_CHUNK, n - i * _CHUNK)
@@ -169,6 +170,67 @@ def simulate(
                 _write_chunk(folder, i, size, model, prior, seed)
             bar.update(size)
     return SimulationSet.load(folder)
+
+
+def plan_simulations(
+    folder: str | Path,
+    *,
+    n: int | None = None,
+    bands: str | BandSet | None = None,
+    prior: str | None = None,
+    birth_cloud_age: float | None = None,
+    redshift_max: float | None = None,
+    ssp: str | Path | SSPGrid | None = None,
+    seed: int | None = None,
+    default_n: int = 100_000,
+) -> dict[str, Any]:
+    """Settle what a folder of simulations is to hold: the arguments of `simulate`.
+
+    A setting that is left out is that of the set in the folder, or for a new set the default:
+    sdss-ugriz, flat-dirichlet, 0.1 Gyr, redshifts to 0.2, seed 0.
+
+    Parameters
+    ----------
+    folder : path
+    n, seed : int, optional
+        As for `simulate`.
+    bands, prior, birth_cloud_age, redshift_max : optional
+        Settings of the model and the prior.
+    ssp : path or SSPGrid, optional
+        The shipped grid when left out.
+    default_n : int
+        Size of a new set where `n` is left out.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, or the set in the folder was made with another SSP grid.
+    """
+    found = read_settings(folder) or {}
+    grid = ssp if isinstance(ssp, SSPGrid) else load_ssp_grid(ssp)
+    if found and found.get("ssp_hash") != grid.hash:
+        raise InputError(
+            f"{folder} holds simulations made with the SSP grid {found.get('ssp_hash')}, not with "
+            f"{grid.hash}: give the grid they were made with (--ssp), or another folder."
+        )
+
+    bands_found = BandSet.from_json(found["bands"]) if found else "sdss-ugriz"
+
+    def setting(name: str, given: Any, default: Any) -> Any:
+        return found.get(name, default) if given is None else given
+
+    return {
+        "folder": Path(folder),
+        "n": setting("n", n, default_n),
+        "model": SEDModel(
+            bands=bands_found if bands is None else bands,
+            birth_cloud_age=setting("birth_cloud_age", birth_cloud_age, 0.1),
+            redshift_max=setting("redshift_max", redshift_max, 0.2),
+            ssp=grid,
+        ),
+        "prior": get_prior(setting("prior", prior, "flat-dirichlet")),
+        "seed": setting("seed", seed, 0),
+    }
 
 
 def mock_photometry(
@@ -201,11 +263,9 @@ def _write_chunk(
 ) -> None:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     phi, redshift, flux = draw_simulations(model, prior, size, generator)
-    path = _chunk_path(folder, index)
-    partial = path.with_name(path.name + ".partial")
     tensors = {"phi": phi, "redshift": redshift, "flux": flux}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
-    os.replace(partial, path)
+    with replacing(_chunk_path(folder, index)) as partial:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
 
 
 def read_settings(folder: str | Path) -> dict[str, Any] | None:
@@ -228,12 +288,6 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
         raise InputError(
             f"Cannot read {path}: {error}. Delete the folder and simulate again."
         ) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _n_chunks(n: int) -> int:

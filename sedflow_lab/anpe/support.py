@@ -22,7 +22,6 @@ training set looks as odd as this one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,23 +31,29 @@ import torch
 from scipy.linalg import helmert
 
 from ..errors import InputError
+from ..units import POGSON, magnitude
+from .features import Seen, softened_log
 from .gaussians import Mixture, gauss, log_sum_exp, rounded
 
 if TYPE_CHECKING:
     from ..observations.noise import NoiseModel
+    from ..sps.histories import Cosmology
 
-__all__ = ["FALSE_ALARM_RATE", "PARTS", "Support", "SupportScore", "fit_support"]
+__all__ = ["FALSE_ALARM_RATE", "FEWEST", "PARTS", "Support", "SupportScore", "fit_support"]
 
 FALSE_ALARM_RATE = 1e-3
 """Galaxies with a smaller p-value are called outside the training set: so many of those inside
 it are called so at most."""
 
+FEWEST = 8
+"""Simulations of which anything can be said."""
+
 PARTS = ("colours", "uncertainties", "brightness")
 """What is compared with the training set."""
 
-_MAG = 2.5 / math.log(10.0)
 _FREE = 100.0  # mag²: variance that makes the brightness free
 _COMPONENTS = {"colours": 10, "uncertainties": 5}
+_SIMULATIONS = 80_000
 _FIT, _CALIBRATE = 30_000, 50_000
 _LEVELS = np.geomspace(1e-4, 1.0, 41)
 _BLOCK = 4096
@@ -107,32 +112,21 @@ class Support:
     quantiles: dict[int, np.ndarray]
     resolution: float
 
-    def __call__(
-        self,
-        flux: np.ndarray,
-        sigma: np.ndarray,
-        mask: np.ndarray,
-        redshift: np.ndarray,
-        modulus: np.ndarray,
-    ) -> SupportScore:
+    def __call__(self, seen: Seen) -> SupportScore:
         """Judge galaxies.
 
         Parameters
         ----------
-        flux, sigma : ndarray, shape (N, B)
-            Nanomaggies; ignored where `mask` is False.
-        mask : ndarray of bool, shape (N, B)
-            Observed bands, two or more a galaxy.
-        redshift, modulus : ndarray, shape (N,)
-            Redshift and distance modulus.
+        seen : Seen
+            Arrays of N galaxies, each with two or more observed bands.
 
         Returns
         -------
         SupportScore
         """
-        scores = self.scores(flux, sigma, mask, redshift, modulus)
+        scores = self.scores(seen)
         parts = np.empty(scores.shape)
-        observed = mask.sum(1)
+        observed = seen.mask.sum(1)
         for count in np.unique(observed):
             rows = observed == count
             table = self.quantiles[min(max(int(count), 2), max(self.quantiles))]
@@ -142,14 +136,7 @@ class Support:
         p_value = np.minimum(1.0, len(PARTS) * parts.min(1))
         return SupportScore(p_value, np.array(PARTS)[parts.argmin(1)], parts)
 
-    def suspect(
-        self,
-        flux: np.ndarray,
-        sigma: np.ndarray,
-        mask: np.ndarray,
-        redshift: np.ndarray,
-        modulus: np.ndarray,
-    ) -> np.ndarray:
+    def suspect(self, seen: Seen) -> np.ndarray:
         """Which band is to blame where a galaxy is outside the training set.
 
         It is the band without which the galaxy is likest the training set, if it then is well
@@ -160,39 +147,30 @@ class Support:
         ndarray of int, shape (N,)
             Number of the band; -1 where there is none, or two bands alone.
         """
-        blamed = np.full(len(flux), -1)
-        rows = np.flatnonzero(
-            self(flux, sigma, mask, redshift, modulus).outside & (mask.sum(1) > 2)
-        )
+        blamed = np.full(len(seen.flux), -1)
+        rows = np.flatnonzero(self(seen).outside & (seen.mask.sum(1) > 2))
+        odd = seen.rows(rows)
         best = np.full(len(rows), _WELL_INSIDE)
-        for band in range(mask.shape[1]):
-            rest = mask[rows].copy()
+        for band in range(odd.mask.shape[1]):
+            rest = odd.mask.copy()
             rest[:, band] = False
-            p = self(flux[rows], sigma[rows], rest, redshift[rows], modulus[rows]).p_value
-            better = mask[rows, band] & (p > best)
+            p = self(odd._replace(mask=rest)).p_value
+            better = odd.mask[:, band] & (p > best)
             blamed[rows[better]], best[better] = band, p[better]
         return blamed
 
-    def scores(
-        self,
-        flux: np.ndarray,
-        sigma: np.ndarray,
-        mask: np.ndarray,
-        redshift: np.ndarray,
-        modulus: np.ndarray,
-    ) -> np.ndarray:
+    def scores(self, seen: Seen) -> np.ndarray:
         """Scores (N, 3) of `PARTS`; the lower, the odder. Parameters as for calling."""
-        flux, sigma, redshift, modulus = (
-            np.asarray(x, dtype=np.float64) for x in (flux, sigma, redshift, modulus)
-        )
+        mask = seen.mask
+        flux, sigma, _, redshift, modulus = (np.asarray(x, dtype=np.float64) for x in seen)
         flux, sigma = np.where(mask, flux, 0.0), np.where(mask, sigma, 1.0)
         out = np.empty((len(flux), len(PARTS)))
         for first in range(0, len(flux), _BLOCK):
             rows = slice(first, first + _BLOCK)
             part = flux[rows], sigma[rows], mask[rows]
-            out[rows, 0], magnitude = self._judge_colours(*part, redshift[rows])
+            out[rows, 0], brightness = self._judge_colours(*part, redshift[rows])
             out[rows, 1] = self._judge_uncertainties(*part)
-            out[rows, 2] = -np.abs(magnitude - modulus[rows] - self.brightness)
+            out[rows, 2] = -np.abs(brightness - modulus[rows] - self.brightness)
         return out
 
     def _judge_colours(
@@ -211,23 +189,25 @@ class Support:
         best = np.maximum(best, faintest)
         model = best[..., None] * shape
         slope = model / np.hypot(model, 2 * s)
-        error = _MAG * s / np.hypot(model, 2 * s)
-        residual = np.where(mask[:, None], _asinh(flux[:, None], s) - _asinh(model, s), 0.0)
+        # Of asinh magnitudes, whose zero point does not matter.
+        apart = POGSON * softened_log(model, s) - POGSON * softened_log(flux[:, None], s)
+        residual = np.where(mask[:, None], apart, 0.0)
         full = basis.T @ cov @ basis + _FREE
         full = slope[..., :, None] * full * slope[..., None, :]
-        log_det, chi2 = gauss(full, np.where(mask[:, None], error**2, 1.0), residual, mask)
+        noise = np.where(mask[:, None], _error(model, s) ** 2, 1.0)
+        log_det, chi2 = gauss(full, noise, residual, mask)
         flat = log_weight - 0.5 * log_det
         score = log_sum_exp(flat - 0.5 * chi2) - log_sum_exp(flat)
         likeliest = (flat - 0.5 * chi2).argmax(1)
         amplitude = np.take_along_axis(best, likeliest[:, None], 1)[:, 0]
-        return score, 22.5 - 2.5 * np.log10(amplitude)
+        return score, magnitude(amplitude)
 
     def _judge_uncertainties(
         self, flux: np.ndarray, sigma: np.ndarray, mask: np.ndarray
     ) -> np.ndarray:
         """Score (N,)."""
         mixture = self.uncertainties
-        x = np.log10(_MAG * sigma / np.hypot(flux, 2 * sigma))
+        x = np.log10(_error(flux, sigma))
         residual = np.where(mask[:, None], x[:, None] - mixture.means, 0.0)
         none = np.where(mask, 0.0, 1.0)[:, None]
         log_det, chi2 = gauss(mixture.covariances[None], none, residual, mask)
@@ -269,8 +249,8 @@ class Support:
 def fit_support(
     flux: torch.Tensor,
     redshift: torch.Tensor,
-    modulus: torch.Tensor,
     noise: NoiseModel,
+    cosmology: Cosmology,
     seed: int = 0,
 ) -> Support:
     """Describe a training set, and calibrate on its other half.
@@ -278,11 +258,11 @@ def fit_support(
     Parameters
     ----------
     flux : tensor, shape (N, B)
-        Noiseless fluxes [nanomaggies]; 80,000 are enough, and with fewer than 6000 nothing is
-        called outside: the false-alarm rate could not be known.
-    redshift, modulus : tensor, shape (N,)
-        Redshifts and distance moduli.
+        Noiseless fluxes [nanomaggies], of which the first 80,000 are used. With fewer than 6000
+        nothing is called outside: the false-alarm rate could not be known.
+    redshift : tensor, shape (N,)
     noise : NoiseModel
+    cosmology : Cosmology
     seed : int
         Of noise, of the bands that are hidden, and of the fit.
 
@@ -295,34 +275,36 @@ def fit_support(
     InputError
         If there are fewer than 8 simulations.
     """
-    if len(flux) < 8:
+    if len(flux) < FEWEST:
         raise InputError(f"{len(flux)} simulations do not describe a training set: make more.")
-    generator = torch.Generator().manual_seed(seed)
-    observed, sigma = (x.double().numpy() for x in noise.observe(flux, generator))
+    flux, redshift = flux[:_SIMULATIONS], redshift[:_SIMULATIONS]
+    observed, sigma = noise.observe(flux, torch.Generator().manual_seed(seed))
+    every = torch.ones_like(flux, dtype=torch.bool)
+    seen = Seen.at(redshift, observed.double(), sigma.double(), every, cosmology).numpy()
     n, n_bands = flux.shape
     n_fit = min(_FIT, n // 2)
-    z, mu = redshift.double().numpy(), modulus.double().numpy()
-    magnitude = 22.5 - 2.5 * np.log10(flux[:n_fit].double().clamp_min(1e-30).numpy())
-    scale = float(z[:n_fit].std())
-    contrasts = np.column_stack([magnitude @ helmert(n_bands).T, z[:n_fit] / scale])
-    error = np.log10(_MAG * sigma / np.hypot(observed, 2 * sigma))[:n_fit]
+    z, mu = seen.redshift[:n_fit].astype(np.float64), seen.modulus[:n_fit].astype(np.float64)
+    magnitudes = magnitude(flux[:n_fit].double().clamp_min(1e-30).numpy())
+    scale = float(z.std())
+    contrasts = np.column_stack([magnitudes @ helmert(n_bands).T, z / scale])
+    error = np.log10(_error(seen.flux, seen.sigma))[:n_fit]
     support = Support(
         Mixture.fit(contrasts, min(_COMPONENTS["colours"], n_fit // 4), seed),
         Mixture.fit(error, min(_COMPONENTS["uncertainties"], n_fit // 4), seed),
         scale,
-        float(np.median(magnitude.mean(1) - mu[:n_fit])),
+        float(np.median(magnitudes.mean(1) - mu)),
         {},
         1.0 / (1 + min(_CALIBRATE, n - n_fit)),
     )
-    held = slice(n_fit, n_fit + _CALIBRATE)
+    held = seen.rows(slice(n_fit, n_fit + _CALIBRATE))
     rng = np.random.default_rng(seed)
-    order = rng.random(observed[held].shape).argsort(1).argsort(1)
+    order = rng.random(held.flux.shape).argsort(1).argsort(1)
     for count in range(2, n_bands + 1):
-        scores = support.scores(observed[held], sigma[held], order < count, z[held], mu[held])
+        scores = support.scores(held._replace(mask=order < count))
         support.quantiles[count] = np.quantile(scores, _LEVELS, axis=0).T
     return support
 
 
-def _asinh(flux: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Asinh magnitudes softened by the uncertainty."""
-    return -_MAG * (np.arcsinh(flux / (2 * sigma)) + np.log(sigma))
+def _error(flux: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Errors of asinh magnitudes."""
+    return POGSON * sigma / np.hypot(flux, 2 * sigma)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,74 +16,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
+from .._files import replacing
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
-from .features import distance_modulus
-from .flow import FlowConfig, PosteriorFlow
+from .features import Seen
+from .flow import PosteriorFlow
+from .presets import TrainingConfig
 from .simulate import SimulationSet
 
-__all__ = ["PRESETS", "Batch", "TrainingConfig", "TrainingRecord", "observe_batch", "train"]
+__all__ = ["Batch", "TrainingRecord", "fit_scaling", "observe_batch", "train"]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 10_000
 _FIT_FEATURES = 50_000
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a flow is trained.
-
-    Attributes
-    ----------
-    flow : FlowConfig
-    simulations : int
-        Size of the stored noiseless set that the preset trains on.
-    batch, steps : int
-        Simulations per step, and optimiser steps.
-    learning_rate : float
-        After a linear warm-up, and until the decay.
-    warmup_steps, decay_steps : int
-        Length of the warm-up, and of the cosine decay to zero at the end.
-    clip_norm : float
-        Largest norm of the gradient.
-    weight_decay : float
-    complete_fraction : float
-        Fraction of galaxies shown with all bands; the others miss a random choice of bands,
-        but never so many that fewer than two are left.
-    seed : int
-    """
-
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    simulations: int = 1_000_000
-    batch: int = 1024
-    steps: int = 31_000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 500
-    decay_steps: int = 21_500
-    clip_norm: float = 5.0
-    weight_decay: float = 1e-4
-    complete_fraction: float = 0.75
-    seed: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return json.loads(json.dumps(asdict(self)))
-
-
-PRESETS: dict[str, TrainingConfig] = {
-    "nsa-ugriz": TrainingConfig(),
-    "workshop": TrainingConfig(
-        flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
-        simulations=200_000,
-        batch=512,
-        steps=5_000,
-        decay_steps=4_000,
-        warmup_steps=200,
-        learning_rate=2e-3,
-    ),
-}
-"""Named training recipes."""
 
 
 @dataclass
@@ -112,25 +57,18 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class Batch:
-    """Noisy simulations as the network takes them."""
+    """Noisy simulations: the true free coordinates (N, 11), and what the network is shown."""
 
     phi: torch.Tensor
-    flux: torch.Tensor
-    sigma: torch.Tensor
-    mask: torch.Tensor
-    redshift: torch.Tensor
-    modulus: torch.Tensor
+    seen: Seen
 
     def loss(self, flow: PosteriorFlow) -> torch.Tensor:
         """Mean negative log density of the true parameters."""
-        context, offset = flow.context(
-            self.flux, self.sigma, self.mask, self.redshift, self.modulus
-        )
-        return -flow.log_prob(self.phi, context, offset).mean()
+        return -flow.log_prob(self.phi, *flow.context(self.seen)).mean()
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy to a device."""
-        return Batch(**{k: v.to(device) for k, v in vars(self).items()})
+        return Batch(self.phi.to(device), self.seen.to(device))
 
 
 def observe_batch(
@@ -148,8 +86,7 @@ def observe_batch(
     keep = torch.randint(2, n_bands + 1, (n, 1), generator=generator)
     keep[torch.rand(n, generator=generator) < complete_fraction] = n_bands
     order = torch.rand(n, n_bands, generator=generator).argsort(1).argsort(1)
-    modulus = distance_modulus(cosmology.log_distance(redshift))
-    return Batch(simulations.phi[rows], flux, sigma, order < keep, redshift, modulus)
+    return Batch(simulations.phi[rows], Seen.at(redshift, flux, sigma, order < keep, cosmology))
 
 
 def train(
@@ -283,9 +220,8 @@ def fit_scaling(
     batch = observe_batch(
         simulations, rows, noise, cosmology, config.complete_fraction, _generator(config.seed, -2)
     )
-    photometry = (batch.flux, batch.sigma, batch.mask, batch.redshift, batch.modulus)
-    flow.features.fit(*photometry)
-    _, offset = flow.context(*photometry)
+    flow.features.fit(batch.seen)
+    _, offset = flow.context(batch.seen)
     mass = batch.phi[:, 0] + offset
     low, middle, high = torch.quantile(mass, torch.tensor([0.1587, 0.5, 0.8413]))
     flow.mass_mean.copy_(middle)
@@ -342,9 +278,8 @@ def _save(
         for key, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{key}.{name}"] = value.detach().cpu().contiguous()
     state = {"step": step, "record": asdict(record), "identity": identity}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"state": json.dumps(state)})
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
 
 def _resume(

@@ -91,7 +91,7 @@ def badge(
     n_bands : ndarray of int, shape (N,)
         Observed bands.
     finished : ndarray of bool, shape (N,), optional
-        Whether refinement came to its end.
+        Whether the exact draws came to their end.
     support : ndarray, shape (N,), optional
         p-value of the photometry against the training set (`support.SupportScore`); the network
         by itself is not trusted beyond that.

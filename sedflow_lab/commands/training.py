@@ -17,8 +17,8 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..anpe.recipe import SimulationPlan
-    from ..anpe.training import TrainingConfig, TrainingRecord
+    from ..anpe.presets import TrainingConfig
+    from ..anpe.training import TrainingRecord
     from ..observations.noise import NoiseModel
     from ..sps import BandSet
 
@@ -118,8 +118,8 @@ def _add_train(commands: Commands) -> None:
     )
 
 
-def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> SimulationPlan:
-    from ..anpe.recipe import plan_simulations
+def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> dict[str, Any]:
+    from ..anpe.simulate import plan_simulations
 
     return plan_simulations(
         folder,
@@ -135,19 +135,24 @@ def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> SimulationP
 
 
 def _simulate(args: argparse.Namespace) -> None:
+    from ..anpe.simulate import simulate
+
     plan = _plan(args, Path(args.out), 100_000)
-    made = plan.run(progress=is_interactive())
+    made = simulate(**plan, progress=is_interactive())
+    settings = made.settings
     print(
-        f"{len(made):,} simulations in {', '.join(plan.model.bands.labels)} "
-        f"(prior {plan.prior}, birth clouds to {plan.model.birth_cloud_age:g} Gyr, redshifts to "
-        f"{plan.model.redshift_max:g}, seed {plan.seed}) are in {plan.folder}."
+        f"{len(made):,} simulations in {', '.join(plan['model'].bands.labels)} "
+        f"(prior {settings['prior']}, birth clouds to {settings['birth_cloud_age']:g} Gyr, "
+        f"redshifts to {settings['redshift_max']:g}, seed {settings['seed']}) are in {args.out}."
     )
 
 
 def _train(args: argparse.Namespace) -> None:
     from ..anpe import recipe
+    from ..anpe.presets import make_config
+    from ..anpe.simulate import simulate
 
-    config = recipe.make_config(
+    config = make_config(
         args.preset,
         steps=args.steps,
         batch=args.batch,
@@ -161,10 +166,10 @@ def _train(args: argparse.Namespace) -> None:
     recipe.check_device(args.device)
     work = recipe.working_folder(out)
     plan = _plan(args, Path(args.simulations or work / "simulations"), config.simulations)
-    bands = plan.model.bands
+    bands = plan["model"].bands
     noise = _noise(args, bands)
-    say(f"simulations: {plan.n:,} in {', '.join(bands.labels)}, kept in {plan.folder}")
-    simulations = plan.run(progress=is_interactive())
+    say(f"simulations: {plan['n']:,} in {', '.join(bands.labels)}, kept in {plan['folder']}")
+    simulations = simulate(**plan, progress=is_interactive())
     say(f"training: {config.steps:,} steps of {config.batch:,} galaxies; Ctrl-C stops it safely")
     with stop_on_interrupt() as stop:
         bundle = recipe.train_bundle(
@@ -190,8 +195,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
-    from ..anpe.recipe import find_noise
-    from ..observations.noise import NoiseModel
+    from ..observations.noise import NoiseModel, find_noise
 
     if args.depth is None:
         return find_noise(bands, args.noise)

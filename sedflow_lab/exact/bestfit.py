@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ..observations.photometry import Photometry
-from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior
+from ..parameters import FREE_NAMES, N_FREE, N_THETA, PARAMETERS, Prior, split
+from ..quantities import QUANTITIES
 from ..sps import SEDModel
 from .likelihood import LogPosterior
 
@@ -160,11 +161,12 @@ def _scattered(prior: Prior, generator: torch.Generator) -> torch.Tensor:
     """Points (N, 11): draws from the prior, half of them with young or faint bursts."""
     phi = prior.sample_free(_SCREENED, generator)
     half = torch.rand(2, _SCREENED // 2, generator=generator)
-    share, time = PARAMETERS[5], PARAMETERS[6]
+    share, time = QUANTITIES["fburst"], QUANTITIES["tburst"]
     fraction = share.high * _FAINTEST_BURST ** half[0]
     age = time.low * (time.high / time.low) ** half[1]
     levels = torch.stack([fraction, (age - time.low) / (time.high - time.low)], dim=-1)
-    phi[: _SCREENED // 2, 4:6] = torch.special.ndtri(levels.clamp(1e-6, 1 - 1e-6))
+    first = FREE_NAMES.index("fburst")
+    phi[: _SCREENED // 2, first : first + 2] = torch.special.ndtri(levels.clamp(1e-6, 1 - 1e-6))
     return phi
 
 
@@ -181,7 +183,7 @@ class _Search:
         """The best of many points (G, starts, 11), at the masses that suit them best."""
         target = self.target
         phi = _scattered(target.prior, generator)
-        burst = target.prior.from_free(phi)[:, 6].contiguous()
+        burst = split(target.prior.from_free(phi)).tburst.contiguous()
         part = torch.bucketize(burst, torch.tensor(_BURST_EDGES)).to(target.redshift.device)
         phi = phi.to(target.redshift).repeat(target.n_galaxies, 1, 1)
         with torch.no_grad():

@@ -26,6 +26,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,13 @@ import torch
 from scipy import stats
 
 from ..errors import InputError
+from ..sps.bands import BandSet
 from .photometry import Photometry
 
-__all__ = ["SHIPPED_NOISE", "NoiseModel", "fit_noise", "load_noise"]
-
-SHIPPED_NOISE = {"nsa-ugriz": "noise_nsa_ugriz.json"}
-"""Noise models in the package's data."""
+__all__ = ["NoiseModel", "find_noise", "fit_noise", "load_noise", "shipped_noise"]
 
 _MAG = 2.5 / np.log(10.0)
+_PREFIX = "noise_"  # of the files of noise models that ship
 _MARGIN = 2.0  # magnitudes beyond the faintest percent of the fitted sample
 
 
@@ -199,6 +199,21 @@ class NoiseModel:
         os.replace(partial, path)
 
 
+def shipped_noise() -> tuple[str, ...]:
+    """Names of the noise models in the package's data: a new one is a new file there."""
+    return tuple(_shipped())
+
+
+def _shipped() -> dict[str, Traversable]:
+    """Files of the package's noise models by name: noise_nsa_ugriz.json is that of nsa-ugriz."""
+    found = sorted(files("sedflow_lab.data").iterdir(), key=lambda file: file.name)
+    return {
+        file.name[len(_PREFIX) : -len(".json")].replace("_", "-"): file
+        for file in found
+        if file.name.startswith(_PREFIX)
+    }
+
+
 def load_noise(name: str | Path = "nsa-ugriz") -> NoiseModel:
     """Read a noise model: a shipped one by name, or a JSON file.
 
@@ -208,16 +223,39 @@ def load_noise(name: str | Path = "nsa-ugriz") -> NoiseModel:
         If there is no such model or the file is not one.
     """
     try:
-        if str(name) in SHIPPED_NOISE:
-            text = (files("sedflow_lab.data") / SHIPPED_NOISE[str(name)]).read_text()
-        else:
-            text = Path(name).read_text()
+        shipped = _shipped()
+        text = shipped[str(name)].read_text() if str(name) in shipped else Path(name).read_text()
         return NoiseModel.from_dict(json.loads(text))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        known = ", ".join(SHIPPED_NOISE)
+        known = ", ".join(shipped_noise())
         raise InputError(
             f"Cannot read the noise model {name}: {error}. Give a JSON file or one of {known}."
         ) from error
+
+
+def find_noise(bands: BandSet, noise: str | Path | None = None) -> NoiseModel:
+    """Read the noise model for a band set: the one that is named, else the shipped one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is of other bands, or if none is named and none ships.
+    """
+    if noise is not None:
+        model = load_noise(noise)
+        if model.bands != bands.names:
+            raise InputError(
+                f"The noise model {noise} is of the bands {', '.join(model.bands)}, not of "
+                f"{', '.join(bands.names)}: fit one to galaxies in these (sedflow-lab noise)."
+            )
+        return model
+    for name in shipped_noise():
+        if (model := load_noise(name)).bands == bands.names:
+            return model
+    raise InputError(
+        f"No noise model ships for {bands.name}: fit one to a catalogue (sedflow-lab noise) and "
+        "give it with --noise, or give the survey's 5-sigma depths with --depth."
+    )
 
 
 def fit_noise(photometry: Photometry) -> NoiseModel:

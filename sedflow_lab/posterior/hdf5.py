@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from .._files import replacing
 from ..errors import InputError
 from ..parameters import NAMES
 from ..sps.bands import Band, BandSet
@@ -26,28 +26,22 @@ _ARRAYS = tuple("samples weights redshift ids badge ess chi2_min log_evidence pr
 
 def write(result: PosteriorResult, path: str | Path) -> None:
     """Write a result to one HDF5 file; a file of that name is replaced in one step."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["format"] = _FORMAT
-            file.attrs["version"] = _VERSION
-            file.attrs["method"] = result.method
-            file.attrs["bands"] = result.bands.name
-            file.attrs["parameters"] = json.dumps(NAMES)
-            file.attrs["provenance"] = json.dumps(result.provenance)
-            # The response curves too: bands read from a user's file have no name to look up.
-            for k, band in enumerate(result.bands.bands):
-                group = file.create_group(f"bands/{k}")
-                group.attrs.update(name=band.name, label=band.label)
-                group["wavelength"], group["response"] = band.wavelength, band.response
-            for name in _ARRAYS:
-                _write_array(file, name, getattr(result, name))
-            for name, array in result.diagnostics.items():
-                _write_array(file, f"diagnostics/{name}", array)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["format"] = _FORMAT
+        file.attrs["version"] = _VERSION
+        file.attrs["method"] = result.method
+        file.attrs["bands"] = result.bands.name
+        file.attrs["parameters"] = json.dumps(NAMES)
+        file.attrs["provenance"] = json.dumps(result.provenance)
+        # The response curves too: bands read from a user's file have no name to look up.
+        for k, band in enumerate(result.bands.bands):
+            group = file.create_group(f"bands/{k}")
+            group.attrs.update(name=band.name, label=band.label)
+            group["wavelength"], group["response"] = band.wavelength, band.response
+        for name in _ARRAYS:
+            _write_array(file, name, getattr(result, name))
+        for name, array in result.diagnostics.items():
+            _write_array(file, f"diagnostics/{name}", array)
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._keywords import renamed
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES, PARAMETERS
 from ..sps.bands import BandSet, get_bands
@@ -266,15 +267,16 @@ class PosteriorResult:
         table.meta.update(method=self.method, bands=self.bands.name)
         return table
 
-    def resample(self, n: int, seed: int = 0) -> PosteriorResult:
+    @renamed(n="draws")
+    def resample(self, draws: int, seed: int = 0) -> PosteriorResult:
         """Equally weighted draws, by systematic resampling.
 
-        Each draw is taken ⌊n w⌋ or ⌈n w⌉ times, in the order in which the draws are stored. The
-        effective sample size stays what it was, but is not more than `n`.
+        Of n draws wanted, each one stored gives ⌊n w⌋ or ⌈n w⌉, in the order in which they are
+        stored. The effective sample size stays what it was, but is not more than n.
 
         Parameters
         ----------
-        n : int
+        draws : int
             Draws a galaxy.
         seed : int
             Seed of the one random number that each galaxy needs.
@@ -283,7 +285,7 @@ class PosteriorResult:
         ----------
         Kitagawa 1996, J. Comput. Graph. Stat. 5, 1.
         """
-        pick = systematic_resample(self.weights, n, seed)
+        pick = systematic_resample(self.weights, draws, seed)
         along = {
             k: np.take_along_axis(v, pick, 1) if k.startswith(_PER_DRAW) else v
             for k, v in self.diagnostics.items()
@@ -291,8 +293,8 @@ class PosteriorResult:
         return replace(
             self,
             samples=np.take_along_axis(self.samples, pick[..., None], axis=1),
-            weights=np.where(self.usable[:, None], 1.0 / n, 0.0) * np.ones((1, n)),
-            ess=np.minimum(self.ess, n),
+            weights=np.where(self.usable[:, None], 1.0 / draws, 0.0) * np.ones((1, draws)),
+            ess=np.minimum(self.ess, draws),
             diagnostics=along,
         )
 
@@ -334,10 +336,7 @@ class PosteriorResult:
             ]
         )
         table["weight"] = one.weights[0]
-        table.meta.update(
-            id=str(one.ids[0]), redshift=float(one.redshift[0]), method=one.method,
-            badge=str(one.badge[0]), bands=one.bands.name,
-        )  # fmt: skip
+        table.meta.update(id=str(one.ids[0]), **one._about())
         return table
 
     def to_arviz(self, i: int = 0, seed: int = 0) -> Any:
@@ -365,14 +364,20 @@ class PosteriorResult:
             chains = [one.samples[0, labels == label] for label in np.unique(labels)]
         length = min(len(chain) for chain in chains)
         array = np.stack([chain[:length] for chain in chains])
-        attributes = {
-            "galaxy": str(one.ids[0]), "redshift": float(one.redshift[0]),
-            "method": one.method, "badge": str(one.badge[0]), "bands": one.bands.name,
-        }  # fmt: skip
+        attributes = {"galaxy": str(one.ids[0]), **one._about()}
         draws = {name: array[..., k] for k, name in enumerate(NAMES)}
         if int(arviz.__version__.partition(".")[0]) < 1:
             return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
         return arviz.from_dict({"posterior": draws}, attrs={"posterior": attributes})
+
+    def _about(self) -> dict[str, Any]:
+        """What files say of the first galaxy and its posterior."""
+        return {
+            "redshift": float(self.redshift[0]),
+            "method": self.method,
+            "badge": str(self.badge[0]),
+            "bands": self.bands.name,
+        }
 
     @classmethod
     def concatenate(cls, results: Sequence[PosteriorResult]) -> PosteriorResult:
@@ -428,8 +433,8 @@ class PosteriorResult:
 
 def _with(array: np.ndarray, rows: Any, values: Any) -> np.ndarray:
     """An array with some rows replaced: the same one, or a wider one where words are longer."""
-    if array.dtype.kind == "U":
-        array = array.astype(np.result_type(array, values))
+    if array.dtype.kind == "U" and array.dtype < values.dtype:
+        array = array.astype(values.dtype)
     elif not array.flags.writeable:
         array = array.copy()
     array[rows] = values

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
+from ..units import LN10
+
 __all__ = [
     "METALLICITY_RANGE",
     "N_YOUNG_BINS",
@@ -260,6 +262,6 @@ class StarFormation(torch.nn.Module):
 
     def metallicity(self, log_gamma: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
         """Metallicity (PROVABGS label) from log10 γ (..., 2) and bases (..., T, 2) or (T, 2)."""
-        gamma = torch.exp(log_gamma * float(np.log(10.0)))
+        gamma = torch.exp(log_gamma * LN10)
         z = gamma[..., :1] * bases[..., 0] + gamma[..., 1:] * bases[..., 1]
         return z.clamp(*METALLICITY_RANGE)

@@ -10,7 +10,8 @@ import torch
 
 from .._arrays import is_torch, like_input, to_tensor
 from ..errors import InputError
-from ..parameters import N_THETA
+from ..parameters import N_THETA, split
+from ..units import L_SUN, LN10, MPC
 from .bands import AB_NANOMAGGY, SPEED_OF_LIGHT, Band, BandSet, get_bands
 from .dust import attenuation, dust_curves
 from .histories import N_YOUNG_BINS, TIME_EDGES, Cosmology, Histories
@@ -20,9 +21,6 @@ from .ssp import SSPGrid, load_ssp_grid
 
 __all__ = ["SEDModel"]
 
-_LN10 = float(np.log(10.0))
-_L_SUN = 3.846e33  # erg / s
-_MPC = 3.0856775814913673e24  # cm
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
 _SPECTRUM_CHUNK = 512
 
@@ -189,7 +187,7 @@ class SEDModel(torch.nn.Module):
         luminosity = self.spectrum(flat, z)
         distance = self.cosmology.log_distance(z)[:, None]
         # F_lambda = L L_sun / (4 pi D^2 (1 + z)), F_nu = F_lambda lambda^2 / c
-        scale = _L_SUN / (4 * np.pi * _MPC**2 * SPEED_OF_LIGHT * AB_NANOMAGGY)
+        scale = L_SUN / (4 * np.pi * MPC**2 * SPEED_OF_LIGHT * AB_NANOMAGGY)
         flux = luminosity * observed**2 * torch.exp(-2 * distance) * scale / (1 + z[:, None])
         return (
             like_input(observed.reshape(*shape, len(rest)), theta),
@@ -209,17 +207,18 @@ class SEDModel(torch.nn.Module):
         Histories
         """
         flat, z, shape = self.check_inputs(theta, redshift)
-        history = self.populations.star_formation
+        galaxies, history = split(flat), self.populations.star_formation
         age = self.cosmology.age(z)
-        burst = self.populations.burst_share(flat, age[:, None])
-        smooth = torch.diff(history.cumulative(flat[:, 1:5], age), dim=-1)
-        in_bin = torch.bucketize(flat[:, 6].detach().contiguous(), history.edges, right=True) - 1
+        burst = self.populations.burst_share(galaxies, age[:, None])
+        smooth = torch.diff(history.cumulative(galaxies.beta, age), dim=-1)
+        at = galaxies.tburst.detach().contiguous()
+        in_bin = torch.bucketize(at, history.edges, right=True) - 1
         mass = ((1 - burst) * smooth).scatter_add(
             1, in_bin.clamp(0, smooth.shape[1] - 1)[:, None], burst
         )
         width = torch.diff(history.edges) * 1e9
-        sfr = torch.exp(_LN10 * flat[:, :1]) * mass / width
-        metallicity = history.metallicity(flat[:, 7:9], history.middle_zh)
+        sfr = torch.exp(LN10 * galaxies.log_mstar[:, None]) * mass / width
+        metallicity = history.metallicity(galaxies.log_gamma, history.middle_zh)
         return Histories(
             TIME_EDGES,
             like_input(sfr.reshape(*shape, len(width)), theta),
@@ -286,10 +285,10 @@ class SEDModel(torch.nn.Module):
 
     def _spectrum(self, theta: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
         """Spectra (N, L) from the grid itself: no tables, no nodes."""
-        epoch = self.populations.epoch(redshift)
-        mass = self.populations.masses(theta, epoch)
-        age = self.populations.ages(theta, epoch)
-        metal, upper = self.metallicity_axis(self.populations.metallicities(theta, epoch))
+        galaxies, epoch = split(theta), self.populations.epoch(redshift)
+        mass = self.populations.masses(galaxies, epoch)
+        age = self.populations.ages(galaxies, epoch)
+        metal, upper = self.metallicity_axis(self.populations.metallicities(galaxies, epoch))
         younger, later = self.age_axis(age)
         # The first population has spectra of its own: they come first in the table.
         n_met = len(self.ssp.metallicity)
@@ -301,7 +300,7 @@ class SEDModel(torch.nn.Module):
         ends = torch.cat([mass * (1 - upper), mass * upper], dim=1)
         later = later.repeat(1, 2)
         weights = torch.cat([ends * (1 - later), ends * later], dim=1)
-        young = self.populations.in_birth_clouds(theta).repeat(1, 4)
+        young = self.populations.in_birth_clouds(galaxies).repeat(1, 4)
         light = [
             torch.nn.functional.embedding_bag(
                 rows, self._spectrum_table, per_sample_weights=weights * part, mode="sum"
@@ -309,8 +308,10 @@ class SEDModel(torch.nn.Module):
             for part in (~young, young)
         ]
         curves = dust_curves(torch.as_tensor(self.wavelength)).to(theta)
-        diffuse, cloud = attenuation(curves, theta[:, 9:10], theta[:, 10:11], theta[:, 11:])
-        return diffuse * (light[0] + cloud * light[1]) * torch.exp(_LN10 * theta[:, :1])
+        dust = (galaxies.tau_bc, galaxies.tau_ism, galaxies.n_dust)
+        diffuse, cloud = attenuation(curves, *(x[:, None] for x in dust))
+        mass = torch.exp(LN10 * galaxies.log_mstar[:, None])
+        return diffuse * (light[0] + cloud * light[1]) * mass
 
     @property
     def _spectrum_table(self) -> torch.Tensor:

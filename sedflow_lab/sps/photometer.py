@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..parameters import Parameters, split
+from ..units import LN10
 from .bands import BandSet
 from .dust import attenuation, dust_curves
 from .histories import Cosmology, RedshiftTable, planck13
@@ -14,7 +16,6 @@ from .ssp import SSPGrid
 
 __all__ = ["Photometer"]
 
-_LN10 = float(np.log(10.0))
 _SHARED = 256  # galaxies at one redshift from which a table of its own pays
 
 
@@ -106,28 +107,30 @@ class Photometer(torch.nn.Module):
             table = _between(pairs, upper[..., None]).flatten(0, 1)
             sky, interval = sky.index_select(0, run), run
         epoch = self.populations.as_epoch(sky[:, : self.n_epoch], redshift)
+        galaxies = split(theta)
         old, young = (
             torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-            for rows, weights in self._rows_and_weights(theta, epoch, interval)
+            for rows, weights in self._rows_and_weights(galaxies, epoch, interval)
         )
         if run is None:
             old, young = _between(old, upper), _between(young, upper)
         curves = sky[:, self.n_epoch + 1 :].view(len(sky), 4, len(self.node_to_band))
-        diffuse, cloud = attenuation(curves, theta[:, 9:10], theta[:, 10:11], theta[:, 11:])
+        dust = (galaxies.tau_bc, galaxies.tau_ism, galaxies.n_dust)
+        diffuse, cloud = attenuation(curves, *(x[:, None] for x in dust))
         flux = (diffuse * torch.addcmul(old, cloud, young)) @ self.node_to_band
-        return flux * torch.exp(_LN10 * theta[:, :1] - 2 * epoch.log_distance)
+        return flux * torch.exp(LN10 * galaxies.log_mstar[:, None] - 2 * epoch.log_distance)
 
     def _rows_and_weights(
-        self, theta: torch.Tensor, epoch: Epoch, interval: torch.Tensor
+        self, galaxies: Parameters, epoch: Epoch, interval: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Rows (N, R) of an interval (N,) of the table and their weights, for old and young."""
-        mass = self.populations.masses(theta, epoch)
-        metal, upper = self.metallicity_axis(self.populations.metallicities(theta, epoch))
+        mass = self.populations.masses(galaxies, epoch)
+        metal, upper = self.metallicity_axis(self.populations.metallicities(galaxies, epoch))
         rows = metal + (interval * self.rows_per_interval)[:, None] + self.first_row
         upper = mass * upper
         lower = mass - upper
         # The burst lies between two ages of the grid.
-        burst_time = theta[:, 6:7]
+        burst_time = galaxies.tburst[:, None]
         age, older = self.age_axis(burst_time)
         burst = torch.add(rows[:, -1:], age, alpha=self.n_metallicities) + self.corners
         ends = torch.cat([lower[:, -1:], upper[:, -1:]], dim=1)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..parameters import Parameters
+from ..units import LN10
 from .histories import (
     METALLICITY_RANGE,
     N_YOUNG_BINS,
@@ -158,33 +160,34 @@ class Populations(torch.nn.Module):
             metallicity.reshape(len(values), 2, late),
         )
 
-    def burst_share(self, theta: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
+    def burst_share(self, galaxies: Parameters, age: torch.Tensor) -> torch.Tensor:
         """Mass fraction (N, 1) of the burst: none if it would lie before the Big Bang."""
-        return theta[:, 5:6] * (theta[:, 6:7] <= age)
+        return galaxies.fburst[:, None] * (galaxies.tburst[:, None] <= age)
 
-    def masses(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+    def masses(self, galaxies: Parameters, epoch: Epoch) -> torch.Tensor:
         """Fractions (N, P) of the mass formed, the burst last; they sum to one."""
-        burst = self.burst_share(theta, epoch.age)
-        beta = theta[:, 1:5]
+        burst = self.burst_share(galaxies, epoch.age)
+        beta = galaxies.beta
         beta = beta * ((1 - burst) / (beta * epoch.total).sum(1, keepdim=True))
         late = (beta[:, :, None] * epoch.late_mass).sum(1)
         return torch.cat([beta @ self.early_mass, late, burst], dim=1)
 
-    def ages(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+    def ages(self, galaxies: Parameters, epoch: Epoch) -> torch.Tensor:
         """Ages (N, P) [Gyr]: middles of the time bins, and the burst."""
         edges = torch.minimum(self.edges, epoch.age)
-        return torch.cat([0.5 * (edges[:, 1:] + edges[:, :-1]), theta[:, 6:7]], dim=1)
+        return torch.cat([0.5 * (edges[:, 1:] + edges[:, :-1]), galaxies.tburst[:, None]], dim=1)
 
-    def in_birth_clouds(self, theta: torch.Tensor) -> torch.Tensor:
+    def in_birth_clouds(self, galaxies: Parameters) -> torch.Tensor:
         """Whether populations (N, P) are young enough to sit in birth clouds."""
-        smooth = torch.arange(len(self.edges) - 1, device=theta.device) < self.n_young
-        burst = theta[:, 6:7] < self.birth_cloud_age
-        return torch.cat([smooth.expand(len(theta), -1), burst], dim=1)
+        burst = galaxies.tburst[:, None] < self.birth_cloud_age
+        smooth = torch.arange(len(self.edges) - 1, device=burst.device) < self.n_young
+        return torch.cat([smooth.expand(len(burst), -1), burst], dim=1)
 
-    def metallicities(self, theta: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+    def metallicities(self, galaxies: Parameters, epoch: Epoch) -> torch.Tensor:
         """Metallicities (N, P), as PROVABGS labels (solar is 0.019)."""
-        gamma = torch.exp(theta[:, 7:9] * float(np.log(10.0)))
+        gamma = torch.exp(galaxies.log_gamma * LN10)
         late = (gamma[:, :, None] * epoch.late_metallicity).sum(1)
-        burst = (gamma * self.star_formation.basis_metallicity(theta[:, 6])).sum(1, keepdim=True)
+        at_burst = self.star_formation.basis_metallicity(galaxies.tburst)
+        burst = (gamma * at_burst).sum(1, keepdim=True)
         z = torch.cat([gamma @ self.early_metallicity, late, burst], dim=1)
         return z.clamp(*METALLICITY_RANGE)

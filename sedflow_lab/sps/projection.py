@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..units import L_SUN, MPC
 from .bands import Band, BandSet
 from .dust import CALZETTI_BREAK, attenuation, dust_curves
 from .ssp import SSPGrid
@@ -35,7 +36,7 @@ TOLERANCE = 4e-4
 _SUBSAMPLES = 4
 _MESH = 400
 _MAX_NODES = 24
-_SCALE = 3.846e33 / (4 * np.pi * 3.0856775814913673e24**2)  # L_sun at 1 Mpc, in erg / s / cm^2
+_SCALE = L_SUN / (4 * np.pi * MPC**2)  # L_sun at 1 Mpc, in erg / s / cm^2
 
 
 @dataclass(frozen=True)

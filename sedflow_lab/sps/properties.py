@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .._arrays import like_input
+from ..parameters import split
 from ..quantities import DERIVED
 from .model import SEDModel
 
@@ -73,23 +74,21 @@ def derived(theta: Any, redshift: Any, model: SEDModel) -> dict[str, Any]:
 
 def _derived(theta: torch.Tensor, redshift: torch.Tensor, model: SEDModel) -> torch.Tensor:
     """Quantities (N, 7) in the order of `DERIVED`."""
-    populations = model.populations
+    populations, galaxies = model.populations, split(theta)
     epoch = populations.epoch(redshift)
     universe = epoch.age[:, 0]
     span = torch.minimum(universe[:, None], universe.new_tensor([1.0, 0.1]))
-    burst = populations.burst_share(theta, epoch.age)
+    burst = populations.burst_share(galaxies, epoch.age)
     smooth = populations.star_formation.cumulative(
-        theta[:, 1:5], universe, universe.new_tensor([1.0, 0.1])
+        galaxies.beta, universe, universe.new_tensor([1.0, 0.1])
     )
-    recent = (1 - burst) * smooth + burst * (theta[:, 6:7] <= span)
+    recent = (1 - burst) * smooth + burst * (galaxies.tburst[:, None] <= span)
     log_rate = torch.log10((recent / (span * 1e9)).clamp_min(SSFR_FLOOR))
-    log_formed = theta[:, :1]
+    log_formed = galaxies.log_mstar[:, None]
 
-    mass = populations.masses(theta, epoch)
-    age, metallicity = (
-        populations.ages(theta, epoch),
-        populations.metallicities(theta, epoch),
-    )
+    mass = populations.masses(galaxies, epoch)
+    age = populations.ages(galaxies, epoch)
+    metallicity = populations.metallicities(galaxies, epoch)
     log_z = torch.log10((mass * metallicity).sum(-1))
     log_survived = torch.log10((mass * model.surviving_fraction(age, metallicity)).sum(-1))
     return torch.stack(
@@ -100,7 +99,7 @@ def _derived(theta: torch.Tensor, redshift: torch.Tensor, model: SEDModel) -> to
             log_z,
             log_z + float(np.log10(TRUE_SOLAR_RATIO)),
             (mass * age).sum(-1),
-            theta[:, 0] + log_survived,
+            galaxies.log_mstar + log_survived,
         ],
         dim=-1,
     )

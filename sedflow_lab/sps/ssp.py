@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import as_file, files
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._files import replacing
 from ..errors import InputError
 
 __all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid", "write_npz"]
@@ -151,13 +151,9 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     """Write arrays to an ``.npz`` file that appears only when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Given a name, NumPy would add .npz where it is missing.
+    with replacing(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 @cache

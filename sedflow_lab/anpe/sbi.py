@@ -7,8 +7,6 @@ uncertainty (and any flux).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from sbi.inference.posteriors import DirectPosterior
@@ -17,10 +15,9 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS
-from .features import distance_modulus
-
-if TYPE_CHECKING:
-    from .amortized import AmortizedPosterior
+from ..sps.histories import Cosmology
+from .features import Seen
+from .flow import PosteriorFlow
 
 __all__ = ["FlowEstimator", "FreePrior", "observation_vector", "to_direct_posterior"]
 
@@ -59,17 +56,17 @@ class FreePrior(Distribution):
 class FlowEstimator(ConditionalDensityEstimator):
     """The trained flow behind sbi's interface for conditional densities."""
 
-    def __init__(self, posterior: AmortizedPosterior) -> None:
-        n_bands = len(posterior.bands)
-        super().__init__(posterior.flow, torch.Size([N_FREE]), torch.Size([2 * n_bands + 1]))
-        self._cosmology = posterior.model.cosmology
-        self._n_bands = n_bands
+    def __init__(self, flow: PosteriorFlow, cosmology: Cosmology) -> None:
+        self._n_bands = flow.features.n_bands
+        super().__init__(flow, torch.Size([N_FREE]), torch.Size([2 * self._n_bands + 1]))
+        self._cosmology = cosmology
 
     def _context(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n = self._n_bands
         flux, sigma, redshift = condition[..., :n], condition[..., n : 2 * n], condition[..., -1]
-        modulus = distance_modulus(self._cosmology.log_distance(redshift))
-        return self.net.context(flux, sigma, torch.isfinite(sigma), redshift, modulus)
+        return self.net.context(
+            Seen.at(redshift, flux, sigma, torch.isfinite(sigma), self._cosmology)
+        )
 
     def log_prob(self, input: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Log density of inputs (S, N, 11) under conditions (N, 2 B + 1), shape (S, N)."""
@@ -104,9 +101,12 @@ def observation_vector(photometry: Photometry) -> torch.Tensor:
     return torch.as_tensor(table, dtype=torch.float32)
 
 
-def to_direct_posterior(posterior: AmortizedPosterior, photometry: Photometry) -> DirectPosterior:
+def to_direct_posterior(
+    flow: PosteriorFlow, cosmology: Cosmology, photometry: Photometry
+) -> DirectPosterior:
     """An sbi posterior whose default observation is the first galaxy of `photometry`."""
     # The coordinates are free already: sbi's own map to unconstrained space is not needed.
-    direct = DirectPosterior(FlowEstimator(posterior), FreePrior(), enable_transform=False)
+    estimator = FlowEstimator(flow, cosmology)
+    direct = DirectPosterior(estimator, FreePrior(), enable_transform=False)
     direct.set_default_x(observation_vector(photometry)[:1])
     return direct

@@ -21,7 +21,7 @@ from .particles import resample
 from .ridge import MassRidge
 from .smc import SMCResult, largest_step, settle, tempered_smc
 
-__all__ = ["PARTICLES", "Refined", "refine"]
+__all__ = ["PARTICLES", "ExactDraws", "sample_exact"]
 
 PARTICLES = 1000
 """Particles of a galaxy whose draws are only resampled."""
@@ -35,8 +35,8 @@ _PRIOR_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Refined:
-    """Exact draws of G galaxies.
+class ExactDraws:
+    """Draws of the exact posteriors of G galaxies.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Refined:
     finished: torch.Tensor
 
 
-def refine(
+def sample_exact(
     exact: LogPosterior,
     phi: torch.Tensor,
     log_weights: torch.Tensor,
@@ -68,7 +68,7 @@ def refine(
     generator: torch.Generator,
     *,
     stop: threading.Event | None = None,
-) -> Refined:
+) -> ExactDraws:
     """Turn draws of an approximate posterior into draws of the exact one.
 
     Parameters
@@ -88,13 +88,13 @@ def refine(
 
     Returns
     -------
-    Refined
+    ExactDraws
     """
     weights, _ = importance_weights(log_weights)
     ess = effective_sample_size(weights)
     good = (ess >= _MIN_ESS * PARTICLES) & (pareto_k <= _MAX_PARETO_K)
     evaluations = torch.full_like(good, phi.shape[1], dtype=torch.long)
-    out = Refined(
+    out = ExactDraws(
         phi=phi.new_empty(len(phi), draws, phi.shape[-1]),
         ess=ess.clone(),
         log_evidence=ess.clone(),
