@@ -366,9 +366,12 @@ class PosteriorResult:
         length = min(len(chain) for chain in chains)
         array = np.stack([chain[:length] for chain in chains])
         attributes = {
-            "galaxy": str(one.ids[0]), "redshift": float(one.redshift[0]),
-            "method": one.method, "badge": str(one.badge[0]), "bands": one.bands.name,
-        }  # fmt: skip
+            "galaxy": str(one.ids[0]),
+            "redshift": float(one.redshift[0]),
+            "method": one.method,
+            "badge": str(one.badge[0]),
+            "bands": one.bands.name,
+        }
         draws = {name: array[..., k] for k, name in enumerate(NAMES)}
         if int(arviz.__version__.partition(".")[0]) < 1:
             return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
