@@ -30,6 +30,7 @@ __all__ = [
     "read_photometry",
     "run_calibration",
     "run_mcmc",
+    "run_nested",
     "showcase",
 ]
 
@@ -51,6 +52,7 @@ _HOME = {
     "read_photometry": ".observations",
     "run_calibration": ".diagnostics.runs",
     "run_mcmc": ".samplers",
+    "run_nested": ".samplers",
     "showcase": ".observations",
 }
 
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     from .observations import Photometry, read_nsa, read_photometry, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
     from .posterior import PosteriorResult
-    from .samplers import run_mcmc
+    from .samplers import run_mcmc, run_nested
     from .sps import SEDModel, get_bands
     from .units import magnitude
 

@@ -16,7 +16,7 @@ from astropy.table import Table
 
 import sedflow_lab as sl
 from sedflow_lab.commands.main import build_parser, main
-from sedflow_lab.errors import InputError
+from sedflow_lab.errors import InputError, SedflowError
 from tests.conftest import TINY
 
 COMMANDS = [
@@ -339,6 +339,50 @@ def test_mcmc_that_is_stopped_writes_its_draws(
     assert main([str(a) for a in argv]) == 130
     assert "the draws so far were written" in capsys.readouterr().err
     assert sl.PosteriorResult.load(out).badge[0] == "unfinished"
+
+
+def test_nested_samples_one_galaxy_and_tells_its_evidence(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("nautilus")
+    vague = changed(catalog, "vague.csv", **{f"sigma_{band}": 1e3 for band in "ugriz"})
+    out = catalog.with_name("nested.h5")
+    argv = ["nested", vague, "--posterior", tiny_bundle, "--row", 2, "--out", out]
+    argv += ["--live", 200, "--effective", 500, "--draws", 200]
+    assert main([str(a) for a in argv]) == 0
+    printed = capsys.readouterr().out
+    result = sl.PosteriorResult.load(out)
+    assert result.method == "nested" and result.badge[0] == "converged"
+    assert result.samples.shape == (1, 200, 12)
+    assert f"log evidence {result.log_evidence[0]:.2f} ±" in printed
+    assert re.search(r"^tburst .* Gyr$", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["too early", "with draws"])
+def test_nested_that_is_stopped_says_what_was_written(
+    found: bool,
+    catalog: Path,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def interrupted(galaxy, model, prior, *, draws, **settings):
+        signal.raise_signal(signal.SIGINT)
+        assert settings["stop"].is_set()
+        if not found:
+            raise SedflowError("Nested sampling was stopped.")
+        theta = sl.get_prior().sample(draws)[None]
+        one = np.ones(1)
+        made = dict.fromkeys(("log_evidence_error", "n_evaluations", "seconds"), one)
+        return sl.PosteriorResult.of(galaxy, theta, "nested", "unfinished", diagnostics=made)
+
+    monkeypatch.setattr("sedflow_lab.samplers.nested.run_nested", interrupted)
+    out = catalog.with_name("nested.h5")
+    argv = ["nested", catalog, "--posterior", tiny_bundle, "--row", 0, "--out", out]
+    assert main([str(a) for a in argv]) == 130
+    assert out.exists() == found
+    said = capsys.readouterr().err
+    assert ("the draws so far were written" if found else "no draws were written") in said
 
 
 def test_mcmc_says_which_galaxy_it_cannot_take(

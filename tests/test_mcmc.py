@@ -75,6 +75,9 @@ def test_starts_that_do_not_suit_are_refused(galaxy, posterior):
     ):
         with pytest.raises(sl.InputError, match=message):
             run_mcmc(galaxy, start=start)
+    with pytest.warns(DeprecationWarning, match="called photometry"):
+        with pytest.raises(sl.InputError, match="start is 'nowhere'"):
+            run_mcmc(phot=galaxy, start="nowhere")
     with pytest.raises(sl.InputError, match=r"shape \(n, 12\)"):
         run_mcmc(galaxy, start=np.zeros((5, 3)))
     with pytest.raises(sl.InputError, match="at least two ensembles"):

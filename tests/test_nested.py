@@ -85,6 +85,9 @@ def test_stopping_says_so(vague, tiny_model):
 def test_bad_input_is_refused(vague, tiny_model, monkeypatch):
     with pytest.raises(sl.InputError, match="one usable galaxy, not 2"):
         run_nested(sl.showcase()[:2])
+    with pytest.warns(DeprecationWarning, match="called photometry"):
+        with pytest.raises(sl.InputError, match="one usable galaxy, not 2"):
+            sl.run_nested(phot=sl.showcase()[:2])
     with pytest.raises(sl.InputError, match="at least 100"):
         run_nested(vague, live=10)
     monkeypatch.setitem(sys.modules, "nautilus", None)

@@ -1,0 +1,145 @@
+"""What the commands share that sample the exact posterior of one galaxy of a catalogue."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import InputError
+from .shared import (
+    BANDS_HELP,
+    Parser,
+    add_catalog,
+    add_number,
+    add_posterior,
+    add_seed,
+    as_sentence,
+    load,
+    read_catalog,
+)
+
+if TYPE_CHECKING:
+    from ..anpe import AmortizedPosterior
+    from ..observations.photometry import Photometry
+    from ..parameters import Prior
+    from ..posterior.result import PosteriorResult
+    from ..sps import SEDModel
+
+__all__ = ["Target", "add_galaxy", "add_output", "print_posterior", "read_galaxy"]
+
+
+class Target(NamedTuple):
+    """A galaxy with what its posterior depends on."""
+
+    galaxy: Photometry
+    model: SEDModel
+    prior: Prior
+    network: AmortizedPosterior | None
+    """None where the command line describes the model itself."""
+
+
+def add_galaxy(parser: Parser) -> None:
+    """Add the catalogue, which of its galaxies, and model and prior."""
+    add_catalog(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--row", metavar="N", type=int, help="row of the galaxy, counting from 0")
+    which.add_argument("--id", metavar="ID", help="id of the galaxy")
+    add_posterior(parser)
+    parser.add_argument(
+        "--bands", metavar="SET", help=f"use no network, but a model in this {BANDS_HELP}"
+    )
+    parser.add_argument(
+        "--prior", metavar="NAME", default="flat-dirichlet", help="with --bands (%(default)s)"
+    )
+    parser.add_argument(
+        "--birth-cloud-age",
+        metavar="GYR",
+        type=float,
+        default=0.1,
+        help="with --bands (default: %(default)s Gyr)",
+    )
+
+
+def add_output(parser: Parser) -> None:
+    """Add how many draws to keep, and where."""
+    add_number(parser, "--draws", 4000, "draws to keep")
+    add_seed(parser)
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="HDF5 file to write with the draws, for PosteriorResult.load",
+    )
+
+
+def read_galaxy(args: argparse.Namespace) -> Target:
+    """Read the galaxy that the arguments name, with its model and prior."""
+    from ..parameters import get_prior
+    from ..sps import SEDModel, load_ssp_grid
+
+    if args.bands is None:
+        network = load(args)
+        galaxy = _pick(args, read_catalog(args, network.bands, "flag"))
+        _refuse(network.check(galaxy)[0])
+        return Target(galaxy, network.model, network.prior, network)
+    galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
+    _refuse(galaxy.problems[0])
+    model = SEDModel(
+        galaxy.bands,
+        birth_cloud_age=args.birth_cloud_age,
+        ssp=load_ssp_grid(args.ssp),
+        redshift_max=max(0.2, float(galaxy.redshift[0])),
+    )
+    return Target(galaxy, model, get_prior(args.prior), None)
+
+
+def _pick(args: argparse.Namespace, photometry: Photometry) -> Photometry:
+    """The galaxy that is asked for; another row's problem is no reason to stop."""
+    if args.id is not None:
+        rows = [row for row, name in enumerate(photometry.ids) if name == args.id]
+        if len(rows) != 1:
+            few = ", ".join(photometry.ids[:5])
+            raise InputError(
+                f"{args.catalog} has {len(rows)} galaxies with the id {args.id!r}: give one of its "
+                f"ids ({few}{', ...' if len(photometry) > 5 else ''}), or --row."
+            )
+        return photometry[rows[0]]
+    if args.row is None and len(photometry) > 1:
+        raise InputError(
+            f"{args.catalog} has {len(photometry)} galaxies: choose one with --row or --id."
+        )
+    row = args.row or 0
+    if not 0 <= row < len(photometry):
+        raise InputError(f"{args.catalog} has the rows 0 to {len(photometry) - 1}, but no {row}.")
+    return photometry[row]
+
+
+def _refuse(problem: str) -> None:
+    if problem:
+        raise InputError(as_sentence(problem))
+
+
+def print_posterior(
+    result: PosteriorResult, quality: Mapping[str, tuple[Any, str]] | None = None
+) -> None:
+    """Print medians and 68 % intervals of one galaxy.
+
+    Parameters
+    ----------
+    result : PosteriorResult
+    quality : mapping, optional
+        More columns by their heads: values of all parameters, and their format.
+    """
+    from ..quantities import NAMES
+
+    quality = quality or {}
+    summary = result.summary()
+    print(f"Galaxy {result.ids[0]} at redshift {result.redshift[0]:g}: {result.badge[0]}")
+    heads = "".join(f"{head:>9}" for head in quality)
+    print(f"{'parameter':<12}{'median':>10}{'16 %':>10}{'84 %':>10}{heads}  unit")
+    for k, name in enumerate(NAMES):
+        middle, low, high = (summary[f"{name}{end}"][0] for end in ("", "_lo", "_hi"))
+        more = "".join(f"{format(values[k], form):>9}" for values, form in quality.values())
+        unit = summary[name].unit or ""
+        print(f"{name:<12}{middle:>10.3f}{low:>10.3f}{high:>10.3f}{more}  {unit}")
