@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 from ipywidgets.widgets import widget as registry
 
 import sedflow_lab as sl
+import sedflow_lab.panels
 from sedflow_lab.methods import BADGES
 from sedflow_lab.panels import CoveragePanel, ExplorerPanel, GalaxyPanel, WitnessPanel
 from sedflow_lab.panels.kit import html
@@ -86,12 +89,10 @@ def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():
     assert html.number(-0.5) == "−0.50"
 
 
-def test_every_class_in_use_has_its_rule():
+def test_every_class_has_its_rule_and_every_rule_its_class():
     """A panel brings one style sheet, with its help."""
-    style = html.help_text("")
-    text = html.strip(["a"], small=True) + html.badge("ok") + html.key("fast") + html.busy("b")
-    text += html.failure("c") + html.remark("d") + html.verdict(["e"]) + html.paragraph("f")
-    text += html.listing("g", [["h"]], [True]) + html.table(["i"], [["j"]])
-    used = {name for part in text.split("class='")[1:] for name in part.split("'")[0].split()}
-    assert {"sedflow-strip", "sedflow-pill", "sedflow-table", "bad"} <= used
-    assert [name for name in used if f".{name}" not in style] == []
+    style = html.help_text("").partition("</style>")[0]
+    folder = Path(sedflow_lab.panels.__file__).parent
+    text = "".join(path.read_text() for path in folder.rglob("*.py")).replace(style, "")
+    used, ruled = (set(re.findall(r"sedflow-[a-z]+(?=[ '\"{.:,])", t)) for t in (text, style))
+    assert len(used) > 10 and used == ruled

@@ -19,7 +19,7 @@ from ..parameters import NAMES, Prior, get_prior
 from ..posterior.weighting import weighted_quantile
 from ..quantities import DERIVED, QUANTITIES
 from ..sps.properties import derived
-from .layers import Layer, Results, as_layers, as_truth
+from .layers import Layer, Results, as_layers, as_truth, title_of
 from .style import COLORS, CREDIBLE, LabFigure, dress, method_look, new_figure, use_style
 
 if TYPE_CHECKING:
@@ -303,15 +303,12 @@ def _annotate(
             looks.append(method_look(name))
     handles = [Line2D([], [], linewidth=2.2, label=look.label, **look.line) for look in looks]
     big = len(names) > 6
-    first = layers[0].result
-    if title is None:
-        title = f"Galaxy {first.ids[0]}, z = {first.redshift[0]:.4g}"
     legend = figure.legend(
         handles=handles,
         loc="upper right",
         borderaxespad=0.0,
         bbox_to_anchor=(0.985, 0.985),
-        title=title,
+        title=title_of(layers[0].result) if title is None else title,
         fontsize=18 if big else 10.5,
         title_fontsize=21 if big else 12,
         alignment="left",

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ..sps.histories import METALLICITY_RANGE
 from ..sps.properties import TRUE_SOLAR_RATIO
-from .layers import Layer, Results, as_layers, as_truth
+from .layers import Layer, Results, as_layers, as_truth, title_of
 from .sed import draw_sed
 from .sed_axes import Unit
 from .style import COLORS, LabFigure, Look, dress, log_ticks, method_look, new_figure, use_style
@@ -136,10 +136,7 @@ def draw_histories(
         ax.set_xlim(0, edges[-1])
     bottom.tick_params(which="both", right=False)
     top.tick_params(labelbottom=False)
-    first = layers[0].result
-    top.set_title(
-        f"Galaxy {first.ids[0]}, z = {redshift:.4g}" if title is None else title, loc="left"
-    )
+    top.set_title(title_of(layers[0].result) if title is None else title, loc="left")
     top.legend(loc="upper left", title="median and 68% range", alignment="left", ncols=3)
     bottom.set_xlabel("Lookback time [Gyr]")
 

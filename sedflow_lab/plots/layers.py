@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..observations.photometry import Photometry
 from ..parameters import N_THETA
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import systematic_resample
 from .style import SPARE_COLORS, Look, method_look
 
-__all__ = ["Layer", "Results", "as_layers", "as_truth"]
+__all__ = ["Layer", "Results", "as_layers", "as_truth", "title_of"]
 
 Results = PosteriorResult | Sequence[PosteriorResult] | Mapping[str, PosteriorResult]
 """One result, several, or several with labels of one's own for the legend."""
@@ -95,6 +96,11 @@ def as_layers(results: Results, galaxy: int | str = 0) -> list[Layer]:
             )
         layers.append(Layer(one, look))
     return layers
+
+
+def title_of(galaxy: PosteriorResult | Photometry) -> str:
+    """Id and redshift of one galaxy, the title of its figures."""
+    return f"Galaxy {galaxy.ids[0]}, z = {galaxy.redshift[0]:.4g}"
 
 
 def as_truth(truth: np.ndarray | None) -> np.ndarray | None:

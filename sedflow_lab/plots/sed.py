@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import InputError
 from ..posterior.weighting import weighted_quantile
 from ..units import MICRON
-from .layers import Layer, Results, as_layers, as_truth
+from .layers import Layer, Results, as_layers, as_truth, title_of
 from .sed_axes import FluxScale, Unit, aside, draw_filters, flux_axis, span_of, wavelength_axis
 from .style import COLORS, LABELS, LabFigure, dress, method_look, new_figure, use_style
 
@@ -140,7 +140,7 @@ def draw_sed(
     _draw_residuals(bottom, photometry, predictions, span)
 
     top.tick_params(labelbottom=False)
-    top.set_title(_title(photometry) if title is None else title, loc="left")
+    top.set_title(title_of(photometry) if title is None else title, loc="left")
     handles, labels = top.get_legend_handles_labels()
     first = labels.index(LABELS["data"])  # data first, then the methods in their order
     order = [first, *(k for k in range(len(labels)) if k != first)]
@@ -270,10 +270,6 @@ def _draw_residuals(
     ticks = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(-extent, extent))
     ax.set_yticks(ticks[np.abs(ticks) < 0.9 * extent])
     ax.set_ylabel("data − model\n[σ]")
-
-
-def _title(photometry: Photometry) -> str:
-    return f"Galaxy {photometry.ids[0]}, z = {photometry.redshift[0]:.4g}"
 
 
 def _short(chi2: float) -> str:

@@ -142,7 +142,8 @@ class CoveragePanel(Panel):
                 row(self.quantity, self.observable, picker),
             ]
         )
-        self.verdict, self.table, self.story = w.HTML(), w.HTML(), w.HTML()
+        self.verdict = w.HTML(layout=w.Layout(min_height="52px"))  # what is below does not jump
+        self.table, self.story = w.HTML(), w.HTML()
         self.index = w.BoundedIntText(
             min=0, max=0, description="Simulation", layout=w.Layout(width="170px")
         )
@@ -259,7 +260,7 @@ def _stripe(found: Findings) -> str:
         color = _GOOD_COLOR if found.check.uniform.all() else BAD_COLOR
     made = f"On purpose: {found.run.fault}. " if found.run.fault else ""
     text = f"{html.escape(made)}<b>{html.escape(found.verdict)}</b>"
-    return f"<div class='sedflow-stripe' style='border-color:{color}'>{text}</div>"
+    return html.stripe(color, text)
 
 
 def _table(found: Findings, names: tuple[str, ...]) -> str:

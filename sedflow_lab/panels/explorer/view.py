@@ -189,7 +189,7 @@ def _legend(frame: Frame) -> str:
         return html.strip([], small=True)
     digits = ".3g" if frame.fanned == "redshift" else ".2f"
     chips = [
-        f"<span class='sedflow-line' style='background:{color}'></span>{html.number(value, digits)}"
+        html.line_key(color, html.number(value, digits))
         for color, value in zip(FAN_COLORS, frame.fan_values, strict=True)
     ]
     label = html.escape(_label(frame.fanned)[0])

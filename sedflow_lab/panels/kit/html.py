@@ -16,12 +16,13 @@ __all__ = [
     "failure",
     "help_text",
     "key",
+    "line_key",
     "listing",
     "number",
     "paragraph",
-    "pill",
     "remark",
     "strip",
+    "stripe",
     "table",
     "verdict",
 ]
@@ -45,7 +46,6 @@ line-height:1.5;min-height:26px}
 .sedflow-verdict{font-size:14px;line-height:1.45}
 .sedflow-verdict p{margin:4px 0}
 .sedflow-stripe{border-left:5px solid;padding:2px 10px}
-.sedflow-stripe *{color:#222222}
 .sedflow-listing{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}
 .sedflow-listing.wide{columns:2 420px}
 .sedflow-listing div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}
@@ -68,14 +68,10 @@ def help_text(text: str) -> str:
     return _STYLE + paragraph(text)
 
 
-def pill(word: str, color: str) -> str:
-    """A word in white on a colour."""
-    return f"<span class='sedflow-pill' style='background:{color}'>{escape(word)}</span>"
-
-
 def badge(word: str) -> str:
-    """A badge in its colour."""
-    return pill(word, BADGES[word].color)
+    """A badge in white on its colour."""
+    color = BADGES[word].color
+    return f"<span class='sedflow-pill' style='background:{color}'>{escape(word)}</span>"
 
 
 def key(method: str) -> str:
@@ -83,6 +79,11 @@ def key(method: str) -> str:
     look = METHODS[method]
     square = f"<span class='sedflow-square' style='background:{look.color}'></span>"
     return f"{square}<b>{look.label}</b> "
+
+
+def line_key(color: str, text: str) -> str:
+    """What a line of some colour is, behind a piece of it."""
+    return f"<span class='sedflow-line' style='background:{color}'></span>{text}"
 
 
 def busy(text: str) -> str:
@@ -127,6 +128,11 @@ def listing(heading: str, rows: Sequence[Sequence[str]], bad: Sequence[bool] | N
 def verdict(lines: Iterable[str]) -> str:
     """Findings, each on a line of its own."""
     return f"<div class='sedflow-verdict'>{''.join(f'<p>{line}</p>' for line in lines)}</div>"
+
+
+def stripe(color: str, text: str) -> str:
+    """Text beside a stripe of a colour."""
+    return f"<div class='sedflow-stripe' style='border-color:{color}'>{text}</div>"
 
 
 def paragraph(text: str) -> str:
