@@ -38,9 +38,9 @@ POGSON = 2.5 / np.log(10.0)
 MAG_TO_FLUX = 0.4 * np.log(10.0)
 """Relative flux error per magnitude error."""
 
-# Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here. -15 is
-# 1e15 nanomaggies, the brightest flux that is taken (observations.checks).
-_FAINTEST, _BRIGHTEST = 50.0, -15.0
+# Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here. -20 is
+# 1e17 nanomaggies, the brightest flux that is taken (observations.checks).
+_FAINTEST, _BRIGHTEST = 50.0, -20.0
 
 _RULES = {
     "flux": "finite",

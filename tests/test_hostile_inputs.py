@@ -49,9 +49,9 @@ def one_sentence(error) -> str:
 
 BEYOND = {
     "no data by a huge error": (0.0, 9.9e99, "9.9e+99 nanomaggies but must be masked, as it carr"),
-    "error of 1e15": (1.0, 1.1 * MAX_FLUX, "must be masked, as it carries no information"),
+    "error of 1e17": (1.0, 1.1 * MAX_FLUX, "must be masked, as it carries no information"),
     "huge flux": (1e30, 1e29, "flux in band g is 1e+30 nanomaggies but must be no brighter than"),
-    "hugely negative flux": (-1e16, 1e15, "flux in band g is -1e+16 nanomaggies but must be"),
+    "hugely negative flux": (-1e18, 1e15, "flux in band g is -1e+18 nanomaggies but must be"),
     "tiny error": (0.0, 1e-46, "uncertainty in band g is 1e-46 nanomaggies but must be that of 1e"),
     "too good": (10.0, 1e-7, "1e-07 nanomaggies but must be that of a signal-to-noise ratio of 1e"),
     "beyond double precision": (1e308, 1e308, "flux in band g is 1e+308"),

@@ -37,9 +37,9 @@ __all__ = [
 MIN_BANDS = 2
 """A galaxy needs this many observed bands: with fewer it has no colour."""
 
-MAX_FLUX = 1e15
-"""Largest flux and uncertainty [nanomaggies]: -15 mag, brighter than the full Moon. Squares are
-1e30, and sums of them over any number of bands stay below 3e38."""
+MAX_FLUX = 1e17
+"""Largest flux and uncertainty [nanomaggies]: -20 mag, brighter than the full Moon. Squares are
+1e34, and sums of them over any number of bands stay below 3e38."""
 
 MIN_SIGMA = 1e-13
 """Smallest uncertainty [nanomaggies]: 55 mag. Its inverse square is 1e26, and a model of 1e5
