@@ -55,8 +55,9 @@ L_SUN = 3.846e33
 MPC = 3.0856775814913673e24
 """Megaparsec [cm]."""
 
-# Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here.
-_FAINTEST, _BRIGHTEST = 50.0, -30.0
+# Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here. -20 is
+# 1e17 nanomaggies, the brightest flux that is taken (observations.checks).
+_FAINTEST, _BRIGHTEST = 50.0, -20.0
 
 _RULES = {
     "flux": "finite",
@@ -111,13 +112,13 @@ class Measured:
     what: tuple[str, ...]
     unit: tuple[str, ...]
 
-    def describe(self, row: int, band: int, label: str) -> str:
-        """Say what a bad entry is and what it must be."""
+    def describe(self, row: int, band: int, label: str, rule: str = "") -> str:
+        """Say what a bad entry is and what it must be: the rule, if it is not the usual one."""
         what = self.what[band] if len(self.what) > 1 else self.what[0]
         unit = self.unit[band] if len(self.unit) > 1 else self.unit[0]
         return (
             f"the {what} in band {label} is {self.given[row, band]:.6g} {unit} "
-            f"but must be {_RULES[what]}"
+            f"but must be {rule or _RULES[what]}"
         )
 
     @classmethod
@@ -202,7 +203,9 @@ def flux_from(values: np.ndarray, unit: Any, name: str, kind: str = "flux") -> M
     elif isinstance(parsed, u.MagUnit):
         zero_point = _nanomaggies_per(parsed.physical_unit, name)
     else:
-        return Measured(values * _nanomaggies_per(parsed, name), values, ("flux",), (str(unit),))
+        with np.errstate(over="ignore"):  # what overflows is found out later
+            flux = values * _nanomaggies_per(parsed, name)
+        return Measured(flux, values, ("flux",), (str(unit),))
     real = (values > _BRIGHTEST) & (values < _FAINTEST)
     flux = np.full(values.shape, np.nan)
     flux[real] = zero_point * 10 ** (-0.4 * values[real])
@@ -225,29 +228,34 @@ def sigma_from(values: np.ndarray, unit: Any, flux: Measured, name: str) -> Meas
         is_mag = parsed == u.mag or isinstance(parsed, u.MagUnit)
         scale = 1.0 if is_mag else _nanomaggies_per(parsed, name)
         shown = "mag" if is_mag else str(unit)
-    if is_mag:
-        sigma = MAG_TO_FLUX * np.abs(flux.values) * values
-    else:
-        sigma = values * scale
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found out later
+        sigma = (MAG_TO_FLUX * np.abs(flux.values) if is_mag else scale) * values
     return Measured(sigma, values, ("uncertainty",), (shown,))
 
 
-def sigma_from_ivar(values: np.ndarray, unit: Any = None, name: str = "ivar") -> Measured:
-    """Convert inverse variances to uncertainties [nanomaggies]: 0 gives infinity, below 0 NaN."""
-    scale = 1.0
-    text = "" if unit is None else str(unit)
-    if not any(key in text.lower() for key in ("nmgy", "nanomagg")):
+def sigma_from_ivar(values: np.ndarray, unit: Any, flux: Measured, name: str) -> Measured:
+    """Convert inverse variances to uncertainties [nanomaggies]: 0 gives infinity, below 0 NaN.
+
+    Without a unit they have that of the flux, or of its magnitudes, to the power -2.
+    """
+    text = "" if _is_blank(unit) else str(unit)
+    if any(key in text.lower() for key in ("nmgy", "nanomagg")):
+        of_flux: Any = "nanomaggies"
+    else:
         parsed = _parse(unit, name)
-        if parsed is not None:
-            scale = _nanomaggies_per(parsed**-0.5, name)
+        of_flux = None if parsed is None else parsed**-0.5
     with np.errstate(divide="ignore", invalid="ignore"):
-        sigma = scale / np.sqrt(values)
-    return Measured(sigma, values, ("inverse variance",), (text or "nanomaggies^-2",))
+        sigma = sigma_from(1.0 / np.sqrt(values), of_flux, flux, name)
+    return Measured(sigma.values, values, ("inverse variance",), (text or f"{sigma.unit[0]}^-2",))
+
+
+def _is_blank(unit: Any) -> bool:
+    return unit is None or str(unit).strip(" -") == ""  # catalogues write '---' for no unit
 
 
 def _parse(unit: Any, name: str) -> UnitBase | None:
     """Understand a unit, in astropy's spelling or as catalogues spell nanomaggies and AB."""
-    if unit is None or str(unit).strip() == "":
+    if _is_blank(unit):
         return None
     import astropy.units as u
 

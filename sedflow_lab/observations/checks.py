@@ -1,4 +1,8 @@
-"""Checks of measured photometry: shapes, and values that cannot be used."""
+"""Checks of measured photometry: shapes, values that cannot be used, catalogues that look wrong.
+
+What is measured is computed with in single precision, which ends at 3e38 and resolves one part in
+1e7. The limits below are far outside of what is ever measured, and well inside of that.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,57 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..units import Measured, sigma_from, split_unit
+from ..units import AB_ZERO_POINT, Measured, sigma_from, split_unit
 
 if TYPE_CHECKING:
     from ..sps.bands import BandSet
 
-__all__ = ["MIN_BANDS", "as_flux", "as_ids", "as_mask", "as_redshift", "as_sigma", "find_problems"]
+__all__ = [
+    "MAX_FLUX",
+    "MAX_REDSHIFT",
+    "MAX_SNR",
+    "MIN_BANDS",
+    "MIN_REDSHIFT",
+    "MIN_SIGMA",
+    "PhotometryWarning",
+    "as_flux",
+    "as_ids",
+    "as_mask",
+    "as_redshift",
+    "as_rows",
+    "as_sigma",
+    "find_problems",
+    "what_looks_wrong",
+]
 
 MIN_BANDS = 2
 """A galaxy needs this many observed bands: with fewer it has no colour."""
+
+MAX_FLUX = 1e17
+"""Largest flux and uncertainty [nanomaggies]: -20 mag, brighter than the full Moon. Squares are
+1e34, and sums of them over any number of bands stay below 3e38."""
+
+MIN_SIGMA = 1e-13
+"""Smallest uncertainty [nanomaggies]: 55 mag. Its inverse square is 1e26, and a model of 1e5
+nanomaggies (10 mag) has a chi-squared of 1e36 beside it."""
+
+MAX_SNR = 1e7
+"""Largest signal-to-noise ratio: beyond it the uncertainty is below the rounding of the flux."""
+
+MIN_REDSHIFT, MAX_REDSHIFT = 1e-5, 30.0
+"""Redshifts that give a distance: from 40 kpc, where Hubble's law has no meaning left (and fluxes,
+which grow as the inverse square, begin to overflow), to before any galaxy. 99 means unknown."""
+
+# A galaxy of 1e7 solar masses has -11 mag, the brightest of clusters -25 mag; an error of 0.0002
+# mag is a tenth of what the best photometry of galaxies reaches.
+_FAINTEST, _BRIGHTEST = -6.0, -29.0
+_BEST_SNR, _WORST_SNR = 5000.0, 0.2
+_HUBBLE_DISTANCE = 4400.0  # Mpc
+_FEW = 5  # galaxies of which each is looked at by itself
+
+
+class PhotometryWarning(UserWarning):
+    """Most galaxies of a catalogue look wrong, as they do after a mistake of units."""
 
 
 def as_flux(flux: Measured, bands: BandSet, name: str = "flux") -> Measured:
@@ -44,17 +90,36 @@ def as_sigma(sigma: Any, flux: Measured, bands: BandSet) -> Measured:
     return as_flux(sigma, bands, "sigma")
 
 
-def as_redshift(redshift: Any, n: int) -> np.ndarray:
+def as_redshift(redshift: Any, n: int, name: str = "redshift") -> np.ndarray:
     """Read N redshifts."""
-    values, unit = split_unit(redshift, "redshift")
-    if unit is not None and str(unit) not in ("", "redshift"):
-        raise InputError(f"The redshift has the unit {str(unit)!r}: give plain redshifts.")
+    values, unit = split_unit(redshift, name)
+    text = "" if unit is None else str(unit).strip(" -")
+    if text not in ("", "redshift"):
+        velocity = ", as velocities are made of them in several ways, of which z = v/c is but one"
+        raise InputError(
+            f"The {name} has the unit {str(unit)!r}: give plain redshifts"
+            f"{velocity if _is_velocity(text) else ''}."
+        )
     values = np.atleast_1d(values)
     if values.shape != (n,):
         raise InputError(
-            f"redshift has the shape {values.shape} for {n} galaxies: give one a galaxy."
+            f"{name} has the shape {values.shape} for {n} galaxies: give one a galaxy."
         )
     return values
+
+
+def _is_velocity(unit: str) -> bool:
+    import astropy.units as u
+
+    return bool(u.Unit(unit, parse_strict="silent").is_equivalent(u.km / u.s))
+
+
+def as_rows(rows: Any, n: int) -> np.ndarray:
+    """Read the row numbers of N galaxies; the default is 0, 1, ..."""
+    numbers = np.arange(n) if rows is None else np.atleast_1d(rows)
+    if numbers.shape != (n,) or numbers.dtype.kind not in "iu":
+        raise InputError(f"rows are not whole numbers, one for each of {n} galaxies: correct them.")
+    return numbers.astype(np.int64)
 
 
 def as_ids(ids: Any, n: int) -> np.ndarray:
@@ -82,6 +147,7 @@ def find_problems(
     redshift: np.ndarray,
     bands: BandSet,
     ids: np.ndarray,
+    rows: np.ndarray,
     mask: np.ndarray,
     on_bad: str,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -99,31 +165,91 @@ def find_problems(
     InputError
         For the first bad galaxy if `on_bad` is ``'raise'``.
     """
-    good_flux = np.isfinite(flux.values)
-    bad = mask & ~(good_flux & np.isfinite(sigma.values) & (sigma.values > 0))
+    faults = _faults(flux, sigma)
+    bad = mask & np.logical_or.reduce([where for where, _, _ in faults])
     if on_bad == "mask":
         hide = bad & ((mask & ~bad).sum(axis=1) >= MIN_BANDS)[:, None]
         mask, bad = mask & ~hide, bad & ~hide
-    bad_redshift = ~(np.isfinite(redshift) & (redshift > 0))
+    bad_redshift = ~((redshift >= MIN_REDSHIFT) & (redshift <= MAX_REDSHIFT))
     observed = mask.sum(axis=1)
-    rows = np.flatnonzero(bad.any(axis=1) | bad_redshift | (observed < MIN_BANDS))
+    found = np.flatnonzero(bad.any(axis=1) | bad_redshift | (observed < MIN_BANDS))
     problems = [""] * len(mask)
-    for row in rows.tolist():
-        reasons = [
-            (sigma if good_flux[row, band] else flux).describe(row, band, bands.labels[band])
-            for band in np.flatnonzero(bad[row]).tolist()
-        ]
-        if bad_redshift[row]:
-            reasons.append(f"the redshift is {redshift[row]:g} but must be finite and above 0")
-        if observed[row] < MIN_BANDS:
-            reasons.append(f"bands observed are {observed[row]} but must be {MIN_BANDS} or more")
-        reason = f"alaxy {str(ids[row])!r} (row {row}, counting from 0): {'; '.join(reasons)}"
+    for i in found.tolist():
+        reasons = []
+        for band in np.flatnonzero(bad[i]).tolist():
+            measured, rule = next((m, rule) for where, m, rule in faults if where[i, band])
+            reasons.append(measured.describe(i, band, bands.labels[band], rule))
+        if bad_redshift[i]:
+            reasons.append(f"the redshift is {redshift[i]:g} but must be {_redshifts(redshift[i])}")
+        if observed[i] < MIN_BANDS:
+            reasons.append(f"bands observed are {observed[i]} but must be {MIN_BANDS} or more")
+        reason = f"alaxy {str(ids[i])!r} (row {rows[i]}, counting from 0): {'; '.join(reasons)}"
         if on_bad == "raise":
-            others = f" (and {len(rows) - 1} more galaxies)" if len(rows) > 1 else ""
+            others = f" (and {len(found) - 1} more galaxies)" if len(found) > 1 else ""
             raise InputError(
                 f"G{reason}; correct this{others}, or use on_bad='mask' to leave out bad bands "
                 "or on_bad='flag' to skip bad galaxies."
             )
-        remedy = "correct it or mask the band" if bad[row].any() else "correct it"
-        problems[row] = f"g{reason}; {remedy}"
+        remedy = "correct it or mask the band" if bad[i].any() else "correct it"
+        problems[i] = f"g{reason}; {remedy}"
     return mask, np.array(problems, dtype=str)
+
+
+def _faults(flux: Measured, sigma: Measured) -> list[tuple[np.ndarray, Measured, str]]:
+    """What can be wrong: where it is (N, B), whose fault it is, and the rule that is broken.
+
+    Of several faults of one value the first counts; '' is the general rule of what is measured.
+    """
+    f, s = np.abs(flux.values), sigma.values
+    with np.errstate(all="ignore"):
+        return [
+            (~np.isfinite(f), flux, ""),
+            (f > MAX_FLUX, flux, f"no brighter than {MAX_FLUX:g} nanomaggies"),
+            (~(np.isfinite(s) & (s > 0)), sigma, ""),
+            (s > MAX_FLUX, sigma, "masked, as it carries no information"),
+            (s < MIN_SIGMA, sigma, f"that of {MIN_SIGMA:g} nanomaggies or more"),
+            (f > MAX_SNR * s, sigma, f"that of a signal-to-noise ratio of {MAX_SNR:g} or less"),
+        ]
+
+
+def _redshifts(redshift: float) -> str:
+    """The rule that a bad redshift breaks."""
+    if np.isfinite(redshift) and redshift > 0:
+        return f"between {MIN_REDSHIFT:g} and {MAX_REDSHIFT:g}"
+    return "finite and above 0"
+
+
+def what_looks_wrong(
+    flux: np.ndarray, sigma: np.ndarray, redshift: np.ndarray, problems: np.ndarray
+) -> str:
+    """Say what is wrong with most galaxies of a catalogue; '' where nothing is.
+
+    Parameters
+    ----------
+    flux, sigma : ndarray
+        (N, B), nanomaggies, NaN where a band is masked.
+    redshift, problems : ndarray
+        (N,); galaxies with a problem do not count.
+    """
+    n, usable = len(redshift), problems == ""
+    if n < _FEW:
+        return ""
+    if 2 * usable.sum() < n:
+        return f"{n - usable.sum():,} of {n:,} galaxies cannot be used: {problems[~usable][0]}."
+    flux, z = flux[usable], redshift[usable]
+    snr = np.nanmedian(np.abs(flux) / sigma[usable], axis=1)
+    apparent = AB_ZERO_POINT - 2.5 * np.log10(np.fmax.reduce(flux, axis=1).clip(MIN_SIGMA))
+    absolute = apparent - 25 - 5 * np.log10(_HUBBLE_DISTANCE * z * (1 + z / 2))
+    typical = f"median {np.median(apparent):.1f} mag at z = {np.median(z):.3g}"
+    ratio = f"median {np.median(snr):.3g}"
+    fluxes = "check that the fluxes are nanomaggies, or give their unit"
+    errors = "check that the uncertainties have the unit of the fluxes, or give theirs"
+    for wrong, what, remedy in (
+        (absolute > _FAINTEST, f"fainter than {_FAINTEST:g} mag (absolute; {typical})", fluxes),
+        (absolute < _BRIGHTEST, f"brighter than {_BRIGHTEST:g} mag (absolute; {typical})", fluxes),
+        (snr > _BEST_SNR, f"of a signal-to-noise ratio above {_BEST_SNR:g} ({ratio})", errors),
+        (snr < _WORST_SNR, f"of a signal-to-noise ratio below {_WORST_SNR:g} ({ratio})", errors),
+    ):
+        if 2 * wrong.sum() > n:
+            return f"{wrong.sum():,} of {n:,} galaxies are {what}: {remedy}."
+    return ""

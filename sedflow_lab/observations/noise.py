@@ -23,24 +23,27 @@ scales the flux, so uncertainties are drawn as if the source had a magnitude bet
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy import stats
 
+from .._files import write_text
 from ..errors import InputError
-from ..sps.bands import BandSet
+from ..units import POGSON, flux_of_magnitude, magnitude
 from .photometry import Photometry
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..sps.bands import BandSet
 
 __all__ = ["NoiseModel", "find_noise", "fit_noise", "load_noise", "shipped_noise"]
 
-_MAG = 2.5 / np.log(10.0)
 _PREFIX = "noise_"  # of the files of noise models that ship
 _MARGIN = 2.0  # magnitudes beyond the faintest percent of the fitted sample
 
@@ -108,6 +111,7 @@ class NoiseModel:
         tensor, shape (N, B)
             Uncertainties [nanomaggies].
         """
+        import torch
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(shape, generator=generator, dtype=flux.dtype, device=flux.device)
@@ -143,11 +147,13 @@ class NoiseModel:
         observed, sigma : tensor, shape (N, B)
             Noisy fluxes and their uncertainties [nanomaggies].
         """
+        import torch
+
         n, n_bands = flux.shape
         uniform = torch.rand(n, 1, generator=generator, dtype=flux.dtype, device=flux.device)
-        magnitude = self.bright + (self.faint - self.bright) * uniform
+        source = self.bright + (self.faint - self.bright) * uniform
         middle = flux[:, n_bands // 2, None].clamp_min(torch.finfo(flux.dtype).tiny)
-        scale = 10 ** (0.4 * (22.5 - magnitude)) / middle
+        scale = flux_of_magnitude(source) / middle
         sigma = self.draw_sigma(flux * scale, generator) / scale
         unit = torch.randn(flux.shape, generator=generator, dtype=flux.dtype, device=flux.device)
         return flux + sigma * unit, sigma
@@ -162,11 +168,11 @@ class NoiseModel:
         """
         depths = np.broadcast_to(np.asarray(depth, dtype=float), (len(bands),))
         middle = float(depths[len(bands) // 2])
-        sky = 10 ** (0.4 * (22.5 - depths)) / 5
+        sky = flux_of_magnitude(depths) / 5
         n = len(bands)
         return cls(
             bands=tuple(bands),
-            floor=(floor / _MAG,) * n,
+            floor=(floor / POGSON,) * n,
             intercept=tuple(float(x) for x in np.log(sky)),
             slope=(0.0,) * n,
             softening=(1.0,) * n,
@@ -192,11 +198,8 @@ class NoiseModel:
             raise InputError(f"These are not the coefficients of a noise model: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the coefficients as JSON, atomically."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-        os.replace(partial, path)
+        """Write the coefficients as JSON, in one step."""
+        write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
 def shipped_noise() -> tuple[str, ...]:
@@ -293,8 +296,8 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
         lines.append((intercept, slope))
         residuals[use, k] = y - intercept - slope * x
     common = _common_scatter(residuals)
-    magnitude = 22.5 - 2.5 * np.log10(flux[:, flux.shape[1] // 2])
-    bright, faint = np.percentile(magnitude, [10, 99])
+    middle = magnitude(flux[:, flux.shape[1] // 2])
+    bright, faint = np.percentile(middle, [10, 99])
     scale = [_own_scatter(residuals[:, k], common) for k in range(flux.shape[1])]
     return NoiseModel(
         bands=photometry.bands.names,

@@ -150,6 +150,7 @@ def read_nsa(
         release = _release(data.names, version, path)
         rows = slice(None) if rows is None else rows
         try:
+            numbers = np.arange(len(data))[rows]
             ids, redshift = data["NSAID"][rows].astype(str), data["ZDIST"][rows].astype(float)
         except IndexError as error:
             raise InputError(
@@ -158,13 +159,14 @@ def read_nsa(
             ) from error
         columns = [data[name][rows][..., index].astype(float) for name in release.columns]
     flux, ivar = columns[:2]
-    measured, sigma = flux_from(flux, None, "flux"), sigma_from_ivar(ivar)
+    measured = flux_from(flux, None, "flux")
+    sigma = sigma_from_ivar(ivar, None, measured, "ivar")
     if release.name == "v1_0_1":
         scale = 10 ** (0.4 * (columns[2] - offset))
         total = np.hypot(sigma.values, MAG_TO_FLUX * floor * flux) * scale
         measured = Measured(flux * scale, flux, measured.what, measured.unit)
         sigma = Measured(total, ivar, sigma.what, sigma.unit)
-    return Photometry(measured, sigma, redshift, bands, ids, on_bad=on_bad)
+    return Photometry(measured, sigma, redshift, bands, ids, on_bad=on_bad, rows=numbers)
 
 
 @contextmanager

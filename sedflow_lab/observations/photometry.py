@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,15 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import InputError
-from ..units import AB_ZERO_POINT, Measured, flux_from, split_unit
+from ..units import Measured, flux_from, magnitude, split_unit
 from .checks import (
     MIN_BANDS,
+    PhotometryWarning,
     as_flux,
     as_ids,
     as_mask,
     as_redshift,
+    as_rows,
     as_sigma,
     find_problems,
+    what_looks_wrong,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +57,12 @@ class Photometry:
     mask : array_like of bool, shape (N, B) or (B,), optional
         True where a band was observed; default all. What lies under the mask is never used and
         is kept as NaN.
+    rows : array_like of int, shape (N,), optional
+        Numbers of the galaxies in their catalogue; default 0, 1, ... A selection keeps them.
     on_bad : {'raise', 'flag', 'mask'}
         What to do with a value that cannot be used: a flux that is not finite, an uncertainty
-        that is not finite and above 0, a redshift that is not finite and above 0. ``'raise'``
+        that is not finite and above 0, a redshift that is not finite and above 0, or one beyond
+        the limits in `sedflow_lab.observations.checks`, where nothing is measured. ``'raise'``
         raises InputError; ``'flag'`` keeps the galaxy and gives the reason in `problems`;
         ``'mask'`` masks the bad bands where two good ones are left, and flags the galaxy
         otherwise.
@@ -67,6 +74,7 @@ class Photometry:
     redshift : ndarray, shape (N,)
     bands : BandSet
     ids : ndarray of str, shape (N,)
+    rows : ndarray of int, shape (N,)
     mask : ndarray of bool, shape (N, B)
         True where a band is observed.
     problems : ndarray of str, shape (N,)
@@ -89,6 +97,7 @@ class Photometry:
     redshift: np.ndarray
     bands: BandSet
     ids: np.ndarray
+    rows: np.ndarray
     mask: np.ndarray
     problems: np.ndarray
 
@@ -101,6 +110,7 @@ class Photometry:
         ids: Sequence[Any] | np.ndarray | None = None,
         mask: Any = None,
         on_bad: OnBad = "raise",
+        rows: Any = None,
     ):
         from ..sps.bands import get_bands
 
@@ -113,13 +123,14 @@ class Photometry:
         sigma = as_sigma(sigma, flux, self.bands)
         n = len(flux.values)
         self.redshift = as_redshift(redshift, n)
-        self.ids = as_ids(ids, n)
+        self.ids, self.rows = as_ids(ids, n), as_rows(rows, n)
         self.mask, self.problems = find_problems(
             flux,
             sigma,
             self.redshift,
             self.bands,
             self.ids,
+            self.rows,
             as_mask(mask, flux.values.shape),
             on_bad,
         )
@@ -128,7 +139,7 @@ class Photometry:
         self._freeze()
 
     def _freeze(self) -> None:
-        for array in (self.flux, self.sigma, self.redshift, self.ids, self.mask, self.problems):
+        for array in self._arrays().values():
             array.setflags(write=False)
 
     @classmethod
@@ -142,7 +153,7 @@ class Photometry:
         return new
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("flux", "sigma", "redshift", "ids", "mask", "problems")
+        names = ("flux", "sigma", "redshift", "ids", "rows", "mask", "problems")
         return {name: getattr(self, name) for name in names}
 
     def __len__(self) -> int:
@@ -194,13 +205,17 @@ class Photometry:
     @property
     def magnitude(self) -> np.ndarray:
         """AB magnitudes, (N, B); NaN where the flux is not above 0 or the band is masked."""
-        good = self.flux > 0
-        return AB_ZERO_POINT - 2.5 * np.log10(np.where(good, self.flux, np.nan))
+        return magnitude(self.flux)
 
     @property
     def snr(self) -> np.ndarray:
         """Signal-to-noise ratios, (N, B); NaN where a band is masked or sigma is 0."""
         return self.flux / np.where(self.sigma == 0, np.nan, self.sigma)
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with most galaxies, after a mistake of units; '' where nothing is."""
+        return what_looks_wrong(self.flux, self.sigma, self.redshift, self.problems)
 
     def drop_bands(self, *names: str) -> Photometry:
         """Copy with these bands masked for every galaxy, ``phot.drop_bands("u", "z")``.
@@ -233,6 +248,7 @@ class Photometry:
             self.ids,
             self.mask & keep,
             on_bad="flag",
+            rows=self.rows,
         )
 
     def select_bands(self, *names: str) -> Photometry:
@@ -345,7 +361,8 @@ def read_photometry(
 ) -> Photometry:
     """Read photometry from a CSV, ECSV, FITS or whitespace-separated table.
 
-    Columns are found by name as `Photometry.from_table` describes.
+    Columns are found by name as `Photometry.from_table` describes. A `PhotometryWarning` tells
+    where most galaxies look wrong.
 
     Raises
     ------
@@ -356,6 +373,9 @@ def read_photometry(
 
     table = read_table(path)
     try:
-        return Photometry.from_table(table, bands, columns, on_bad)
+        photometry = Photometry.from_table(table, bands, columns, on_bad)
     except InputError as error:
         raise InputError(f"{Path(path).name}: {error}") from error
+    if photometry.warning:
+        warnings.warn(f"{Path(path).name}: {photometry.warning}", PhotometryWarning, stacklevel=2)
+    return photometry

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..units import Measured, flux_from, numbers, sigma_from, sigma_from_ivar, split_unit
+from ..units import Measured, flux_from, sigma_from, sigma_from_ivar, split_unit
+from .checks import as_redshift
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -229,7 +230,7 @@ class _Finder:
             raise self._missing(f"uncertainty of band {key}", f"sigma_{key}", _errors(key, kind))
         values, unit = split_unit(self.table[error], f"column {error!r}")
         if role == "ivar":
-            return flux, sigma_from_ivar(values, unit, f"column {error!r}")
+            return flux, sigma_from_ivar(values, unit, flux, f"column {error!r}")
         if role == "mag_err" and unit is None:
             unit = "mag"
         return flux, sigma_from(values, unit, flux, f"column {error!r}")
@@ -270,7 +271,7 @@ class _Finder:
             name = self.find(["z"])
         if name is None:
             raise self._missing("redshift", "redshift", [*_REDSHIFTS, "z"])
-        return numbers(self.table[name], f"column {name!r}")
+        return as_redshift(self.table[name], len(self.table), f"column {name!r}")
 
     def _z_is_a_band(self) -> bool:
         """Whether a column 'z' holds the z band: it has a unit, or stands beside 'u', 'g', ..."""
@@ -341,13 +342,13 @@ def _error_names(key: str, kind: str, style: str | None) -> dict[str, list[str]]
     # the band's.
     plain = [f"err_{key}"] if style else [f"err_{key}", f"{key}_err", f"{key}_sigma"]
     if kind == "mag":
-        return {"mag_err": sigma + plain}
+        return {"mag_err": sigma + plain, "ivar": [*ivar, f"ivar_{key}"]}
     return {"sigma": [f"sigma_{key}", *sigma, *plain], "ivar": [f"ivar_{key}", *ivar]}
 
 
 def _errors(key: str, kind: str) -> list[str]:
     if kind == "mag":
-        return [f"mag_err_{key}", f"magerr_{key}", f"sigma_mag_{key}"]
+        return [f"mag_err_{key}", f"magerr_{key}", f"sigma_mag_{key}", f"ivar_mag_{key}"]
     return [f"sigma_{key}", f"ivar_{key}", f"flux_err_{key}", f"nmgy_ivar_{key}"]
 
 

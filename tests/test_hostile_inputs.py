@@ -1,0 +1,249 @@
+"""Nothing silent: whatever numbers and files are given, they are read right or refused in words."""
+
+from __future__ import annotations
+
+import re
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+
+import sedflow_lab as sl
+from sedflow_lab.errors import InputError
+from sedflow_lab.observations.checks import (
+    MAX_FLUX,
+    MAX_REDSHIFT,
+    MAX_SNR,
+    MIN_REDSHIFT,
+    MIN_SIGMA,
+    PhotometryWarning,
+)
+from sedflow_lab.observations.photometry import Photometry, read_photometry
+
+BANDS = "ugriz"
+FLUX = np.array([30.0, 75.0, 104.0, 130.0, 145.0])
+
+
+def galaxies(n=3, **changes):
+    given = {
+        "flux": np.tile(FLUX, (n, 1)),
+        "sigma": np.tile(0.05 * FLUX, (n, 1)),
+        "redshift": np.full(n, 0.03),
+    }
+    return Photometry(**(given | changes))
+
+
+def one_sentence(error) -> str:
+    text = str(error.value)
+    assert "\n" not in text and text.endswith(".")
+    assert re.search(r"\.\s", text) is None, text
+    return text
+
+
+# --- numbers that single precision cannot hold -------------------------------------------------
+
+BEYOND = {
+    "no data by a huge error": (0.0, 9.9e99, "9.9e+99 nanomaggies but must be masked, as it carr"),
+    "error of 1e17": (1.0, 1.1 * MAX_FLUX, "must be masked, as it carries no information"),
+    "huge flux": (1e30, 1e29, "flux in band g is 1e+30 nanomaggies but must be no brighter than"),
+    "hugely negative flux": (-1e18, 1e15, "flux in band g is -1e+18 nanomaggies but must be"),
+    "tiny error": (0.0, 1e-46, "uncertainty in band g is 1e-46 nanomaggies but must be that of 1e"),
+    "too good": (10.0, 1e-7, "1e-07 nanomaggies but must be that of a signal-to-noise ratio of 1e"),
+    "beyond double precision": (1e308, 1e308, "flux in band g is 1e+308"),
+}
+
+
+@pytest.mark.parametrize("flux, sigma, said", BEYOND.values(), ids=BEYOND)
+def test_values_beyond_single_precision(flux, sigma, said):
+    given = {"flux": np.tile(FLUX, (3, 1)), "sigma": np.tile(0.05 * FLUX, (3, 1))}
+    given["flux"][1, 1], given["sigma"][1, 1] = flux, sigma
+    with pytest.raises(InputError) as error:
+        galaxies(**given)
+    assert "'1' (row 1" in one_sentence(error) and said in str(error.value)
+    flagged = galaxies(**given, on_bad="flag")
+    assert_array_equal(flagged.usable, [True, False, True])
+    assert said in flagged.problems[1] and "mask the band" in flagged.problems[1]
+    masked = galaxies(**given, on_bad="mask")
+    assert masked.usable.all()
+    assert_array_equal(np.argwhere(~masked.mask), [[1, 1]])
+
+
+def test_values_just_within_the_limits_are_taken():
+    phot = Photometry(
+        [MAX_FLUX, -MAX_FLUX, 0.0, 1.0, 0.0],
+        [MAX_FLUX, MAX_FLUX / MAX_SNR, 1.01 * MIN_SIGMA, 1.01 / MAX_SNR, MAX_FLUX],
+        MIN_REDSHIFT,
+    )
+    assert phot.usable.all() and phot.mask.all()
+    assert galaxies(redshift=[MIN_REDSHIFT, 1.0, MAX_REDSHIFT]).usable.all()
+
+
+@pytest.mark.parametrize("redshift", [1e-46, 5e-324, 1e-12, 99.0, 1e308])
+def test_a_redshift_without_a_distance_flags_its_row_only(redshift):
+    phot = galaxies(redshift=[0.03, redshift, 0.03], on_bad="mask")
+    assert_array_equal(phot.usable, [True, False, True])
+    assert f"redshift is {redshift:g} but must be between 1e-05 and 30" in phot.problems[1]
+
+
+def test_a_catalogue_with_absurd_rows_is_inferred_but_for_them():
+    flux, sigma = np.tile(FLUX, (6, 1)), np.tile(0.05 * FLUX, (6, 1))
+    redshift = np.full(6, 0.03)
+    sigma[0, 0], flux[1, 2], sigma[2, 4], redshift[3] = 9.9e99, 1e30, 1e-46, 1e-46
+    sigma[4] = 9.9e99
+    phot = Photometry(flux, sigma, redshift, on_bad="mask")
+    assert_array_equal(phot.usable, [True, True, True, False, False, True])
+    result = sl.load_posterior("nsa-ugriz").infer(phot, draws=50, on_bad="flag")
+    assert np.isfinite(result.samples[phot.usable]).all()
+    assert np.isfinite(result.chi2_min[phot.usable]).all()
+    assert_array_equal(result.badge == "bad photometry", ~phot.usable)
+
+
+any_number = st.floats() | st.sampled_from(
+    [
+        0.0,
+        -0.0,
+        5e-324,
+        1e-46,
+        1e-38,
+        1e-13,
+        1e-7,
+        1.0,
+        1e7,
+        1e15,
+        1e19,
+        1e38,
+        1e308,
+        np.inf,
+        np.nan,
+    ]
+)
+
+
+@settings(max_examples=60)
+@given(
+    arrays(float, (3, 5), elements=any_number),
+    arrays(float, (3, 5), elements=any_number),
+    arrays(float, 3, elements=any_number),
+    st.sampled_from(["flag", "mask"]),
+    st.sampled_from([u.nmgy, u.Jy, u.ABmag]),
+)
+def test_whatever_is_usable_can_be_computed_with(flux, sigma, redshift, on_bad, unit):
+    with np.errstate(all="raise", under="ignore"):
+        phot = Photometry(flux * unit, sigma, redshift, on_bad=on_bad)
+    good = phot.mask & phot.usable[:, None]
+    with np.errstate(over="ignore"):  # of what is not usable
+        flux, sigma, z = (a.astype(np.float32) for a in (phot.flux, phot.sigma, phot.redshift))
+    assert np.isfinite(flux[good]).all() and (sigma[good] > 0).all()
+    with np.errstate(all="raise", under="ignore"):
+        inverse = 1 / sigma[good]
+        assert np.isfinite(inverse**2).all()
+        assert np.isfinite(30 * (flux[good] * inverse) ** 2).all()
+        assert np.isfinite(flux[good] ** 2 + 4 * sigma[good] ** 2).all()
+        assert np.isfinite(z[phot.usable] ** -2.0 / z[phot.usable] ** 2).all()
+    assert (phot.mask.sum(1)[phot.usable] >= 2).all()
+
+
+# --- units --------------------------------------------------------------------------------------
+
+
+def table_in(unit, scale=1.0, **columns):
+    table = Table({"redshift": [0.03, 0.04]})
+    for label, flux in zip(BANDS, FLUX, strict=True):
+        table[f"flux_{label}"] = [flux * scale, 2 * flux * scale]
+        table[f"flux_{label}"].unit = unit
+    for name, make in columns.items():
+        for label, flux in zip(BANDS, FLUX, strict=True):
+            table[f"{name}_{label}"] = make(0.1 * flux * scale)
+    return table
+
+
+def test_inverse_variances_without_a_unit_have_that_of_the_flux():
+    jansky = table_in("Jy", 3.631e-6, ivar=lambda s: [s**-2, s**-2])
+    assert_allclose(Photometry.from_table(jansky).sigma, [0.1 * FLUX] * 2)
+    plain = table_in(None, 1.0, ivar=lambda s: [s**-2, s**-2])
+    assert_allclose(Photometry.from_table(plain).sigma, [0.1 * FLUX] * 2)
+    jansky["ivar_g"][1] = 0
+    problem = Photometry.from_table(jansky, on_bad="flag").problems[1]
+    assert "inverse variance in band g is 0 Jy^-2" in problem
+
+
+def test_inverse_variances_of_magnitudes():
+    table = Table({"redshift": [0.03]})
+    for label, flux in zip(BANDS, FLUX, strict=True):
+        table[f"mag_{label}"] = [22.5 - 2.5 * np.log10(flux)]
+        table[f"ivar_{label}"] = [400.0]  # 0.05 mag
+    phot = Photometry.from_table(table)
+    assert_allclose(phot.sigma[0], 0.05 * 0.4 * np.log(10) * FLUX)
+    for label in BANDS:
+        table[f"ivar_{label}"].unit = "mag-2"
+    assert_allclose(Photometry.from_table(table).sigma, phot.sigma)
+
+
+@pytest.mark.parametrize("unit", ["km/s", "km s-1", "m/s"])
+def test_velocities_are_no_redshifts(unit):
+    table = table_in(None, sigma=lambda s: [s, s])
+    table["redshift"] = [9000.0, 12000.0]
+    table["redshift"].unit = unit
+    with pytest.raises(InputError) as error:
+        Photometry.from_table(table)
+    text = one_sentence(error)
+    assert "column 'redshift'" in text and "give plain redshifts" in text and "v/c" in text
+    table["redshift"] = [0.03, 0.04]
+    table["redshift"].unit = u.dimensionless_unscaled
+    assert_array_equal(Photometry.from_table(table).redshift, [0.03, 0.04])
+
+
+# --- rows and catalogues ------------------------------------------------------------------------
+
+
+def test_rows_are_those_of_the_catalogue():
+    flux = np.tile(FLUX, (6, 1))
+    flux[4, 0] = np.nan
+    phot = galaxies(6, flux=flux, on_bad="flag")
+    block = phot[3:]
+    assert_array_equal(block.rows, [3, 4, 5])
+    assert "(row 4, counting from 0)" in block.problems[1]
+    assert "(row 4, counting from 0)" in block.select_bands("u", "g").problems[1]
+    assert_array_equal(Photometry.concatenate([phot[4:], phot[:1]]).rows, [4, 5, 0])
+    with pytest.raises(InputError):
+        galaxies(rows=[1, 2])
+
+
+def write_csv(path, n, flux=1.0, sigma=0.05, redshift=0.03):
+    header = "id,redshift," + ",".join(f"flux_{b},sigma_{b}" for b in BANDS)
+    values = ",".join(f"{f * flux:.6g},{f * flux * sigma:.6g}" for f in FLUX)
+    path.write_text("\n".join([header, *(f"g{i},{redshift},{values}" for i in range(n))]))
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"flux": 1e-9}, "8 of 8 galaxies are fainter than -6 mag (absolute; median 39.6 mag"),
+        ({"flux": 3.631e-6}, "fainter than -6 mag"),  # Jy
+        ({"flux": 1e9}, "8 of 8 galaxies are brighter than -29 mag"),
+        ({"sigma": 1e-5}, "signal-to-noise ratio above 5000 (median 1e+05): check that the unc"),
+        ({"sigma": 50}, "signal-to-noise ratio below 0.2 (median 0.02)"),
+        ({"redshift": 9000}, "8 of 8 galaxies cannot be used: galaxy 'g0' (row 0"),
+    ],
+)
+def test_a_mistake_of_units_is_told_at_once(tmp_path, changes, said):
+    path = write_csv(tmp_path / "odd.csv", 8, **changes)
+    with pytest.warns(PhotometryWarning) as warned:
+        phot = read_photometry(path, on_bad="flag")
+    (text,) = (str(w.message) for w in warned)
+    assert said in text and text.startswith("odd.csv: ") and text.endswith(".")
+    assert text == f"odd.csv: {phot.warning}"
+
+
+def test_good_catalogues_are_read_without_a_warning(tmp_path, recwarn):
+    assert read_photometry(write_csv(tmp_path / "good.csv", 8)).warning == ""
+    assert read_photometry(write_csv(tmp_path / "few.csv", 3, flux=1e-9)).warning == ""
+    assert sl.showcase().warning == ""
+    assert galaxies(1)[:0].warning == ""
+    assert [w for w in recwarn if issubclass(w.category, PhotometryWarning)] == []
