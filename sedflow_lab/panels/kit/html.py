@@ -44,7 +44,8 @@ line-height:1.5;min-height:26px}
 .sedflow-remark{font-size:13px;line-height:1.5;color:#B87A00}
 .sedflow-failure{color:#D55E00;font-weight:bold}
 .sedflow-verdict{font-size:14px;line-height:1.45}
-.sedflow-verdict p{margin:4px 0}
+.sedflow-verdict>div{margin:4px 0}
+.sedflow-title{margin:6px 0 2px;font-size:13px;line-height:1.45}
 .sedflow-stripe{border-left:5px solid;padding:2px 10px}
 .sedflow-listing{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}
 .sedflow-listing.wide{columns:2 420px}
@@ -110,7 +111,7 @@ def strip(parts: Iterable[str], *, small: bool = False) -> str:
 def cell(text: str, title: str = "", width: int | None = None) -> str:
     """Part of a `strip` or cell of a `listing`, with a text to hover and its width [pixel]."""
     hover = f" title='{escape(title)}'" if title else ""
-    size = "" if width is None else f" style='flex:0 0 {width}px'"
+    size = "" if width is None else f" style='flex:0 1 {width}px'"
     return f"<span{hover}{size}>{text}</span>"
 
 
@@ -122,12 +123,12 @@ def listing(heading: str, rows: Sequence[Sequence[str]], bad: Sequence[bool] | N
     marks = ["" if bad is None or not bad[k] else " class='bad'" for k in range(len(rows))]
     lines = (f"<div{m}>{''.join(row)}</div>" for m, row in zip(marks, rows, strict=True))
     kind = "sedflow-listing" if bad is None else "sedflow-listing wide"
-    return f"<p class='sedflow-help'>{heading}</p><div class='{kind}'>{''.join(lines)}</div>"
+    return f"<div class='sedflow-title'>{heading}</div><div class='{kind}'>{''.join(lines)}</div>"
 
 
 def verdict(lines: Iterable[str]) -> str:
     """Findings, each on a line of its own."""
-    return f"<div class='sedflow-verdict'>{''.join(f'<p>{line}</p>' for line in lines)}</div>"
+    return f"<div class='sedflow-verdict'>{''.join(f'<div>{line}</div>' for line in lines)}</div>"
 
 
 def stripe(color: str, text: str) -> str:
