@@ -62,6 +62,7 @@ _FAINTEST, _BRIGHTEST = 50.0, -20.0
 _RULES = {
     "flux": "finite",
     "magnitude": f"between {_BRIGHTEST:g} and {_FAINTEST:g}",
+    "asinh magnitude": "between -20 and 35",
     "uncertainty": "finite and above 0",
     "inverse variance": "finite and above 0",
 }

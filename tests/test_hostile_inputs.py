@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import warnings
+from importlib.util import find_spec
 
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import sedflow_lab as sl
 from sedflow_lab.errors import InputError
+from sedflow_lab.observations import Photometry, read_photometry
 from sedflow_lab.observations.checks import (
     MAX_FLUX,
     MAX_REDSHIFT,
@@ -23,7 +28,6 @@ from sedflow_lab.observations.checks import (
     MIN_SIGMA,
     PhotometryWarning,
 )
-from sedflow_lab.observations.photometry import Photometry, read_photometry
 
 BANDS = "ugriz"
 FLUX = np.array([30.0, 75.0, 104.0, 130.0, 145.0])
@@ -247,3 +251,249 @@ def test_good_catalogues_are_read_without_a_warning(tmp_path, recwarn):
     assert sl.showcase().warning == ""
     assert galaxies(1)[:0].warning == ""
     assert [w for w in recwarn if issubclass(w.category, PhotometryWarning)] == []
+
+
+# --- files --------------------------------------------------------------------------------------
+
+HEADER = "ID,redshift," + ",".join(f"flux_{b},sigma_{b}" for b in BANDS)
+IDS = ["007", "0012E3", "1e5"]
+
+
+def rows_of(ids=IDS, scale=1.0):
+    values = ",".join(f"{f * scale:.8g},{0.05 * f * scale:.8g}" for f in FLUX)
+    return [f"{name},0.03,{values}" for name in ids]
+
+
+def save(path, lines, separator=",", encoding="utf-8", end="\n"):
+    content = end.join(lines).replace(",", separator).encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def check_read(phot, ids=IDS):
+    assert_array_equal(phot.ids, ids)
+    assert_allclose(phot.flux, np.tile(FLUX, (len(ids), 1)), rtol=1e-6)
+    assert_allclose(phot.sigma, np.tile(0.05 * FLUX, (len(ids), 1)), rtol=1e-6)
+    assert_allclose(phot.redshift, 0.03)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "name, separator",
+    [
+        ("a.csv", ","),
+        ("a.csv.gz", ","),
+        ("a.tsv", "\t"),
+        ("a.tsv.gz", "\t"),
+        ("a.txt", ","),
+        ("a.txt", " "),
+        ("a.dat", " "),
+        ("a.ascii", "|"),
+        ("a.cat", " "),
+        ("a.cat", "  "),
+        ("A.TBL", "\t"),
+    ],
+)
+def test_ids_and_numbers_stay_as_written_in_every_text_format(tmp_path, name, separator, encoding):
+    lines = [HEADER, *rows_of()]
+    check_read(read_photometry(save(tmp_path / name, lines, separator, encoding)))
+    lines[0] = lines[0].replace("ID", "galaxy")
+    path = save(tmp_path / name, lines, separator, encoding, "\r\n")
+    check_read(read_photometry(path, columns={"id": "galaxy"}))
+
+
+def test_a_table_drawn_with_bars(tmp_path):
+    lines = ["| " + line.replace(",", " | ") + " |" for line in [HEADER, *rows_of()]]
+    check_read(read_photometry(save(tmp_path / "a.txt", lines)))
+
+
+def test_commented_headers_and_missing_ids(tmp_path):
+    lines = ["# " + HEADER.replace(",", " "), *(r.replace(",", " ") for r in rows_of())]
+    check_read(read_photometry(save(tmp_path / "topcat.txt", lines)))
+    lines = ["# made by hand", HEADER, *rows_of(["007", "", "x y"])]
+    check_read(read_photometry(save(tmp_path / "a.csv", lines)), ["007", "1", "x y"])
+
+
+def typed_table(ids=IDS, **units):
+    table = Table({"id": ids, "redshift": np.full(len(ids), 0.03)})
+    for label, flux in zip(BANDS, FLUX, strict=True):
+        table[f"flux_{label}"] = np.full(len(ids), flux)
+        table[f"sigma_{label}"] = np.full(len(ids), 0.05 * flux)
+    return table
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("a.ecsv", "ascii.ecsv"),
+        ("a.csv", "ascii.ecsv"),
+        ("a.mrt", "ascii.mrt"),
+        ("a.tbl", "ascii.ipac"),
+        ("a.vot", "votable"),
+        ("a.xml", "votable"),
+        ("a.fits", "fits"),
+        ("a.fit", "fits"),
+        ("wrong_name.csv", "fits"),
+    ],
+)
+def test_formats_of_astronomers(tmp_path, name, kind):
+    table = typed_table()
+    for label, flux in zip(BANDS, FLUX, strict=True):
+        table[f"flux_{label}"] = np.full(3, flux * 3.631e-3)
+        table[f"sigma_{label}"] = np.full(3, 0.05 * flux * 3.631e-3)
+        table[f"flux_{label}"].unit = table[f"sigma_{label}"].unit = "mJy"
+    table.write(tmp_path / name, format=kind)
+    check_read(read_photometry(tmp_path / name))
+    squeezed = tmp_path / (name + ".gz")
+    squeezed.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    check_read(read_photometry(squeezed))
+
+
+def test_parquet_is_read_or_what_it_needs_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    if find_spec("pyarrow"):
+        typed_table().write(path, format="parquet")
+        check_read(read_photometry(path))
+    path.write_bytes(b"PAR1" + bytes(100))
+    monkeypatch.setattr("sedflow_lab.observations.files.find_spec", lambda name: None)
+    with pytest.raises(InputError) as error:
+        read_photometry(path)
+    assert "Parquet needs pyarrow: install it with pip install" in one_sentence(error)
+
+
+@pytest.mark.parametrize("dashes", [False, True])
+@pytest.mark.parametrize("name, separator", [("a.tsv", "\t"), ("a.csv", ","), ("a.txt", "|")])
+def test_a_row_of_units_is_honoured(tmp_path, name, separator, dashes):
+    """As VizieR writes them: units below the header, then dashes."""
+    heads = ["#Column ID", HEADER, ",---," + ",".join(["mJy"] * 10)]
+    heads += ["-----,---,---," + ",".join(["-----"] * 9)] if dashes else []
+    path = save(tmp_path / name, [*heads, *rows_of(scale=3.631e-3)], separator)
+    check_read(read_photometry(path))
+
+
+def test_a_row_of_units_of_magnitudes(tmp_path):
+    header = HEADER.replace("flux", "mag").replace("sigma", "mag_err")
+    values = ",".join(f"{22.5 - 2.5 * np.log10(f):.8f},{0.05 / 0.4 / np.log(10):.8f}" for f in FLUX)
+    lines = [header, ",," + ",".join(["[mag],(mag)"] * 5), *(f"{i},0.03,{values}" for i in IDS)]
+    check_read(read_photometry(save(tmp_path / "a.csv", lines)))
+
+
+def test_units_in_a_row_that_are_not_known_are_refused(tmp_path):
+    lines = [HEADER, "-,-," + ",".join(["counts"] * 10), *rows_of()]
+    with pytest.raises(InputError) as error:
+        read_photometry(save(tmp_path / "a.csv", lines))
+    assert "'counts' of the column 'flux_u' is not known" in one_sentence(error)
+    lines[1] = "-,km/s," + ",".join(["mJy"] * 10)
+    with pytest.raises(InputError) as error:
+        read_photometry(save(tmp_path / "a.csv", lines))
+    assert "column 'redshift' has the unit 'km" in one_sentence(error)
+
+
+@pytest.mark.parametrize("word", ["NULL", "nan", "--", "N/A", ""])
+def test_a_first_galaxy_without_measurements_is_no_row_of_units(tmp_path, word):
+    lines = [HEADER, "first," + ",".join([word] * 11), *rows_of()]
+    phot = read_photometry(save(tmp_path / "a.csv", lines), on_bad="flag")
+    assert_array_equal(phot.ids, ["first", *IDS])
+    assert_array_equal(phot.usable, [False, True, True, True])
+    lines[1] = "first,0.03," + ",".join(["ERR"] * 10)  # not even one with a redshift
+    phot = read_photometry(save(tmp_path / "a.csv", lines), on_bad="flag")
+    assert_array_equal(phot.usable, [False, True, True, True])
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = save(tmp_path / "a.csv", [HEADER, *rows_of(["Galaxie Süd"])], encoding="latin-1")
+    with pytest.raises(InputError) as error:
+        read_photometry(path)
+    assert "line 2 is no text in UTF-8" in one_sentence(error)
+
+
+def test_the_table_of_a_fits_file_that_has_the_columns_is_taken(tmp_path):
+    good, other = typed_table(), typed_table(["a", "b", "c"])
+    log = Table({"step": [1, 2], "text": ["x", "y"]})
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(np.ones((2, 2))), fits.BinTableHDU(log, name="LOG")]
+    hdus.append(fits.BinTableHDU(good, name="GALAXIES"))
+    path = tmp_path / "a.fits"
+    fits.HDUList(hdus).writeto(path)
+    check_read(read_photometry(path))
+    hdus.append(fits.BinTableHDU(other, name="OTHER"))
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    with pytest.raises(InputError) as error:
+        read_photometry(path)
+    text = one_sentence(error)
+    assert "2 tables with the columns" in text and "3 'GALAXIES', 4 'OTHER'" in text
+    assert "hdu=" in text
+    check_read(read_photometry(path, hdu=3))
+    check_read(read_photometry(path, hdu="other"), ["a", "b", "c"])
+    for hdu in (1, 9, "GALAXY"):
+        with pytest.raises(InputError) as error:
+            read_photometry(path, hdu=hdu)
+        assert "its tables are 2 'LOG', 3 'GALAXIES'" in one_sentence(error)
+    with pytest.raises(InputError, match="no column for the flux of band u"):
+        read_photometry(path, hdu="LOG")
+
+
+def test_vector_columns_that_do_not_fit(tmp_path):
+    for name in ("flux_u", "sigma_u", "redshift", "id"):
+        table = typed_table()
+        table[name] = np.ones((3, 7))
+        table.write(tmp_path / "a.fits", overwrite=True)
+        with pytest.raises(InputError) as error:
+            read_photometry(tmp_path / "a.fits")
+        assert f"column {name!r} holds 7 values a row" in one_sentence(error)
+
+
+def test_a_named_index_of_a_data_frame_is_a_column():
+    pandas = pytest.importorskip("pandas")
+    table = typed_table()
+    columns = {name: table[name].tolist() for name in table.colnames}
+    frame = pandas.DataFrame(columns)
+    check_read(Photometry.from_table(frame))
+    check_read(Photometry.from_table(frame.set_index("id")))
+    check_read(Photometry.from_table(frame.set_index(["id", "redshift"])))
+    assert_array_equal(Photometry.from_table(frame.drop(columns="id")).ids, ["0", "1", "2"])
+
+
+texts = st.text(st.sampled_from(list("0123456789.,-+eE #|\t\n\"'abflux_ugriz\u00e9")), max_size=200)
+headed = texts.map(lambda text: HEADER + "\n" + text)
+
+
+@settings(max_examples=60)
+@given(
+    st.binary(max_size=300) | (texts | headed).map(str.encode),
+    st.sampled_from(["csv", "tsv", "txt", "ecsv", "fits", "vot", "cat", "parquet"]),
+    st.sampled_from(
+        [b"", b"# %ECSV 1.0\n", b"SIMPLE  =                    T", b"<?xml ", b"PAR1", b"\x1f\x8b"]
+    ),
+    st.booleans(),
+)
+def test_any_bytes_are_photometry_or_an_input_error(
+    tmp_path_factory, content, ending, magic, squeeze
+):
+    content = magic + content
+    path = tmp_path_factory.mktemp("fuzz") / f"x.{ending}"
+    path.write_bytes(gzip.compress(content) if squeeze else content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            assert isinstance(read_photometry(path, on_bad="mask"), Photometry)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_damaged_files_are_photometry_or_an_input_error(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    kind = data.draw(st.sampled_from(["fits", "votable", "ascii.ecsv", "ascii.csv"]))
+    path = folder / f"damaged.{kind.removeprefix('ascii.')}"
+    typed_table().write(path, format=kind, overwrite=True)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            assert isinstance(read_photometry(path, on_bad="flag"), Photometry)
+        except InputError as error:
+            assert "\n" not in str(error)

@@ -30,6 +30,7 @@ CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 IMPORT_NAMES = {
     "jupyter-bokeh": "jupyter_bokeh",
     "nautilus-sampler": "nautilus",
+    "dust-extinction": "dust_extinction",
 }
 
 
@@ -132,7 +133,7 @@ def import_names(declared: dict[str, Requirement]) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_import_only_what_pyproject_declares(path: Path):
     own = {"sedflow_lab"} | set(sys.stdlib_module_names)
-    extras = requirements("lab", "fsps", "nested")
+    extras = requirements("lab", "fsps", "nested", "extinction")
     every = import_names(requirements() | extras)
     assert set(imports(path, at_import=False)) <= own | every
     if "panels" not in path.parts:  # without the extras every other module must load

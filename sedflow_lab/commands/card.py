@@ -66,8 +66,8 @@ def add_commands(commands: Commands) -> None:
 def _card(args: argparse.Namespace) -> None:
     from ..anpe.bundle import attach
     from ..errors import InputError
+    from ..observations import read_photometry
     from ..observations.nsa import showcase
-    from ..observations.photometry import read_photometry
     from ..reports.card import CardSettings, make_card, write_page
 
     posterior = load(args)

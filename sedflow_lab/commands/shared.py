@@ -230,8 +230,8 @@ def add_methods(parser: Parser, default: Sequence[str], meaning: str) -> None:
 
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
     """Read the catalogue that the arguments name."""
+    from ..observations import read_photometry
     from ..observations.nsa import VERSIONS, read_nsa
-    from ..observations.photometry import read_photometry
 
     path = Path(args.catalog).expanduser()
     columns: dict[str, str | None] = {}

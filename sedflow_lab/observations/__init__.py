@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .files import read_photometry
 from .noise import NoiseModel, fit_noise, load_noise
 from .nsa import read_nsa, showcase
-from .photometry import Photometry, read_photometry
+from .photometry import Photometry
 
 __all__ = [
     "NoiseModel",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +11,6 @@ from ..errors import InputError
 from ..units import Measured, flux_from, magnitude, split_unit
 from .checks import (
     MIN_BANDS,
-    PhotometryWarning,
     as_flux,
     as_ids,
     as_mask,
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["OnBad", "Photometry", "read_photometry"]
+__all__ = ["OnBad", "Photometry"]
 
 OnBad = Literal["raise", "flag", "mask"]
 
@@ -79,6 +76,9 @@ class Photometry:
         True where a band is observed.
     problems : ndarray of str, shape (N,)
         Why a galaxy cannot be used; '' where it can.
+    ebv : ndarray, shape (N,)
+        E(B-V) of the Milky Way's dust for which the fluxes have been corrected here; 0 where they
+        are as given. Fluxes must be corrected: see `observations.extinction`.
 
     Raises
     ------
@@ -100,6 +100,7 @@ class Photometry:
     rows: np.ndarray
     mask: np.ndarray
     problems: np.ndarray
+    ebv: np.ndarray
 
     def __init__(
         self,
@@ -136,6 +137,7 @@ class Photometry:
         )
         self.flux = np.where(self.mask, flux.values, np.nan)
         self.sigma = np.where(self.mask, sigma.values, np.nan)
+        self.ebv = np.zeros(n)
         self._freeze()
 
     def _freeze(self) -> None:
@@ -153,8 +155,23 @@ class Photometry:
         return new
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("flux", "sigma", "redshift", "ids", "rows", "mask", "problems")
+        names = ("flux", "sigma", "redshift", "ids", "rows", "mask", "problems", "ebv")
         return {name: getattr(self, name) for name in names}
+
+    def _changed(
+        self, reasons: Mapping[int, str] | None = None, **arrays: np.ndarray
+    ) -> Photometry:
+        """Copy with other arrays, checked anew; `reasons` replace what is found of galaxies."""
+        new = self._arrays() | arrays
+        ebv = new.pop("ebv")
+        del new["problems"]
+        made = Photometry(**new, bands=self.bands, on_bad="flag")
+        problems = made.problems.astype(object)
+        for row, reason in (reasons or {}).items():
+            problems[row] = reason
+        return self._of(
+            made.bands, **made._arrays() | {"ebv": ebv, "problems": problems.astype(str)}
+        )
 
     def __len__(self) -> int:
         return len(self.redshift)
@@ -240,16 +257,7 @@ class Photometry:
                 f"Without {', '.join(names)} only {keep.sum()} of the bands "
                 f"{', '.join(self.bands.labels)} would be left: keep at least {MIN_BANDS}."
             )
-        return Photometry(
-            self.flux,
-            self.sigma,
-            self.redshift,
-            self.bands,
-            self.ids,
-            self.mask & keep,
-            on_bad="flag",
-            rows=self.rows,
-        )
+        return self._changed(mask=self.mask & keep)
 
     def select_bands(self, *names: str) -> Photometry:
         """Copy with all other bands masked; the counterpart of `drop_bands`."""
@@ -287,16 +295,22 @@ class Photometry:
         bands: str | BandSet | Sequence[str] = "sdss-ugriz",
         columns: Mapping[str, str | None] | None = None,
         on_bad: OnBad = "raise",
+        extinction: str | None = None,
     ) -> Photometry:
         """Take the photometry from a table, finding its columns by name in any case.
 
         For a band u: fluxes are ``flux_u`` (or ``nmgy_u``, ``nanomaggies_u``) with ``sigma_u``,
         ``flux_err_u``, ``fluxerr_u``, ``ivar_u`` or ``nmgy_ivar_u``; magnitudes ``mag_u`` with
-        ``mag_err_u``, ``magerr_u`` or ``sigma_mag_u``; ``u_flux`` and the like work too, and so
-        do the Atlas's vector columns ``NMGY`` and ``NMGY_IVAR``. A bare ``u`` with ``u_err`` or
+        ``mag_err_u``, ``magerr_u``, ``sigma_mag_u`` or ``ivar_u``; the SDSS's asinh magnitudes
+        ``asinhmag_u`` with ``asinhmag_err_u``; ``u_flux`` and the like work too, and so do the
+        Atlas's vector columns ``NMGY`` and ``NMGY_IVAR``. A bare ``u`` with ``u_err`` or
         ``err_u`` counts where the column has a unit. Units of columns are honoured; without one,
-        fluxes are nanomaggies and magnitudes AB. Ids are ``id``, ``name``,
-        ``nsaid``, ``iauname`` or ``objid``, else row numbers.
+        fluxes are nanomaggies, magnitudes AB, and errors and inverse variances in the unit of
+        what they belong to. Ids are ``id``, ``name``, ``nsaid``, ``iauname`` or ``objid``, else
+        row numbers.
+
+        Fluxes must be corrected for Galactic extinction; ``extinction="F99"`` does it with the
+        column ``ebv``, E(B-V) of the SFD maps (see `observations.extinction`).
 
         The redshift is ``redshift``, ``zdist``, ``z_redshift``, ``zspec``, ``z_spec``, ``specz``,
         ``zphot`` or ``z_phot``, in this order, so that the Atlas's flow-model ``ZDIST`` comes
@@ -309,10 +323,12 @@ class Photometry:
         bands : str, BandSet or sequence of str
         columns : dict, optional
             Columns that have other names, by role: ``flux_u``, ``sigma_u``, ``ivar_u``,
-            ``mag_u``, ``mag_err_u``, ..., ``redshift``, ``id``. ``{"flux_u": None}`` says that
-            the band was not observed.
+            ``mag_u``, ``mag_err_u``, ``asinhmag_u``, ``asinhmag_err_u``, ..., ``redshift``,
+            ``id``, ``ebv``. ``{"flux_u": None}`` says that the band was not observed.
         on_bad : {'raise', 'flag', 'mask'}
             As for `Photometry`; masked table entries count as NaN.
+        extinction : {'F99', 'CCM89', 'O94', 'G23'}, optional
+            Law by which to correct for Galactic extinction; default, take the fluxes as they are.
 
         Raises
         ------
@@ -321,19 +337,31 @@ class Photometry:
             another filter for a band.
         """
         from ..sps.bands import check_same_filters, get_bands
-        from .tables import as_table, band_keys, measurements
+        from .extinction import correct_extinction
+        from .tables import as_table, measurements
 
         bands, table = get_bands(bands), as_table(table)
         if isinstance(said := table.meta.get("bands"), str):
             check_same_filters(bands, said)
-        found = measurements(table, band_keys(bands), columns)
-        return cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
+        found = measurements(table, bands, columns)
+        new = cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
+        if found.corrected is not None:
+            new = new._changed(ebv=found.corrected)
+        if extinction is None:
+            return new
+        if found.ebv is None:
+            raise InputError(
+                f"The table has no column ebv for the extinction law {extinction}: pass "
+                "columns={'ebv': 'its name'}, or leave extinction out if fluxes are corrected."
+            )
+        return correct_extinction(new, found.ebv, extinction, on_bad)
 
     def to_table(self) -> Table:
         """Table with ``id``, ``redshift``, and ``flux_u``, ``sigma_u`` [nmgy] for every band.
 
-        Where a band is masked there are ``observed_u`` columns too, and ``problems`` where a
-        galaxy has one. `from_table` reads it back unchanged.
+        Where a band is masked there are ``observed_u`` columns too, ``problems`` where a galaxy
+        has one, and ``ebv_corrected`` after a correction for extinction. `from_table` reads it
+        back unchanged.
         """
         import astropy.units as u
         from astropy.table import Table
@@ -347,35 +375,9 @@ class Photometry:
                 table[f"{name}_{key}"].unit = u.nmgy
             if not self.mask.all():
                 table[f"observed_{key}"] = self.mask[:, band]
+        if self.ebv.any():
+            table["ebv_corrected"] = self.ebv
         if not self.usable.all():
             table["problems"] = self.problems
         table.meta["bands"] = self.bands.name
         return table
-
-
-def read_photometry(
-    path: str | Path,
-    bands: str | BandSet | Sequence[str] = "sdss-ugriz",
-    columns: Mapping[str, str | None] | None = None,
-    on_bad: OnBad = "raise",
-) -> Photometry:
-    """Read photometry from a CSV, ECSV, FITS or whitespace-separated table.
-
-    Columns are found by name as `Photometry.from_table` describes. A `PhotometryWarning` tells
-    where most galaxies look wrong.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a column is missing, or a value is bad.
-    """
-    from .tables import read_table
-
-    table = read_table(path)
-    try:
-        photometry = Photometry.from_table(table, bands, columns, on_bad)
-    except InputError as error:
-        raise InputError(f"{Path(path).name}: {error}") from error
-    if photometry.warning:
-        warnings.warn(f"{Path(path).name}: {photometry.warning}", PhotometryWarning, stacklevel=2)
-    return photometry

@@ -1,28 +1,27 @@
-"""Tables of measured galaxies: read files and find the columns that hold the photometry."""
+"""Tables of measured galaxies: find the columns that hold the photometry."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
-from ..units import Measured, flux_from, sigma_from, sigma_from_ivar, split_unit
+from ..units import Measured, flux_from, numbers, sigma_from, sigma_from_ivar, split_unit
 from .checks import as_redshift
+from .luptitudes import flux_from_asinh, sigma_from_asinh
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
     from ..sps.bands import BandSet
 
-__all__ = ["Measurements", "as_table", "band_keys", "measurements", "read_table"]
+__all__ = ["ID_NAMES", "Measurements", "as_table", "band_keys", "has_columns", "measurements"]
 
-# Names of a value column, in order of preference, and whether it holds fluxes or magnitudes.
+# Names of a value column, in order of preference, and which kind of values it holds.
 _VALUES = {
     "flux": "flux",
     "nmgy": "flux",
@@ -30,12 +29,19 @@ _VALUES = {
     "mag": "mag",
     "abmag": "mag",
     "magnitude": "mag",
+    "asinhmag": "asinhmag",
 }
 _REDSHIFTS = ("redshift", "zdist", "z_redshift", "zspec", "z_spec", "specz", "zphot", "z_phot")
-_IDS = ("id", "name", "nsaid", "iauname", "objid")
+_EBVS = ("ebv", "e_bv", "e_b_v", "ebv_sfd", "sfd_ebv")
+_LOOKED_FOR = {
+    "flux": ("sigma", "ivar", "flux_err", "nmgy_ivar"),
+    "mag": ("mag_err", "magerr", "sigma_mag", "ivar"),
+    "asinhmag": ("asinhmag_err",),
+}
+_ROLES = ("flux", "mag", "asinhmag", "sigma", "ivar", "mag_err", "asinhmag_err")
 
-# In CSV files ids stay text, so that '007' is not read as 7.
-_KEEP_IDS = {"".join(f"[{c}{c.upper()}]" for c in name): str for name in _IDS}
+ID_NAMES = ("id", "name", "nsaid", "iauname", "objid")
+"""Names of a column of ids, in order of preference."""
 
 # The NASA-Sloan Atlas keeps seven bands in one column, and calls GALEX's F and N.
 _NSA_VECTORS = ("nmgy", "nmgy_ivar")
@@ -56,6 +62,8 @@ class Measurements(NamedTuple):
         (N,) strings; None where the table has no ids.
     mask : ndarray
         (N, B), False where the table says that a band was not observed.
+    ebv, corrected : ndarray or None
+        (N,) E(B-V), and that for which the fluxes have been corrected; None where it is not said.
     """
 
     flux: Measured
@@ -63,60 +71,13 @@ class Measurements(NamedTuple):
     redshift: np.ndarray
     ids: np.ndarray | None
     mask: np.ndarray
+    ebv: np.ndarray | None
+    corrected: np.ndarray | None
 
 
 def band_keys(bands: BandSet) -> tuple[str, ...]:
     """What bands are called in column names: labels, or filter names if labels repeat."""
     return bands.labels if len(set(bands.labels)) == len(bands) else bands.names
-
-
-def read_table(path: str | Path) -> Table:
-    """Read a CSV, ECSV, FITS or whitespace-separated file with astropy.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, unreadable or without rows.
-    """
-    from astropy.table import Table
-
-    path = Path(path).expanduser()
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise InputError(f"The file {path} {what}: give the path of a CSV, ECSV or FITS table.")
-    if path.stat().st_size == 0:
-        raise InputError(f"The file {path} is empty: give a table with a header and rows.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units unknown to astropy are dealt with in units.py
-            table = _read(path)
-    except Exception as error:  # astropy's readers raise whatever their parsers raise
-        lines = re.split(r"\.\s|\n", str(error).strip())  # some of them say a lot
-        reason = lines[0].rstrip(".")[:120] or type(error).__name__
-        raise InputError(
-            f"The file {path} cannot be read as a table ({reason}): "
-            "give a CSV, ECSV or FITS table with a header."
-        ) from error
-    if not isinstance(table, Table) or len(table) == 0:
-        raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
-    return table
-
-
-def _read(path: Path) -> Table:
-    from astropy.table import Table
-
-    name = path.name.lower()
-    if re.search(r"\.fits?(\.gz)?$", name):
-        return Table.read(path, format="fits")
-    if name.endswith((".csv", ".ecsv")):
-        with open(path, encoding="utf-8") as file:
-            is_ecsv = file.readline().startswith("# %ECSV")
-        if is_ecsv:
-            return Table.read(path, format="ascii.ecsv")
-        return Table.read(path, format="ascii.csv", comment="#", converters=_KEEP_IDS)
-    if name.endswith((".txt", ".dat", ".tsv", ".ascii")):
-        return Table.read(path, format="ascii")
-    return Table.read(path)
 
 
 def as_table(table: Any) -> Table:
@@ -134,7 +95,11 @@ def as_table(table: Any) -> Table:
     if isinstance(table, Table):
         return table
     try:
-        return Table.from_pandas(table) if hasattr(table, "iloc") else Table(table)
+        if hasattr(table, "iloc"):
+            if any(name is not None for name in table.index.names):
+                table = table.reset_index()  # a named index is a column
+            return Table.from_pandas(table)
+        return Table(table)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"A {type(table).__name__} is not a table: give an astropy Table, or a file's path "
@@ -143,7 +108,7 @@ def as_table(table: Any) -> Table:
 
 
 def measurements(
-    table: Table, keys: Sequence[str], columns: Mapping[str, str | None] | None = None
+    table: Table, bands: BandSet, columns: Mapping[str, str | None] | None = None
 ) -> Measurements:
     """Take fluxes, uncertainties, redshifts and ids from a table.
 
@@ -151,8 +116,8 @@ def measurements(
     ----------
     table : Table
         N rows.
-    keys : sequence of str
-        What the B bands are called in column names, such as ``u``.
+    bands : BandSet
+        B bands, called by `band_keys` in column names.
     columns : mapping, optional
         Columns by role, as in `Photometry.from_table`.
 
@@ -161,25 +126,45 @@ def measurements(
     InputError
         If a column is missing.
     """
-    finder = _Finder(_with_nsa_bands(table), keys, columns or {})
+    finder = _Finder(_with_nsa_bands(table), band_keys(bands), columns or {})
     rows, fluxes, sigmas = len(table), [], []
-    mask = np.ones((rows, len(keys)), dtype=bool)
-    for band, key in enumerate(keys):
+    mask = np.ones((rows, len(bands)), dtype=bool)
+    for band, (key, filter_name) in enumerate(zip(finder.keys, bands.names, strict=True)):
         if finder.is_unobserved(key):
             nothing = np.full(rows, np.nan)
             mask[:, band] = False
             fluxes.append(Measured(nothing, nothing, ("flux",), ("nanomaggies",)))
             sigmas.append(Measured(nothing, nothing, ("uncertainty",), ("nanomaggies",)))
             continue
-        flux, sigma = finder.band(key)
+        flux, sigma = finder.band(key, filter_name)
         fluxes.append(flux)
         sigmas.append(sigma)
         observed = finder.find([f"observed_{key}"])
         if observed is not None:
-            mask[:, band] = _truths(finder.table[observed])
+            mask[:, band] = _truths(finder.column(observed))
     return Measurements(
-        Measured.stack(fluxes), Measured.stack(sigmas), finder.redshift(), finder.ids(), mask
+        Measured.stack(fluxes),
+        Measured.stack(sigmas),
+        finder.redshift(),
+        finder.ids(),
+        mask,
+        finder.numbers(finder.columns.get("ebv") or finder.find(_EBVS)),
+        finder.numbers(finder.find(["ebv_corrected"])),
     )
+
+
+def has_columns(
+    table: Table, bands: BandSet, columns: Mapping[str, str | None] | None = None
+) -> bool:
+    """Whether a table has all columns that `measurements` needs."""
+    try:
+        finder = _Finder(_with_nsa_bands(table), band_keys(bands), columns or {})
+        finder.redshift_column()
+        for key in (key for key in finder.keys if not finder.is_unobserved(key)):
+            finder.band_columns(key)
+    except InputError:
+        return False
+    return True
 
 
 class _Finder:
@@ -193,14 +178,14 @@ class _Finder:
         self._check_columns()
 
     def _check_columns(self) -> None:
-        roles = ["redshift", "id"]
+        roles = ["redshift", "id", "ebv"]
         for key in self.keys:
-            roles += [f"{role}_{key}" for role in ("flux", "mag", "sigma", "ivar", "mag_err")]
+            roles += [f"{role}_{key}" for role in _ROLES]
         for role, name in self.columns.items():
             if role not in roles:
                 raise InputError(
                     f"The role {role!r} in columns is not known{_closest(role, roles)}: use "
-                    f"{', '.join(roles[:7])} and so on for each band."
+                    f"{', '.join(roles[:10])} and so on for each band."
                 )
             if name is not None and name not in self.table.colnames:
                 raise InputError(
@@ -218,26 +203,49 @@ class _Finder:
         return None
 
     def is_unobserved(self, key: str) -> bool:
-        return any(self.columns.get(f"{r}_{key}", "") is None for r in ("flux", "mag"))
+        return any(self.columns.get(f"{r}_{key}", "") is None for r in ("flux", "mag", "asinhmag"))
 
-    def band(self, key: str) -> tuple[Measured, Measured]:
-        """Flux and uncertainty of one band, 1-D."""
+    def column(self, name: str) -> Any:
+        """A column that holds one value a row."""
+        column = self.table[name]
+        if len(shape := np.shape(column)) != 1:
+            raise InputError(
+                f"The column {name!r} holds {' x '.join(map(str, shape[1:]))} values a row: give "
+                "one a row, in a column for each band."
+            )
+        return column
+
+    def numbers(self, name: str | None) -> np.ndarray | None:
+        return None if name is None else numbers(self.column(name), f"column {name!r}")
+
+    def band_columns(self, key: str) -> tuple[str, str, str, str]:
+        """Columns of value and uncertainty of one band, the value's kind, the other's role."""
         value, kind, style = self._value_column(key)
-        values, unit = split_unit(self.table[value], f"column {value!r}")
-        flux = flux_from(values, unit, f"column {value!r}", kind)
         error, role = self._error_column(key, kind, style)
         if error is None:
-            raise self._missing(f"uncertainty of band {key}", f"sigma_{key}", _errors(key, kind))
-        values, unit = split_unit(self.table[error], f"column {error!r}")
+            looked = [f"{name}_{key}" for name in _LOOKED_FOR[kind]]
+            raise self._missing(f"uncertainty of band {key}", f"sigma_{key}", looked)
+        return value, error, kind, role
+
+    def band(self, key: str, filter_name: str) -> tuple[Measured, Measured]:
+        """Flux and uncertainty of one band, 1-D."""
+        value, error, kind, role = self.band_columns(key)
+        name, name_of_error = f"column {value!r}", f"column {error!r}"
+        values, unit = split_unit(self.column(value), name)
+        errors, unit_of_error = split_unit(self.column(error), name_of_error)
+        if kind == "asinhmag":
+            flux = flux_from_asinh(values, filter_name, name)
+            return flux, sigma_from_asinh(errors, unit_of_error, flux, filter_name, name_of_error)
+        flux = flux_from(values, unit, name, kind)
         if role == "ivar":
-            return flux, sigma_from_ivar(values, unit, flux, f"column {error!r}")
-        if role == "mag_err" and unit is None:
-            unit = "mag"
-        return flux, sigma_from(values, unit, flux, f"column {error!r}")
+            return flux, sigma_from_ivar(errors, unit_of_error, flux, name_of_error)
+        if role == "mag_err" and not _unit(self.table[error]):
+            unit_of_error = "mag"
+        return flux, sigma_from(errors, unit_of_error, flux, name_of_error)
 
     def _value_column(self, key: str) -> tuple[str, str, str | None]:
-        """Column of the flux, 'flux' or 'mag', and the style of its name ('nmgy')."""
-        for kind in ("flux", "mag"):
+        """Column of the flux, the kind of its values, and the style of its name ('nmgy')."""
+        for kind in ("flux", "mag", "asinhmag"):
             if explicit := self.columns.get(f"{kind}_{key}"):
                 return explicit, kind, None
         found: list[tuple[str, str, str | None]] = []
@@ -256,7 +264,7 @@ class _Finder:
         raise self._missing(f"flux of band {key}", f"flux_{key}", looked, can_be_none=True)
 
     def _error_column(self, key: str, kind: str, style: str | None) -> tuple[str | None, str]:
-        for role in ("sigma", "ivar", "mag_err"):
+        for role in ("asinhmag_err",) if kind == "asinhmag" else ("sigma", "ivar", "mag_err"):
             if name := self.columns.get(f"{role}_{key}"):
                 return name, role
         for role, candidates in _error_names(key, kind, style).items():
@@ -265,13 +273,17 @@ class _Finder:
                 return name, role
         return None, ""
 
-    def redshift(self) -> np.ndarray:
+    def redshift_column(self) -> str:
         name = self.columns.get("redshift") or self.find(_REDSHIFTS)
         if name is None and not self._z_is_a_band():
             name = self.find(["z"])
         if name is None:
             raise self._missing("redshift", "redshift", [*_REDSHIFTS, "z"])
-        return as_redshift(self.table[name], len(self.table), f"column {name!r}")
+        return name
+
+    def redshift(self) -> np.ndarray:
+        column = self.column(name := self.redshift_column())
+        return as_redshift(column, len(self.table), f"column {name!r}")
 
     def _z_is_a_band(self) -> bool:
         """Whether a column 'z' holds the z band: it has a unit, or stands beside 'u', 'g', ..."""
@@ -283,10 +295,10 @@ class _Finder:
         )
 
     def ids(self) -> np.ndarray | None:
-        name = self.columns.get("id") or self.find(_IDS)
+        name = self.columns.get("id") or self.find(ID_NAMES)
         if name is None:
             return None
-        column = self.table[name]
+        column = self.column(name)
         missing = np.broadcast_to(getattr(column, "mask", False), len(column))
         text = (v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(column))
         return np.array([str(i) if missing[i] else t.strip() for i, t in enumerate(text)])
@@ -310,7 +322,7 @@ class _Finder:
 
 
 def _unit(column: Any) -> str:
-    return str(getattr(column, "unit", None) or "")
+    return str(getattr(column, "unit", None) or "").strip(" -")
 
 
 def _truths(column: Any) -> np.ndarray:
@@ -341,15 +353,11 @@ def _error_names(key: str, kind: str, style: str | None) -> dict[str, list[str]]
     # 'z_err' beside 'flux_z' is the redshift's error; beside a bare column 'z' with a unit it is
     # the band's.
     plain = [f"err_{key}"] if style else [f"err_{key}", f"{key}_err", f"{key}_sigma"]
+    if kind == "asinhmag":
+        return {"asinhmag_err": sigma}
     if kind == "mag":
         return {"mag_err": sigma + plain, "ivar": [*ivar, f"ivar_{key}"]}
     return {"sigma": [f"sigma_{key}", *sigma, *plain], "ivar": [f"ivar_{key}", *ivar]}
-
-
-def _errors(key: str, kind: str) -> list[str]:
-    if kind == "mag":
-        return [f"mag_err_{key}", f"magerr_{key}", f"sigma_mag_{key}", f"ivar_mag_{key}"]
-    return [f"sigma_{key}", f"ivar_{key}", f"flux_err_{key}", f"nmgy_ivar_{key}"]
 
 
 def _closest(name: str, names: Sequence[str]) -> str:

@@ -1,0 +1,298 @@
+"""Files of tables, each format read so that ids stay as written and numbers keep their units."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from .checks import PhotometryWarning
+from .photometry import OnBad, Photometry
+from .tables import ID_NAMES, has_columns
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from ..sps.bands import BandSet
+
+__all__ = ["read_photometry", "read_table"]
+
+# What a file is, is told by its first bytes, whatever its name; text by its name.
+_MAGIC = {
+    b"SIMPLE": "fits",
+    b"PAR1": "parquet",
+    b"<?xml": "votable",
+    b"<VOTABLE": "votable",
+    b"# %ECSV": "ecsv",
+}
+_ENDINGS = {
+    "fits": ("fits", "fit"),
+    "csv": ("csv", "ecsv"),
+    "tab": ("tsv",),
+    "text": ("txt", "dat", "ascii", "cat", "tbl", "mrt"),
+    "votable": ("vot", "xml", "votable"),
+    "parquet": ("parquet",),
+}
+_GIVE = (
+    "give a table with a header that ends in .csv, .ecsv, .fits, .tsv, .txt, .dat, .cat, .tbl, "
+    ".mrt, .vot, .xml or .parquet"
+)
+# Formats that say themselves what is text and what are numbers: CDS and MRT, and IPAC.
+_DECLARES = re.compile(
+    r"^Byte-by-byte Description|\A(\\.*\n)*\s*\|.*\|\s*\n\s*\|[A-Za-z| ]+\|\s*$", re.MULTILINE
+)
+_MISSING = ("null", "none", "n/a", "na", "nan", "masked", "indef")
+_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def read_photometry(
+    path: str | Path,
+    bands: str | BandSet | Sequence[str] = "sdss-ugriz",
+    columns: Mapping[str, str | None] | None = None,
+    on_bad: OnBad = "raise",
+    extinction: str | None = None,
+    hdu: int | str | None = None,
+) -> Photometry:
+    """Read photometry from a CSV, ECSV, FITS, VOTable, Parquet or text table.
+
+    Columns are found by name as `Photometry.from_table` describes; a row of units below the
+    header of a text file is honoured. A `PhotometryWarning` tells where most galaxies look wrong.
+
+    Parameters
+    ----------
+    path : path
+        Text ends in .csv, .ecsv, .tsv, .txt, .dat, .cat, .tbl or .mrt; .gz may follow.
+    bands, columns, on_bad, extinction
+        As for `Photometry.from_table`.
+    hdu : int or str, optional
+        The table of a FITS file or VOTable, by number or name; default, the one that has the
+        columns.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a column is missing, or a value is bad.
+    """
+    from ..sps.bands import get_bands
+
+    bands = get_bands(bands)
+    table = read_table(path, lambda table: has_columns(table, bands, columns), hdu)
+    name = Path(path).name
+    try:
+        photometry = Photometry.from_table(table, bands, columns, on_bad, extinction)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    if photometry.warning:
+        warnings.warn(f"{name}: {photometry.warning}", PhotometryWarning, stacklevel=2)
+    return photometry
+
+
+def read_table(
+    path: str | Path,
+    has_columns: Callable[[Table], bool] = lambda table: True,
+    hdu: int | str | None = None,
+) -> Table:
+    """Read a table from a file; all but ECSV may be compressed with gzip as well.
+
+    What text files hold stays text, that '007' is not read as 7; `units.numbers` reads numbers.
+
+    Parameters
+    ----------
+    path : path
+        CSV, ECSV, FITS, VOTable, Parquet, or text of any format that astropy can tell.
+    has_columns : callable
+        Says of a table whether it has what is looked for, to choose among several in one file.
+    hdu : int or str, optional
+        The table to take, by number or name.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, unreadable or without rows; if several tables of it have
+        the columns, or none is the one that `hdu` names.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise InputError(f"The file {path} {what}: give the path of a CSV, ECSV or FITS table.")
+    if path.stat().st_size == 0:
+        raise InputError(f"The file {path} is empty: give a table with a header and rows.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units unknown to astropy are dealt with in units.py
+            tables = _tables(path)
+    except InputError:
+        raise
+    except Exception as error:  # astropy's readers raise whatever their parsers raise
+        lines = re.split(r"\.\s|\n", str(error).strip())  # some of them say a lot
+        reason = lines[0].rstrip(".:")[:120] or type(error).__name__
+        reason = "no format fits it" if "guess table format" in reason else reason
+        raise InputError(
+            f"The file {path} cannot be read as a table ({reason}): {_GIVE}."
+        ) from error
+    table = _choose(tables, path, has_columns, hdu)
+    if len(table) == 0:
+        raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
+    return table
+
+
+def _choose(
+    tables: dict[tuple[int, str], Table],
+    path: Path,
+    has_columns: Callable[[Table], bool],
+    hdu: int | str | None,
+) -> Table:
+    """The one table that is asked for, or that has the columns."""
+    listed = ", ".join(f"{number} {name!r}" if name else f"{number}" for number, name in tables)
+    if hdu is not None:
+        for (number, name), table in tables.items():
+            if str(hdu).lower() in (str(number), name.lower()):
+                return table
+        raise InputError(f"The file {path} has no table {hdu!r}: its tables are {listed}.")
+    good = [table for table in tables.values() if len(tables) == 1 or has_columns(table)]
+    if len(good) > 1:
+        raise InputError(
+            f"The file {path} has {len(good)} tables with the columns asked for among its tables "
+            f"{listed}: choose one with hdu=."
+        )
+    if not tables:
+        raise InputError(f"The file {path} holds no table: {_GIVE}.")
+    return (good or list(tables.values()))[0]
+
+
+def _tables(path: Path) -> dict[tuple[int, str], Table]:
+    """All tables of a file by their number and name."""
+    ending = re.sub(r"\.gz$", "", path.name.lower()).rpartition(".")[2]
+    with open(path, "rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if compressed else open(path, "rb") as stream:
+        start = stream.read(64)
+    kinds = [
+        kind
+        for magic, kind in _MAGIC.items()
+        if start.lstrip(b"\xef\xbb\xbf \r\n").startswith(magic)
+    ]
+    kinds += [kind for kind, endings in _ENDINGS.items() if ending in endings]
+    if not kinds:
+        raise InputError(f"The file {path} cannot be read, as .{ending} is no table: {_GIVE}.")
+    if kinds[0] == "fits":
+        return _from_fits(path)
+    content = gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()
+    if kinds[0] == "parquet":
+        return {(0, ""): _from_parquet(content)}
+    if kinds[0] == "votable":
+        return _from_votable(content)
+    return {(0, ""): _from_text(_decode(content, path), kinds[0])}
+
+
+def _from_fits(path: Path) -> dict[tuple[int, str], Table]:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(path) as hdus:
+        return {
+            (number, hdu.name): Table.read(hdu)
+            for number, hdu in enumerate(hdus)
+            if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+        }
+
+
+def _from_votable(content: bytes) -> dict[tuple[int, str], Table]:
+    from astropy.io.votable import parse
+
+    return {
+        (number, table.name or ""): table.to_table(use_names_over_ids=True)
+        for number, table in enumerate(parse(BytesIO(content)).iter_tables())
+    }
+
+
+def _from_parquet(content: bytes) -> Table:
+    from astropy.table import Table
+
+    if find_spec("pyarrow") is None:
+        raise InputError(
+            "Parquet needs pyarrow: install it with pip install pyarrow, or give a FITS or CSV "
+            "table."
+        )
+    return Table.read(BytesIO(content), format="parquet")
+
+
+def _decode(content: bytes, path: Path) -> str:
+    encoding = next((e for m, e in _BYTE_ORDER_MARKS.items() if content.startswith(m)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"The file {path} cannot be read, as line {line} is no text in UTF-8: save it in that "
+            "encoding, or give a FITS table."
+        ) from error
+
+
+def _from_text(text: str, kind: str) -> Table:
+    from astropy.io import ascii
+
+    lines = text.splitlines()
+    if kind == "ecsv":
+        return ascii.read(lines, format="ecsv")  # says itself what is text and what are numbers
+    as_written: dict[str, Any] = {"converters": {"*": str}}
+    if kind == "csv":
+        table = ascii.read(lines, format="csv", comment="#", **as_written)
+    elif kind == "tab":
+        table = ascii.read(lines, format="tab", **as_written)
+    elif _DECLARES.search(text):
+        return ascii.read(lines)
+    else:
+        table = ascii.read(lines, **as_written)
+    return _without_headings(table)
+
+
+def _without_headings(table: Table) -> Table:
+    """Take a row of units and one of dashes from below the header, as VizieR's tables have them."""
+    for _ in range(2):
+        if len(table) == 0:
+            break
+        cells = {name: _cell(table[name], 0) for name in table.colnames}
+        if any(len(cell) > 2 for cell in cells.values()) and not "".join(cells.values()).strip("-"):
+            table = table[1:]
+        elif _are_units(cells, table[1:]):
+            table = table[1:]
+            for name, cell in cells.items():
+                if cell.strip("-") and not table[name].unit:
+                    table[name].unit = re.sub(r"^[\[(](.*)[\])]$", r"\1", cell)
+    return table
+
+
+def _cell(column: Any, row: int) -> str:
+    value = column[row]
+    return "" if value is np.ma.masked else str(value).strip()
+
+
+def _are_units(cells: dict[str, str], rest: Table) -> bool:
+    """Whether a row has words where all others have numbers: that is no galaxy.
+
+    A galaxy without any measurement has words such as NULL.
+    """
+    heads = [
+        cell
+        for name, cell in cells.items()
+        if name.lower() not in ID_NAMES
+        and any(_is_number(_cell(rest[name], row)) for row in range(min(len(rest), 100)))
+    ]
+    words = [cell for cell in heads if cell.strip("-") and cell.lower() not in _MISSING]
+    return bool(words) and not any(_is_number(cell) for cell in heads)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
