@@ -302,11 +302,6 @@ def test_ids_and_numbers_stay_as_written_in_every_text_format(tmp_path, name, se
     check_read(read_photometry(path, columns={"id": "galaxy"}))
 
 
-def test_a_table_drawn_with_bars(tmp_path):
-    lines = ["| " + line.replace(",", " | ") + " |" for line in [HEADER, *rows_of()]]
-    check_read(read_photometry(save(tmp_path / "a.txt", lines)))
-
-
 def test_commented_headers_and_missing_ids(tmp_path):
     lines = ["# " + HEADER.replace(",", " "), *(r.replace(",", " ") for r in rows_of())]
     check_read(read_photometry(save(tmp_path / "topcat.txt", lines)))
