@@ -39,11 +39,18 @@ def dotted(path: Path) -> tuple[list[str], bool]:
     return (parts[:-1], True) if parts[-1] == "__init__" else (parts, False)
 
 
-def own_imports(path: Path) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Line, module below the package, and names of every relative import, lazy ones too."""
+def own_imports(path: Path, lazy: bool = True) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Line, module below the package, and names of every relative import.
+
+    Those of functions can be left out; those for annotations alone count always.
+    """
     name, is_package = dotted(path)
     base = name if is_package else name[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    pending: list[ast.AST] = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        if lazy or not isinstance(node, ast.FunctionDef):
+            pending.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.ImportFrom) and node.level:
             up = base[: len(base) - node.level + 1]
             yield node.lineno, up + (node.module or "").split("."), [a.name for a in node.names]
@@ -113,7 +120,7 @@ def test_modules_do_not_import_in_a_circle():
     for path in MODULES:
         name = ".".join(dotted(path)[0])
         targets: set[str] = set()
-        for _, module, names in own_imports(path):
+        for _, module, names in own_imports(path, lazy=False):
             parent = ".".join(part for part in module if part)
             inner = {f"{parent}.{n}".lstrip(".") for n in names}
             targets |= (inner & known) or {parent} & known

@@ -10,7 +10,7 @@ import sedflow_lab as sl
 from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, js_distance
 from sedflow_lab.exact.draws import sample_exact
-from sedflow_lab.exact.ridge import MassProfile
+from sedflow_lab.exact.profile import MassProfile
 
 WIDTH = 0.05  # of the mass, as a fraction: a signal-to-noise ratio of 20
 

@@ -80,15 +80,10 @@ def adapt(
     log_prob = ridge(points)
     densities = [log_density(points)]
     counts = [_SCATTERED]
-    better = _flattened(log_prob - densities[0])
     half = _FITTED // 2
-    proposal = _fit(
-        torch.cat(
-            [drawn[:, torch.arange(half) % drawn.shape[1]], resample(points, better, half, generator)],
-            1,
-        ),
-        generator,
-    )
+    hints = drawn[:, torch.arange(half) % drawn.shape[1]]
+    better = resample(points, _flattened(log_prob - densities[0]), half, generator)
+    proposal = _fit(torch.cat([hints, better], 1), generator)
     proposals: list[StudentMixture] = []
     for _ in range(_ROUNDS):
         new = proposal.sample(_EACH, generator)

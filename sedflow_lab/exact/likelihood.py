@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..parameters import Prior, get_prior
 from ..sps import SEDModel
-from .ridge import REFERENCE_MASS, MassProfile, with_mass
+from .profile import REFERENCE_MASS, MassProfile, with_mass
 
 __all__ = ["LogPosterior", "effective_sample_size", "importance_weights"]
 

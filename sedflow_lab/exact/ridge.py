@@ -14,75 +14,16 @@ function of the others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from .likelihood import LogPosterior
+from .likelihood import LogPosterior
+from .profile import FAINT, with_mass
 
-__all__ = ["REFERENCE_MASS", "MassProfile", "MassRidge", "log_best_factor", "with_mass"]
+__all__ = ["MassRidge"]
 
-REFERENCE_MASS = 10.0
-"""Log of the mass at which the model is evaluated: other masses only scale the flux."""
-
-_FAINT = 0.3  # amplitude, in its own σ, below which a fit of the mass means nothing
 _NOTHING = -1e30  # log density of what is impossible
-
-
-def with_mass(points: Any, log_mstar: Any) -> Any:
-    """Points (..., 11) with other log masses, or whatever stands in their first place, (...)."""
-    library = _library(points)
-    first = library.zeros_like(points[..., :1])
-    first[..., 0] = log_mstar
-    return library.concatenate([first, points[..., 1:]], -1)
-
-
-def log_best_factor(best: Any, norm: Any) -> Any:
-    """Log of the best factor on the flux; where that is lost in the noise, of 0.3 σ of it.
-
-    Parameters
-    ----------
-    best, norm : array or tensor
-        As in `MassProfile`.
-    """
-    library = _library(best)
-    return library.log10(library.maximum(best, _FAINT / library.sqrt(norm)))
-
-
-def _library(x: Any) -> Any:
-    """NumPy for its arrays, in which emcee and nautilus compute, else torch."""
-    return np if isinstance(x, np.ndarray) else torch
-
-
-@dataclass(frozen=True)
-class MassProfile:
-    r"""The likelihood as a function of the mass: Gaussian in flux, on which the mass is a factor.
-
-    .. math:: \ln L(A) = \ln L_\mathrm{max} - \tfrac12 N (A - A_\mathrm{max})^2,
-              \qquad A = M_* / 10^{10} M_\odot
-
-    Attributes
-    ----------
-    best, norm, log_likelihood_max : tensor, shape (G, D)
-        :math:`A_\mathrm{max}`, which noise can make negative, N and :math:`\ln L_\mathrm{max}`.
-    """
-
-    best: torch.Tensor
-    norm: torch.Tensor
-    log_likelihood_max: torch.Tensor
-
-    @property
-    def log_mstar(self) -> torch.Tensor:
-        """Log of the best mass (G, D); where the flux is lost in the noise, of 0.3 σ of it."""
-        return REFERENCE_MASS + log_best_factor(self.best, self.norm)
-
-    def log_likelihood(self, log_mstar: torch.Tensor) -> torch.Tensor:
-        """Log likelihood (G, D) at masses (G, D)."""
-        factor = 10.0 ** (log_mstar - REFERENCE_MASS).clamp(-30.0, 15.0)
-        return self.log_likelihood_max - 0.5 * self.norm * (factor - self.best).square()
 
 
 class MassRidge:
@@ -103,7 +44,7 @@ class MassRidge:
     def __init__(self, exact: LogPosterior) -> None:
         self.exact = exact
         # Where the flux is lost in the noise, the mass is free over some dex, not more.
-        signal = exact.signal_to_noise.clamp_min(_FAINT)
+        signal = exact.signal_to_noise.clamp_min(FAINT)
         self.width = (1.0 / (math.log(10) * signal))[:, None]
 
     def of(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

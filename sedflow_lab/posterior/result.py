@@ -12,7 +12,7 @@ import numpy as np
 
 from .._keywords import renamed
 from ..errors import InputError
-from ..parameters import N_THETA, NAMES, PARAMETERS
+from ..parameters import N_THETA
 from ..sps.bands import BandSet, get_bands
 from .weighting import kish_ess, systematic_resample, weighted_quantile
 
@@ -249,23 +249,9 @@ class PosteriorResult:
         -------
         astropy.table.Table
         """
-        from astropy.table import Column, Table
+        from .export import summary_table
 
-        low, middle, high = self.quantile(levels)
-        table = Table({"id": self.ids, "redshift": self.redshift})
-        for k, parameter in enumerate(PARAMETERS):
-            for suffix, values in (("", middle), ("_lo", low), ("_hi", high)):
-                level = levels[1] if not suffix else levels[0] if suffix == "_lo" else levels[2]
-                table[parameter.name + suffix] = Column(
-                    values[:, k],
-                    unit=parameter.column_unit,
-                    description=f"{parameter.description}, quantile {level:g}",
-                )
-        for name in ("ess", "badge", "chi2_min", "log_evidence"):
-            table[name] = getattr(self, name)
-        table["problem"] = self.problems
-        table.meta.update(method=self.method, bands=self.bands.name)
-        return table
+        return summary_table(self, levels)
 
     @renamed(n="draws")
     def resample(self, draws: int, seed: int = 0) -> PosteriorResult:
@@ -326,18 +312,9 @@ class PosteriorResult:
 
     def to_table(self, i: int = 0) -> Table:
         """Draws of one galaxy with their weights, as an astropy Table of D rows."""
-        from astropy.table import Column, Table
+        from .export import draws_table
 
-        one = self[i]
-        table = Table(
-            [
-                Column(one.samples[0, :, k], p.name, unit=p.column_unit, description=p.description)
-                for k, p in enumerate(PARAMETERS)
-            ]
-        )
-        table["weight"] = one.weights[0]
-        table.meta.update(id=str(one.ids[0]), **one._about())
-        return table
+        return draws_table(self[i])
 
     def to_arviz(self, i: int = 0, seed: int = 0) -> Any:
         """Draws of one galaxy as the installed ArviZ holds them, for its statistics and plots.
@@ -351,33 +328,9 @@ class PosteriorResult:
         InputError
             If the galaxy has no posterior.
         """
-        import arviz
+        from .export import to_arviz
 
-        one = self[i]
-        if not one.usable[0]:
-            raise InputError(f"Galaxy {one.ids[0]} has no posterior: {one.problems[0]}")
-        if np.ptp(one.weights) > 1e-9 * one.weights.max():
-            one = one.resample(one.samples.shape[1], seed)
-            chains = [one.samples[0]]
-        else:
-            labels = one.diagnostics.get("draw_chain", np.zeros_like(one.weights))[0]
-            chains = [one.samples[0, labels == label] for label in np.unique(labels)]
-        length = min(len(chain) for chain in chains)
-        array = np.stack([chain[:length] for chain in chains])
-        attributes = {"galaxy": str(one.ids[0]), **one._about()}
-        draws = {name: array[..., k] for k, name in enumerate(NAMES)}
-        if int(arviz.__version__.partition(".")[0]) < 1:
-            return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
-        return arviz.from_dict({"posterior": draws}, attrs={"posterior": attributes})
-
-    def _about(self) -> dict[str, Any]:
-        """What files say of the first galaxy and its posterior."""
-        return {
-            "redshift": float(self.redshift[0]),
-            "method": self.method,
-            "badge": str(self.badge[0]),
-            "bands": self.bands.name,
-        }
+        return to_arviz(self[i], seed)
 
     @classmethod
     def concatenate(cls, results: Sequence[PosteriorResult]) -> PosteriorResult:

@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError, SedflowError
-from ..exact.ridge import with_mass
+from ..exact.profile import with_mass
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior, get_prior
 from ..posterior.result import PosteriorResult

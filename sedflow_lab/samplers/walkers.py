@@ -11,7 +11,8 @@ import torch
 
 from ..errors import InputError, SedflowError
 from ..exact.likelihood import LogPosterior
-from ..exact.ridge import REFERENCE_MASS, MassRidge, log_best_factor, with_mass
+from ..exact.profile import REFERENCE_MASS, log_best_factor, with_mass
+from ..exact.ridge import MassRidge
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, N_THETA, PARAMETERS, Prior
 from ..posterior.result import PosteriorResult

@@ -1,0 +1,83 @@
+"""Results as other packages hold them: astropy's tables, ArviZ's groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..quantities import NAMES, PARAMETERS
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from .result import PosteriorResult
+
+__all__ = ["draws_table", "summary_table", "to_arviz"]
+
+
+def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -> Table:
+    """One row a galaxy (see `PosteriorResult.summary`)."""
+    from astropy.table import Column, Table
+
+    table = Table({"id": result.ids, "redshift": result.redshift})
+    low, middle, high = result.quantile(levels)
+    columns = zip(("", "_lo", "_hi"), (levels[1], levels[0], levels[2]), strict=True)
+    shown = [(*column, values) for column, values in zip(columns, (middle, low, high), strict=True)]
+    for k, parameter in enumerate(PARAMETERS):
+        for suffix, level, values in shown:
+            table[parameter.name + suffix] = Column(
+                values[:, k],
+                unit=parameter.column_unit,
+                description=f"{parameter.description}, quantile {level:g}",
+            )
+    for name in ("ess", "badge", "chi2_min", "log_evidence"):
+        table[name] = getattr(result, name)
+    table["problem"] = result.problems
+    table.meta.update(method=result.method, bands=result.bands.name)
+    return table
+
+
+def draws_table(one: PosteriorResult) -> Table:
+    """One row a draw of one galaxy (see `PosteriorResult.to_table`)."""
+    from astropy.table import Column, Table
+
+    columns = [
+        Column(one.samples[0, :, k], p.name, unit=p.column_unit, description=p.description)
+        for k, p in enumerate(PARAMETERS)
+    ]
+    table = Table(columns)
+    table["weight"] = one.weights[0]
+    table.meta.update(id=str(one.ids[0]), **_about(one))
+    return table
+
+
+def to_arviz(one: PosteriorResult, seed: int) -> Any:
+    """Draws of one galaxy for ArviZ (see `PosteriorResult.to_arviz`)."""
+    import arviz
+
+    if not one.usable[0]:
+        raise InputError(f"Galaxy {one.ids[0]} has no posterior: {one.problems[0]}")
+    if np.ptp(one.weights) > 1e-9 * one.weights.max():
+        one = one.resample(one.samples.shape[1], seed)
+        chains = [one.samples[0]]
+    else:
+        labels = one.diagnostics.get("draw_chain", np.zeros_like(one.weights))[0]
+        chains = [one.samples[0, labels == label] for label in np.unique(labels)]
+    length = min(len(chain) for chain in chains)
+    array = np.stack([chain[:length] for chain in chains])
+    attributes = {"galaxy": str(one.ids[0]), **_about(one)}
+    draws = {name: array[..., k] for k, name in enumerate(NAMES)}
+    if int(arviz.__version__.partition(".")[0]) < 1:
+        return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
+    return arviz.from_dict({"posterior": draws}, attrs={"posterior": attributes})
+
+
+def _about(one: PosteriorResult) -> dict[str, Any]:
+    return {
+        "redshift": float(one.redshift[0]),
+        "method": one.method,
+        "badge": str(one.badge[0]),
+        "bands": one.bands.name,
+    }
