@@ -24,6 +24,7 @@ __all__ = [
     "Measured",
     "flux_from",
     "flux_of_magnitude",
+    "is_blank",
     "magnitude",
     "numbers",
     "sigma_from",
@@ -239,7 +240,7 @@ def sigma_from_ivar(values: np.ndarray, unit: Any, flux: Measured, name: str) ->
 
     Without a unit they have that of the flux, or of its magnitudes, to the power -2.
     """
-    text = "" if _is_blank(unit) else str(unit)
+    text = "" if is_blank(unit) else str(unit)
     if any(key in text.lower() for key in ("nmgy", "nanomagg")):
         of_flux: Any = "nanomaggies"
     else:
@@ -250,13 +251,14 @@ def sigma_from_ivar(values: np.ndarray, unit: Any, flux: Measured, name: str) ->
     return Measured(sigma.values, values, ("inverse variance",), (text or f"{sigma.unit[0]}^-2",))
 
 
-def _is_blank(unit: Any) -> bool:
+def is_blank(unit: Any) -> bool:
+    """Whether there is no unit."""
     return unit is None or str(unit).strip(" -") == ""  # catalogues write '---' for no unit
 
 
 def _parse(unit: Any, name: str) -> UnitBase | None:
     """Understand a unit, in astropy's spelling or as catalogues spell nanomaggies and AB."""
-    if _is_blank(unit):
+    if is_blank(unit):
         return None
     import astropy.units as u
 

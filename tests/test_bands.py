@@ -232,3 +232,13 @@ def test_model_in_other_bands(bands):
         for t, z in zip(theta, redshift, strict=True)
     ]
     np.testing.assert_allclose(flux, expected, rtol=3e-3)
+
+
+def test_bands_where_dust_shines_are_told():
+    with pytest.warns(
+        UserWarning, match=r"The bands W1, W2 lie beyond 2\.5 micron.*starlight only"
+    ):
+        SEDModel(bands="sdss-wise", redshift_max=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SEDModel(bands="sdss-2mass", redshift_max=0.01)

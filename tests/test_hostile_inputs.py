@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import sedflow_lab as sl
+from sedflow_lab.commands.shared import add_catalog, new_parser, read_catalog
 from sedflow_lab.errors import InputError
 from sedflow_lab.observations import Photometry, read_photometry
 from sedflow_lab.observations.checks import (
@@ -243,6 +244,24 @@ def test_a_mistake_of_units_is_told_at_once(tmp_path, changes, said):
     (text,) = (str(w.message) for w in warned)
     assert said in text and text.startswith("odd.csv: ") and text.endswith(".")
     assert text == f"odd.csv: {phot.warning}"
+
+
+def test_commands_choose_a_table_and_tell_what_looks_wrong(tmp_path, capsys):
+    parser = new_parser("try", "", "")
+    add_catalog(parser)
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU(typed_table(), name="ONE")]
+    hdus.append(fits.BinTableHDU(typed_table(["a", "b", "c"]), name="TWO"))
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    args = parser.parse_args([str(tmp_path / "a.fits"), "--hdu", "2"])
+    assert_array_equal(read_catalog(args, "sdss-ugriz", "flag").ids, ["a", "b", "c"])
+    args = parser.parse_args([str(write_csv(tmp_path / "odd.csv", 8, flux=1e-9))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_catalog(args, "sdss-ugriz", "flag")
+    assert "sedflow-lab: warning: 8 of 8 galaxies are fainter" in capsys.readouterr().err
+    args = parser.parse_args([str(tmp_path / "odd.csv"), "--extinction", "F99"])
+    with pytest.raises(InputError, match="no column ebv"):
+        read_catalog(args, "sdss-ugriz", "flag")
 
 
 def test_good_catalogues_are_read_without_a_warning(tmp_path, recwarn):

@@ -294,7 +294,7 @@ class AmortizedPosterior:
         for row in np.flatnonzero(photometry.redshift > self.bundle.redshift_max):
             if not problems[row]:
                 problems[row] = (
-                    f"Galaxy {photometry.ids[row]} (row {row}): redshift "
+                    f"Galaxy {photometry.ids[row]} (row {photometry.rows[row]}): redshift "
                     f"{photometry.redshift[row]:g} is above the trained range "
                     f"(0, {self.bundle.redshift_max:g}]: leave it out or use another posterior."
                 )

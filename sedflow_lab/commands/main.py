@@ -33,6 +33,7 @@ _OPTIONS = (
     (r"columns=\{'(\w+)': None\}", r"--column \1="),
     (r"other_libraries=True", "--other-libraries"),
     (r"\burl=", "--url"),
+    (r"\bhdu=", "--hdu"),
 )
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,9 +159,9 @@ def add_catalog(parser: Parser) -> None:
     parser.add_argument(
         "catalog",
         metavar="CATALOG",
-        help="CSV, ECSV or FITS table: id, redshift, and for each band X flux_X with sigma_X or "
-        "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag]; or the NASA-Sloan Atlas "
-        "under the file name that 'download' gave it",
+        help="CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with "
+        "sigma_X or ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for "
+        "Galactic extinction; or the NASA-Sloan Atlas under the file name that 'download' gave it",
     )
     parser.add_argument(
         "--column",
@@ -169,6 +170,15 @@ def add_catalog(parser: Parser) -> None:
         default=[],
         help="a column that has another name, such as --column flux_u=FLUX_U; nothing after "
         "the = says that the band was not observed; may be repeated",
+    )
+    parser.add_argument(
+        "--hdu", metavar="HDU", help="which table of a FITS file or VOTable, by number or name"
+    )
+    parser.add_argument(
+        "--extinction",
+        metavar="LAW",
+        help="correct fluxes for Galactic extinction by the column ebv, E(B-V) of the SFD maps: "
+        "F99, CCM89, O94 or G23 (default: they are corrected)",
     )
 
 
@@ -231,6 +241,7 @@ def add_methods(parser: Parser, default: Sequence[str], meaning: str) -> None:
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:
     """Read the catalogue that the arguments name."""
     from ..observations import read_photometry
+    from ..observations.checks import PhotometryWarning
     from ..observations.nsa import VERSIONS, read_nsa
 
     path = Path(args.catalog).expanduser()
@@ -243,7 +254,14 @@ def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometr
     for version in VERSIONS:
         if path.name == f"nsa_{version}.fits" and not columns:
             return read_nsa(path, version, bands, on_bad=on_bad)
-    return read_photometry(path, bands, columns or None, on_bad)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PhotometryWarning)  # it is said below, as we say it
+        photometry = read_photometry(
+            path, bands, columns or None, on_bad, args.extinction, args.hdu
+        )
+    if photometry.warning:
+        say(f"warning: {photometry.warning}")
+    return photometry
 
 
 def warn_of(problems: Iterable[str]) -> None:

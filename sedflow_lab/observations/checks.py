@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..units import AB_ZERO_POINT, Measured, sigma_from, split_unit
+from ..units import AB_ZERO_POINT, Measured, is_blank, sigma_from, split_unit
 
 if TYPE_CHECKING:
     from ..sps.bands import BandSet
@@ -93,12 +93,11 @@ def as_sigma(sigma: Any, flux: Measured, bands: BandSet) -> Measured:
 def as_redshift(redshift: Any, n: int, name: str = "redshift") -> np.ndarray:
     """Read N redshifts."""
     values, unit = split_unit(redshift, name)
-    text = "" if unit is None else str(unit).strip(" -")
-    if text not in ("", "redshift"):
+    if not is_blank(unit) and str(unit) != "redshift":
         velocity = ", as velocities are made of them in several ways, of which z = v/c is but one"
         raise InputError(
             f"The {name} has the unit {str(unit)!r}: give plain redshifts"
-            f"{velocity if _is_velocity(text) else ''}."
+            f"{velocity if _is_velocity(str(unit)) else ''}."
         )
     values = np.atleast_1d(values)
     if values.shape != (n,):

@@ -42,6 +42,8 @@ def extinction_per_ebv(bands: BandSet, law: str = "F99") -> np.ndarray:
     InputError
         If the law is unknown or does not reach a band, or the dust_extinction package is missing.
     """
+    import astropy.units as u
+
     if law not in LAWS:
         raise InputError(f"There is no extinction law {law!r}: use one of {', '.join(LAWS)}.")
     try:
@@ -59,7 +61,7 @@ def extinction_per_ebv(bands: BandSet, law: str = "F99") -> np.ndarray:
             f"The extinction law {law} does not reach the band "
             f"{bands.labels[int(beyond.argmax())]}: use G23, which goes to 32 micron."
         )
-    return _SFD_SCALE * _R_V * np.asarray(curve(wavenumber))
+    return _SFD_SCALE * _R_V * np.asarray(curve(wavenumber / u.micron))
 
 
 def correct_extinction(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..units import POGSON, Measured, flux_of_magnitude, sigma_from
+from ..units import POGSON, Measured, flux_of_magnitude, is_blank, sigma_from
 
 __all__ = ["SOFTENING", "flux_from_asinh", "sigma_from_asinh"]
 
@@ -56,4 +56,5 @@ def sigma_from_asinh(
 ) -> Measured:
     """Uncertainties of fluxes from those of their asinh magnitudes, [sigma / f]_sinh."""
     slope = np.hypot(flux.values, 2 * SOFTENING[band] * _ZERO)
-    return sigma_from(values, unit or "mag", replace(flux, values=slope), name)
+    unit = "mag" if is_blank(unit) else unit
+    return sigma_from(values, unit, replace(flux, values=slope), name)

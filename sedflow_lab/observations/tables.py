@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..units import Measured, flux_from, numbers, sigma_from, sigma_from_ivar, split_unit
+from ..units import (
+    Measured,
+    flux_from,
+    is_blank,
+    numbers,
+    sigma_from,
+    sigma_from_ivar,
+    split_unit,
+)
 from .checks import as_redshift
 from .luptitudes import flux_from_asinh, sigma_from_asinh
 
@@ -322,7 +330,8 @@ class _Finder:
 
 
 def _unit(column: Any) -> str:
-    return str(getattr(column, "unit", None) or "").strip(" -")
+    unit = getattr(column, "unit", None)
+    return "" if is_blank(unit) else str(unit)
 
 
 def _truths(column: Any) -> np.ndarray:

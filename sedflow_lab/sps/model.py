@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from .ssp import SSPGrid, load_ssp_grid
 
 __all__ = ["SEDModel"]
 
+_STARLIGHT_ENDS = 25_000.0  # Angstrom
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
 _SPECTRUM_CHUNK = 512
 
@@ -75,6 +77,13 @@ class SEDModel(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.bands = get_bands(bands)
+        dusty = [b.label for b in self.bands.bands if b.effective_wavelength > _STARLIGHT_ENDS]
+        if dusty:
+            warnings.warn(
+                f"The bands {', '.join(dusty)} lie beyond 2.5 micron, where dust shines too, but "
+                "the model is starlight only: mask them where a galaxy has warm dust.",
+                stacklevel=2,
+            )
         self.ssp = ssp if ssp is not None else load_ssp_grid()
         self.birth_cloud_age = float(birth_cloud_age)
         self.redshift_max = float(redshift_max)
