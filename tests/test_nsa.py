@@ -1,3 +1,4 @@
+import json
 import re
 import socket
 import threading
@@ -215,6 +216,10 @@ class Server(ThreadingHTTPServer):
         self.breaks: list[int] = []  # bytes after which the next connections break
         self.errors: list[int] = []  # status codes of the next answers
         self.knows_ranges = True
+        self.headers: dict[str, str] = {}  # sent with every answer
+        self.minds_versions = True  # heeds If-Range
+        self.offset = 0  # bytes by which the parts that are sent are others than were asked for
+        self.tells_length = True
         self.asked: list[str | None] = []  # Range headers
 
     @property
@@ -232,9 +237,10 @@ class Handler(BaseHTTPRequestHandler):
         if server.errors:
             self.send_error(server.errors.pop(0))
             return
-        start = 0
-        if asked and server.knows_ranges:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        start, version = 0, self.headers.get("If-Range")
+        changed = server.minds_versions and version not in (None, *server.headers.values())
+        if asked and server.knows_ranges and not changed:
+            start = server.offset + int(asked.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -245,7 +251,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if server.tells_length:
+            self.send_header("Content-Length", str(len(content) - start))
+        for name, value in server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         stop = start + server.breaks.pop(0) if server.breaks else len(content)
         self.wfile.write(content[start:stop])
@@ -307,14 +316,109 @@ def test_a_server_without_ranges_sends_it_all_again(server, tmp_path):
     assert fetch(server, tmp_path).read_bytes() == server.content
 
 
+def leave_part(server, folder, content, **changes):
+    """Leave a part as a broken download does."""
+    part = folder / "nsa_v0_1_2.fits.part"
+    part.write_bytes(content)
+    said = {"url": server.url, "version": None, "total": len(server.content)} | changes
+    part.with_name(part.name + ".json").write_text(json.dumps(said))
+
+
 def test_a_complete_part_is_only_put_in_place(server, tmp_path):
-    (tmp_path / "nsa_v0_1_2.fits.part").write_bytes(server.content)
+    leave_part(server, tmp_path, server.content)
     assert fetch(server, tmp_path).read_bytes() == server.content
+    assert server.asked == [f"bytes={len(server.content)}-"]
 
 
 def test_a_part_that_is_too_long_is_thrown_away(server, tmp_path):
-    (tmp_path / "nsa_v0_1_2.fits.part").write_bytes(server.content + b"more")
+    leave_part(server, tmp_path, server.content + b"more")
     assert fetch(server, tmp_path).read_bytes() == server.content
+
+
+@pytest.mark.parametrize("stale", ["unknown", "other address", "other length", "junk record"])
+def test_a_part_of_nobody_knows_what_is_not_resumed(server, tmp_path, stale):
+    changes = {"other address": {"url": "http://old"}, "other length": {"total": 99}}
+    leave_part(server, tmp_path, b"stale" * 1000, **changes.get(stale, {}))
+    record = tmp_path / "nsa_v0_1_2.fits.part.json"
+    if stale == "unknown":
+        record.unlink()
+    elif stale == "junk record":
+        record.write_text("{")
+    assert fetch(server, tmp_path).read_bytes() == server.content
+    assert server.asked[-1] is None
+    assert [p.name for p in tmp_path.iterdir() if "v0_1_2" in p.name] == ["nsa_v0_1_2.fits"]
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+@pytest.mark.parametrize("minds_versions", [True, False])
+def test_a_file_that_changes_between_two_calls_comes_anew(server, tmp_path, header, minds_versions):
+    server.headers, server.breaks = {header: '"one"'}, [10_000, 0, 0, 0]
+    with pytest.raises(SedflowError):
+        fetch(server, tmp_path)
+    newer = atlas(tmp_path / "newer.fits", n=2000, ZDIST=np.full(2000, 0.01)).read_bytes()
+    assert len(newer) == len(server.content) and newer[-50_000:] != server.content[-50_000:]
+    server.content, server.headers = newer, {header: '"two"'}
+    server.minds_versions = minds_versions  # else only the answer's header tells
+    assert fetch(server, tmp_path).read_bytes() == newer
+
+
+def test_the_same_version_is_resumed(server, tmp_path):
+    server.headers, server.breaks = {"ETag": '"one"'}, [10_000]
+    assert fetch(server, tmp_path).read_bytes() == server.content
+    assert server.asked == [None, "bytes=10000-"]
+
+
+def test_a_server_that_sends_other_parts_than_asked_for_is_found_out(server, tmp_path):
+    server.offset, server.breaks = 7, [10_000]
+    assert fetch(server, tmp_path).read_bytes() == server.content
+    assert server.asked == [None, "bytes=10000-", None]
+    server.breaks = [10_000] * 20  # and is not asked forever
+    with pytest.raises(SedflowError, match="Cannot download"):
+        fetch(server, tmp_path / "other")
+    assert len(server.breaks) > 10
+
+
+def test_a_web_page_does_not_replace_what_has_arrived(server, tmp_path):
+    server.breaks = [10_000, 0, 0, 0]
+    with pytest.raises(SedflowError):
+        fetch(server, tmp_path)
+    good, server.content = server.content, b"<html>Please log in</html>" * 1000
+    server.headers, server.knows_ranges = {"Content-Type": "text/html; charset=utf-8"}, False
+    with pytest.raises(SedflowError) as error:
+        fetch(server, tmp_path)
+    assert "is a web page and not the file" in one_sentence(error)
+    server.content, server.headers, server.knows_ranges = good, {}, True
+    server.asked.clear()
+    assert fetch(server, tmp_path).read_bytes() == good
+    assert server.asked == ["bytes=10000-"]
+
+
+def test_a_connection_that_ends_early_and_tells_no_length_is_found_out(server, tmp_path):
+    server.tells_length, server.breaks = False, [100_000]
+    with pytest.raises(SedflowError, match="not the NASA-Sloan Atlas v0_1_2 in full"):
+        fetch(server, tmp_path / "cut")
+    assert list((tmp_path / "cut").iterdir()) == []
+    assert fetch(server, tmp_path).read_bytes() == server.content
+
+
+@pytest.mark.parametrize("junk", [b"<html>more</html>", b"\0" * 2880, b"SIMPLE  = junk" * 500])
+def test_what_follows_the_table_is_found_out(server, tmp_path, junk):
+    server.content += junk
+    with pytest.raises(SedflowError, match="not the NASA-Sloan Atlas v0_1_2 in full"):
+        fetch(server, tmp_path / "junk")
+    assert list((tmp_path / "junk").iterdir()) == []
+
+
+def test_a_junk_file_already_in_place_is_found_out(server, tmp_path):
+    path = tmp_path / "nsa_v0_1_2.fits"
+    for content in (b"<html>404</html>", server.content[:50_000], server.content + b"junk"):
+        path.write_bytes(content)
+        with pytest.raises(SedflowError) as error:
+            fetch(server, tmp_path)
+        text = one_sentence(error)
+        assert str(path) in text and "delete it, and download it again" in text
+        assert path.read_bytes() == content
+    assert server.asked == []
 
 
 def test_not_found(server, tmp_path):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from .._files import write_text
 from ..errors import InputError, SedflowError
 
 __all__ = ["cache_folder", "download"]
@@ -42,8 +46,9 @@ def download(
 ) -> Path:
     """Download `url` to `path`.
 
-    What has arrived is kept in ``<path>.part``. After a broken connection, in this call or an
-    earlier one, only the rest is asked for (HTTP Range).
+    What has arrived is kept in ``<path>.part``, and beside it in ``<path>.part.json`` of which
+    file it is a part. After a broken connection, in this call or an earlier one, only the rest is
+    asked for (HTTP Range), if the server still has the same file (If-Range).
 
     Parameters
     ----------
@@ -69,17 +74,16 @@ def download(
     path = Path(path).expanduser()
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    stalls = 0
+    stalls = most = 0
     while stalls < STALLS:
         if stalls:
             time.sleep(WAIT * 2 ** (stalls - 1))
-        before = _size(part)
         try:
             if _fetch(url, part, progress, timeout):
                 break
             reason = "the connection broke off"
         except HTTPError as error:
-            if error.code < 500:
+            if error.code < 500 and error.code not in (408, 429):
                 raise SedflowError(
                     f"The server answered {error.code} {error.reason} for {url}: check the "
                     "address, or give another one with url=."
@@ -87,7 +91,8 @@ def download(
             reason = f"the server answered {error.code} {error.reason}"
         except (URLError, HTTPException, OSError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
-        stalls = 0 if _size(part) > before else stalls + 1
+        stalls = 0 if _size(part) > most else stalls + 1
+        most = max(most, _size(part))  # what has come once and came to nothing is no progress
     else:
         kept = f"{_size(part) / 1e6:.1f} MB are kept and the same call goes on from there"
         raise SedflowError(
@@ -99,9 +104,10 @@ def download(
         try:
             check(part)
         except SedflowError:
-            part.unlink()  # resuming it could never help
+            _forget(part)  # resuming it could never help
             raise
     os.replace(part, path)
+    _forget(part)
     return path
 
 
@@ -109,33 +115,82 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def _record(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _record(part).unlink(missing_ok=True)
+
+
+def _known(part: Path) -> dict[str, Any]:
+    """Of which file this is a part; nothing if that was never written down."""
+    try:
+        known = json.loads(_record(part).read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) and part.exists() else {}
+
+
+def _described(url: str, headers: Message, start: int) -> dict[str, Any]:
+    """What a server says of its file: its length, and what changes when the file does."""
+    total = headers.get("Content-Range", "").rpartition("/")[2]
+    if not total.isdigit() and (length := headers.get("Content-Length", "")).isdigit():
+        total = str(start + int(length))
+    tag = headers.get("ETag", "")
+    # If-Range takes no weak tags: they may stay the same while bytes change.
+    version = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+    return {"url": url, "version": version, "total": int(total) if total.isdigit() else None}
+
+
 def _fetch(url: str, part: Path, progress: bool, timeout: float) -> bool:
     """Ask for what is missing of `part`; return whether it is then complete."""
     from tqdm.auto import tqdm
 
+    known = _known(part)
+    if not known or known.get("url") != url:
+        _forget(part)  # nobody knows what it is a part of
     start = _size(part)
-    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    request = Request(url, headers={"Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+        if known.get("version"):
+            request.add_header("If-Range", known["version"])
     try:
         response = urlopen(request, timeout=timeout)
     except HTTPError as error:
         if error.code != 416:  # the range begins at or after the file's end
             raise
-        if error.headers.get("Content-Range") == f"bytes */{start}":
+        if error.headers.get("Content-Range") == f"bytes */{start}" and known["total"] == start:
             return True
-        part.unlink()
+        _forget(part)
         return False
     with response:
-        ranged = response.headers.get("Content-Range", "")
-        resumes = response.status == 206 and ranged.startswith(f"bytes {start}-")
-        start = start if resumes else 0  # a server that knows no ranges sends all of it again
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
+        kind = response.headers.get("Content-Type", "")
+        if kind.startswith("text/html"):
+            raise SedflowError(
+                f"What {url} sent is a web page and not the file: open the address in a browser "
+                "to see what it says, or give another one with url=."
+            )
+        resumes = response.status == 206
+        said = _described(url, response.headers, start if resumes else 0)
+        asked = f"bytes {start}-"
+        if resumes and not (
+            said == known and response.headers.get("Content-Range", "").startswith(asked)
+        ):
+            _forget(part)
+            raise OSError("the server's file has changed, or it sent another part of it")
+        start = start if resumes else 0  # all of it comes again, perhaps of a newer file
+        if not resumes:
+            part.unlink(missing_ok=True)
+            write_text(_record(part), json.dumps(said))
         with (
-            open(part, "ab" if resumes else "wb") as file,
+            open(part, "ab") as file,
             tqdm(
                 desc=part.stem,
                 initial=start,
-                total=total,
+                total=said["total"],
                 unit="B",
                 unit_scale=True,
                 disable=not progress,
@@ -144,4 +199,7 @@ def _fetch(url: str, part: Path, progress: bool, timeout: float) -> bool:
             while block := response.read(BLOCK):
                 file.write(block)
                 bar.update(len(block))
-    return total is None or _size(part) >= total
+    if said["total"] is not None and _size(part) > said["total"]:
+        _forget(part)
+        raise OSError("the server sent more than it said")
+    return said["total"] is None or _size(part) == said["total"]

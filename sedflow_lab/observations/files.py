@@ -1,4 +1,4 @@
-"""Files of tables, each format read so that ids stay as written and numbers keep their units."""
+"""Files of tables, and other tables: ids stay as written, and numbers keep their units."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["read_photometry", "read_table"]
+__all__ = ["as_table", "read_photometry", "read_table"]
 
 # What a file is, is told by its first bytes, whatever its name; text by its name.
 _MAGIC = {
@@ -142,6 +142,33 @@ def read_table(
     if len(table) == 0:
         raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
     return table
+
+
+def as_table(table: Any) -> Table:
+    """Make an astropy Table of a table, a row of one, a DataFrame, a dict or a structured array.
+
+    Raises
+    ------
+    InputError
+        If `table` is none of them.
+    """
+    from astropy.table import Row, Table
+
+    if isinstance(table, Row):
+        table = table.table[table.index : table.index + 1]
+    if isinstance(table, Table):
+        return table
+    try:
+        if hasattr(table, "iloc"):
+            if any(name is not None for name in table.index.names):
+                table = table.reset_index()  # a named index is a column
+            return Table.from_pandas(table)
+        return Table(table)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"A {type(table).__name__} is not a table: give an astropy Table, or a file's path "
+            "to read_photometry."
+        ) from error
 
 
 def _choose(

@@ -198,6 +198,26 @@ def _open(path: Path) -> Iterator[FITS_rec]:
         yield table.data
 
 
+def _check_end(path: Path) -> None:
+    """Make sure that a FITS file ends where its headers say; nothing else is read.
+
+    Raises
+    ------
+    InputError
+        If something follows.
+    """
+    from astropy.io import fits
+
+    with warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:
+        warnings.simplefilter("ignore")  # of what follows and is no header
+        info = hdus[len(hdus) - 1].fileinfo()
+    end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
+    if size != end:
+        raise InputError(
+            f"The file {path} should end after {end} bytes, not {size}: download it again."
+        )
+
+
 def _release(names: list[str], version: str | None, path: str | Path) -> Version:
     """Tell the release from the column names."""
     if version is not None and version not in VERSIONS:
@@ -224,7 +244,8 @@ def download_nsa(
 ) -> Path:
     """Download the Atlas's FITS file (0.5 GB; v1_0_1 is larger), or find it where it is.
 
-    A broken download goes on where it stopped when this is called again.
+    A broken download goes on where it stopped when this is called again. A file is called the
+    Atlas only once it is seen to be that, and whole; one that is there already is looked at too.
 
     Parameters
     ----------
@@ -256,6 +277,7 @@ def download_nsa(
         try:
             with _open(part) as data:
                 _release(data.names, version, part)
+            _check_end(part)
         except InputError as error:
             raise SedflowError(
                 f"What {url} sent is not the NASA-Sloan Atlas {version} in full: try again, or "
@@ -263,5 +285,12 @@ def download_nsa(
             ) from error
 
     if path.is_file():
+        try:
+            check(path)
+        except SedflowError as error:
+            raise SedflowError(
+                f"The file {path} is not the NASA-Sloan Atlas {version} in full: delete it, and "
+                "download it again."
+            ) from error
         return path
     return download(url, path, check, progress)

@@ -338,7 +338,8 @@ class Photometry:
         """
         from ..sps.bands import check_same_filters, get_bands
         from .extinction import correct_extinction
-        from .tables import as_table, measurements
+        from .files import as_table
+        from .tables import measurements
 
         bands, table = get_bands(bands), as_table(table)
         if isinstance(said := table.meta.get("bands"), str):

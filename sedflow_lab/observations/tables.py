@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["ID_NAMES", "Measurements", "as_table", "band_keys", "has_columns", "measurements"]
+__all__ = ["ID_NAMES", "Measurements", "band_keys", "has_columns", "measurements"]
 
 # Names of a value column, in order of preference, and which kind of values it holds.
 _VALUES = {
@@ -86,33 +86,6 @@ class Measurements(NamedTuple):
 def band_keys(bands: BandSet) -> tuple[str, ...]:
     """What bands are called in column names: labels, or filter names if labels repeat."""
     return bands.labels if len(set(bands.labels)) == len(bands) else bands.names
-
-
-def as_table(table: Any) -> Table:
-    """Make an astropy Table of a table, a row of one, a DataFrame, a dict or a structured array.
-
-    Raises
-    ------
-    InputError
-        If `table` is none of them.
-    """
-    from astropy.table import Row, Table
-
-    if isinstance(table, Row):
-        table = table.table[table.index : table.index + 1]
-    if isinstance(table, Table):
-        return table
-    try:
-        if hasattr(table, "iloc"):
-            if any(name is not None for name in table.index.names):
-                table = table.reset_index()  # a named index is a column
-            return Table.from_pandas(table)
-        return Table(table)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"A {type(table).__name__} is not a table: give an astropy Table, or a file's path "
-            "to read_photometry."
-        ) from error
 
 
 def measurements(
