@@ -18,6 +18,7 @@ import sedflow_lab as sl
 from sedflow_lab.commands.main import build_parser, main
 from sedflow_lab.errors import InputError, SedflowError
 from tests.conftest import TINY
+from tests.test_nsa import atlas
 
 COMMANDS = [
     ["demo"],
@@ -749,9 +750,11 @@ def test_download_finds_what_is_there(
 ):
     monkeypatch.setenv("SEDFLOW_CACHE", str(tmp_path))
     (tmp_path / "nsa").mkdir()
-    (tmp_path / "nsa" / "nsa_v0_1_2.fits").write_text("here")
+    atlas(tmp_path / "nsa" / "nsa_v0_1_2.fits")
     assert main(["download", "nsa"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "nsa" / "nsa_v0_1_2.fits")
+    (tmp_path / "nsa" / "nsa_v0_1_2.fits").write_text("junk")
+    assert "not the NASA-Sloan Atlas v0_1_2 in full: delete it" in fails(capsys, "download", "nsa")
 
 
 def test_the_atlas_is_read_as_the_atlas(

@@ -229,16 +229,16 @@ def write_csv(path, n, flux=1.0, sigma=0.05, redshift=0.03):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"flux": 1e-9}, "8 of 8 galaxies are fainter than -6 mag (absolute; median 39.6 mag"),
+        ({"flux": 1e-9}, "12 of 12 galaxies are fainter than -6 mag (absolute; median 39.6 mag"),
         ({"flux": 3.631e-6}, "fainter than -6 mag"),  # Jy
-        ({"flux": 1e9}, "8 of 8 galaxies are brighter than -29 mag"),
+        ({"flux": 1e9}, "12 of 12 galaxies are brighter than -29 mag"),
         ({"sigma": 1e-5}, "signal-to-noise ratio above 5000 (median 1e+05): check that the unc"),
         ({"sigma": 50}, "signal-to-noise ratio below 0.2 (median 0.02)"),
-        ({"redshift": 9000}, "8 of 8 galaxies cannot be used: galaxy 'g0' (row 0"),
+        ({"redshift": 9000}, "12 of 12 galaxies cannot be used: galaxy 'g0' (row 0"),
     ],
 )
 def test_a_mistake_of_units_is_told_at_once(tmp_path, changes, said):
-    path = write_csv(tmp_path / "odd.csv", 8, **changes)
+    path = write_csv(tmp_path / "odd.csv", 12, **changes)
     with pytest.warns(PhotometryWarning) as warned:
         phot = read_photometry(path, on_bad="flag")
     (text,) = (str(w.message) for w in warned)
@@ -254,19 +254,19 @@ def test_commands_choose_a_table_and_tell_what_looks_wrong(tmp_path, capsys):
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     args = parser.parse_args([str(tmp_path / "a.fits"), "--hdu", "2"])
     assert_array_equal(read_catalog(args, "sdss-ugriz", "flag").ids, ["a", "b", "c"])
-    args = parser.parse_args([str(write_csv(tmp_path / "odd.csv", 8, flux=1e-9))])
+    args = parser.parse_args([str(write_csv(tmp_path / "odd.csv", 12, flux=1e-9))])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_catalog(args, "sdss-ugriz", "flag")
-    assert "sedflow-lab: warning: 8 of 8 galaxies are fainter" in capsys.readouterr().err
+    assert "sedflow-lab: warning: 12 of 12 galaxies are fainter" in capsys.readouterr().err
     args = parser.parse_args([str(tmp_path / "odd.csv"), "--extinction", "F99"])
     with pytest.raises(InputError, match="no column ebv"):
         read_catalog(args, "sdss-ugriz", "flag")
 
 
 def test_good_catalogues_are_read_without_a_warning(tmp_path, recwarn):
-    assert read_photometry(write_csv(tmp_path / "good.csv", 8)).warning == ""
-    assert read_photometry(write_csv(tmp_path / "few.csv", 3, flux=1e-9)).warning == ""
+    assert read_photometry(write_csv(tmp_path / "good.csv", 12)).warning == ""
+    assert read_photometry(write_csv(tmp_path / "few.csv", 9, flux=1e-9)).warning == ""
     assert sl.showcase().warning == ""
     assert galaxies(1)[:0].warning == ""
     assert [w for w in recwarn if issubclass(w.category, PhotometryWarning)] == []
