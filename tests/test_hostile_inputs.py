@@ -414,6 +414,12 @@ def test_a_first_galaxy_without_measurements_is_no_row_of_units(tmp_path, word):
     assert_array_equal(phot.usable, [False, True, True, True])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_rarer_marks_in_ids_do_not_end_a_line(tmp_path, end):
+    ids = ["a\u2028b", "c\x85d", "e\x1ff"]
+    check_read(read_photometry(save(tmp_path / "a.csv", [HEADER, *rows_of(ids)], end=end)), ids)
+
+
 def test_bytes_that_are_no_text(tmp_path):
     path = save(tmp_path / "a.csv", [HEADER, *rows_of(["Galaxie Süd"])], encoding="latin-1")
     with pytest.raises(InputError) as error:
@@ -465,6 +471,20 @@ def test_a_named_index_of_a_data_frame_is_a_column():
     check_read(Photometry.from_table(frame.set_index("id")))
     check_read(Photometry.from_table(frame.set_index(["id", "redshift"])))
     assert_array_equal(Photometry.from_table(frame.drop(columns="id")).ids, ["0", "1", "2"])
+
+
+def test_data_frames_that_are_no_tables_of_columns():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({n: typed_table()[n].tolist() for n in typed_table().colnames})
+    for odd, said in (
+        (frame.rename_axis("id"), "already exists"),
+        (pandas.concat([frame, frame], axis=1), "This DataFrame is not a table"),
+        (pandas.DataFrame(np.ones((2, 3))), "This DataFrame is not a table"),
+        (frame.iloc[0], "This Series is not a table"),
+    ):
+        with pytest.raises(InputError) as error:
+            Photometry.from_table(odd)
+        assert said in one_sentence(error)
 
 
 texts = st.text(st.sampled_from(list("0123456789.,-+eE #|\t\n\"'abflux_ugriz\u00e9")), max_size=200)

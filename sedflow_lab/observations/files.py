@@ -64,7 +64,8 @@ def read_photometry(
     """Read photometry from a CSV, ECSV, FITS, VOTable, Parquet or text table.
 
     Columns are found by name as `Photometry.from_table` describes; a row of units below the
-    header of a text file is honoured. A `PhotometryWarning` tells where most galaxies look wrong.
+    header of a text file is honoured, and lines that begin with # are comments. A
+    `PhotometryWarning` tells where most galaxies look wrong.
 
     Parameters
     ----------
@@ -132,11 +133,8 @@ def read_table(
     except InputError:
         raise
     except Exception as error:  # astropy's readers raise whatever their parsers raise
-        lines = re.split(r"\.\s|\n", str(error).strip())  # some of them say a lot
-        reason = lines[0].rstrip(".:")[:120] or type(error).__name__
-        reason = "no format fits it" if "guess table format" in reason else reason
         raise InputError(
-            f"The file {path} cannot be read as a table ({reason}): {_GIVE}."
+            f"The file {path} cannot be read as a table ({_reason(error)}): {_GIVE}."
         ) from error
     table = _choose(tables, path, has_columns, hdu)
     if len(table) == 0:
@@ -164,11 +162,17 @@ def as_table(table: Any) -> Table:
                 table = table.reset_index()  # a named index is a column
             return Table.from_pandas(table)
         return Table(table)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # astropy and pandas raise whatever their parts raise
         raise InputError(
-            f"A {type(table).__name__} is not a table: give an astropy Table, or a file's path "
-            "to read_photometry."
+            f"This {type(table).__name__} is not a table ({_reason(error)})"
+            ": give an astropy Table, or a file's path to read_photometry."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What others' errors say, in short: some say a lot."""
+    first = re.split(r"\.\s|\n", str(error).strip())[0].rstrip(".:")[:120]
+    return "no format fits it" if "guess table format" in first else first or type(error).__name__
 
 
 def _choose(
@@ -267,7 +271,8 @@ def _decode(content: bytes, path: Path) -> str:
 def _from_text(text: str, kind: str) -> Table:
     from astropy.io import ascii
 
-    lines = text.splitlines()
+    # str.splitlines would split ids at rarer marks too.
+    lines = re.split(r"\r\n?|\n", text.rstrip("\r\n"))
     if kind == "ecsv":
         return ascii.read(lines, format="ecsv")  # says itself what is text and what are numbers
     as_written: dict[str, Any] = {"converters": {"*": str}}
