@@ -147,10 +147,7 @@ _WORDS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("biased high (ranks slope down)", "biased low (ranks slope up)"),
         ("too wide (∩-shaped ranks)", "too narrow (U-shaped ranks)"),
     ),
-    "tarp": (
-        ("biased", "biased"),
-        ("too wide (∩)", "too narrow or biased (U)"),
-    ),
+    "tarp": (("biased", "biased"), ("too wide (∩)", "too narrow or biased (U)")),
     "level": (
         (
             "too cautious (regions hold the truth too often)",

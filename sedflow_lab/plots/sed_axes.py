@@ -16,15 +16,7 @@ if TYPE_CHECKING:
     from ..observations.photometry import Photometry
     from ..sps.bands import BandSet
 
-__all__ = [
-    "FluxScale",
-    "Unit",
-    "aside",
-    "draw_filters",
-    "flux_axis",
-    "span_of",
-    "wavelength_axis",
-]
+__all__ = ["FluxScale", "Unit", "aside", "draw_filters", "flux_axis", "span_of", "wavelength_axis"]
 
 Unit = Literal["nmgy", "mag"]
 

@@ -195,12 +195,7 @@ def _run_one(
                 callback(Progress(step, max_steps, samples, state.log_prob.copy(), tau))
 
         return sample_ensembles(
-            target,
-            start,
-            max_steps=max_steps,
-            reported=target.to_reported,
-            watch=watch,
-            **settings,
+            target, start, max_steps=max_steps, reported=target.to_reported, watch=watch, **settings
         )
 
 

@@ -13,13 +13,7 @@ from ...sps import SEDModel
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.widgets import button, columns, drop_down
-from .figures import (
-    FAN_COLORS,
-    AttenuationFigure,
-    MetallicityFigure,
-    RateFigure,
-    SpectrumFigure,
-)
+from .figures import FAN_COLORS, AttenuationFigure, MetallicityFigure, RateFigure, SpectrumFigure
 from .state import BETAS, LAST_MOVED, LOGARITHMIC, NOTHING, ExplorerState, Frame
 
 __all__ = ["ExplorerPanel", "Track"]

@@ -116,11 +116,7 @@ class GalaxyState(GalaxyChoice):
                 self.jobs.start("exact", partial(self._make_exact, outcome, draws))
 
     def _run(
-        self,
-        photometry: Photometry,
-        draws: int,
-        method: str,
-        stop: threading.Event | None = None,
+        self, photometry: Photometry, draws: int, method: str, stop: threading.Event | None = None
     ) -> Outcome:
         started = time.perf_counter()
         result = self.posterior.infer(photometry, draws=draws, method=method, stop=stop)

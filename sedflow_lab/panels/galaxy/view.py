@@ -123,11 +123,7 @@ class GalaxyPanel(Panel):
         self.zoom.observe(lambda _: self._refresh(), "value")
         picker = w.Accordion([self.quantities], titles=("Choose what the corner plot shows",))
         self._corner_controls = w.VBox(
-            [
-                self.zoom,
-                w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"),
-                picker,
-            ],
+            [self.zoom, w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"), picker],
             layout=w.Layout(width="570px"),
         )
         bands = w.HTML("<span class='sedflow-label'>Bands</span>")

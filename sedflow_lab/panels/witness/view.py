@@ -68,8 +68,7 @@ class WitnessPanel(Panel):
         self.corner, self.walkers = OverlayCorner(), WalkerFigure()
         self._make_controls()
         left = w.VBox(
-            [self._show("corner", self.corner.layout), self.zoom],
-            layout=w.Layout(flex="0 0 auto"),
+            [self._show("corner", self.corner.layout), self.zoom], layout=w.Layout(flex="0 0 auto")
         )
         right = w.VBox(
             [self._show("walkers", self.walkers.figure), self.trace, self.verdict],

@@ -23,13 +23,7 @@ from ...anpe.simulate import mock_photometry
 from ...anpe.support import FALSE_ALARM_RATE
 from ...diagnostics.runs import run_calibration
 from .goals import judge_goals, name_limits
-from .measure import (
-    describe_calibration,
-    describe_training,
-    measure_rows,
-    measure_speed,
-    summarise,
-)
+from .measure import describe_calibration, describe_training, measure_rows, measure_speed, summarise
 
 if TYPE_CHECKING:
     from ...anpe import AmortizedPosterior
@@ -229,13 +223,7 @@ class _Bench:
                 return found
         began = time.perf_counter(), time.process_time()
         result = self.posterior.infer(
-            photometry,
-            draws,
-            method,
-            seed,
-            on_bad="flag",
-            progress=self.progress,
-            stop=self.stop,
+            photometry, draws, method, seed, on_bad="flag", progress=self.progress, stop=self.stop
         )
         part = {
             "identity": identity,
