@@ -6,9 +6,9 @@ the package costs nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import lazy
 from ._version import __version__
 
 __all__ = [
@@ -34,28 +34,6 @@ __all__ = [
     "showcase",
 ]
 
-_HOME = {
-    "NAMES": ".parameters",
-    "PARAMETERS": ".parameters",
-    "AmortizedPosterior": ".anpe",
-    "InputError": ".errors",
-    "LogPosterior": ".exact",
-    "Photometry": ".observations",
-    "PosteriorResult": ".posterior",
-    "SEDModel": ".sps",
-    "best_fit": ".exact",
-    "get_bands": ".sps",
-    "get_prior": ".parameters",
-    "load_posterior": ".anpe",
-    "magnitude": ".units",
-    "read_nsa": ".observations",
-    "read_photometry": ".observations",
-    "run_calibration": ".diagnostics.runs",
-    "run_mcmc": ".samplers",
-    "run_nested": ".samplers",
-    "showcase": ".observations",
-}
-
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .diagnostics.runs import run_calibration
@@ -68,11 +46,21 @@ if TYPE_CHECKING:
     from .sps import SEDModel, get_bands
     from .units import magnitude
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        ".anpe": "AmortizedPosterior load_posterior",
+        ".diagnostics.runs": "run_calibration",
+        ".errors": "InputError",
+        ".exact": "LogPosterior best_fit",
+        ".observations": "Photometry read_nsa read_photometry showcase",
+        ".parameters": "NAMES PARAMETERS get_prior",
+        ".posterior": "PosteriorResult",
+        ".samplers": "run_mcmc run_nested",
+        ".sps": "SEDModel get_bands",
+        ".units": "magnitude",
+    },
+)
 
 
 def __dir__() -> list[str]:

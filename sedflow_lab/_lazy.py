@@ -9,16 +9,17 @@ from typing import Any
 __all__ = ["lazy"]
 
 
-def lazy(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     """Make the `__getattr__` of a package.
 
     Parameters
     ----------
     package : str
         Its `__name__`.
-    home : mapping
-        The module of each name, relative to the package.
+    names : mapping
+        The names that each module has, with spaces between them; modules relative to the package.
     """
+    home = {name: module for module, them in names.items() for name in them.split()}
 
     def get(name: str) -> Any:
         if name in home:

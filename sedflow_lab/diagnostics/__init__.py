@@ -36,32 +36,6 @@ __all__ = [
     "z_scores",
 ]
 
-_HOME = {
-    "SCORED": ".scoring",
-    "CalibrationRun": ".calibration_run",
-    "Draws": ".comparison",
-    "Fault": ".mocks",
-    "Uniformity": ".uniformity",
-    "c2st": ".comparison",
-    "check_uniformity": ".uniformity",
-    "compare": ".comparison",
-    "conditional_coverage": ".conditional",
-    "contraction": ".calibration",
-    "coverage_map": ".conditional",
-    "hpd_levels": ".calibration",
-    "pp_band": ".bands",
-    "pp_curve": ".bands",
-    "predictive_p_values": ".calibration",
-    "predictive_scores": ".calibration",
-    "rank_scores": ".calibration",
-    "replay": ".runs",
-    "run_calibration": ".runs",
-    "score_result": ".scoring",
-    "tarp_references": ".calibration",
-    "tarp_scores": ".calibration",
-    "z_scores": ".calibration",
-}
-
 if TYPE_CHECKING:
     from .bands import pp_band, pp_curve
     from .calibration import (
@@ -82,4 +56,18 @@ if TYPE_CHECKING:
     from .scoring import SCORED, score_result
     from .uniformity import Uniformity, check_uniformity
 
-__getattr__ = lazy(__name__, _HOME)
+__getattr__ = lazy(
+    __name__,
+    {
+        ".bands": "pp_band pp_curve",
+        ".calibration": "contraction hpd_levels predictive_p_values "
+        "predictive_scores rank_scores tarp_references tarp_scores z_scores",
+        ".calibration_run": "CalibrationRun",
+        ".comparison": "Draws c2st compare",
+        ".conditional": "conditional_coverage coverage_map",
+        ".mocks": "Fault",
+        ".runs": "replay run_calibration",
+        ".scoring": "SCORED score_result",
+        ".uniformity": "Uniformity check_uniformity",
+    },
+)

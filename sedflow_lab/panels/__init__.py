@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
 
 __all__ = [
     "CoveragePanel",
@@ -16,18 +17,6 @@ __all__ = [
     "WitnessState",
 ]
 
-# Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
-_HOME = {
-    "CoveragePanel": ".coverage.view",
-    "CoverageState": ".coverage.state",
-    "ExplorerPanel": ".explorer.view",
-    "ExplorerState": ".explorer.state",
-    "GalaxyPanel": ".galaxy.view",
-    "GalaxyState": ".galaxy.state",
-    "WitnessPanel": ".witness.view",
-    "WitnessState": ".witness.state",
-}
-
 if TYPE_CHECKING:
     from .coverage.state import CoverageState
     from .coverage.view import CoveragePanel
@@ -38,8 +27,17 @@ if TYPE_CHECKING:
     from .witness.state import WitnessState
     from .witness.view import WitnessPanel
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
+__getattr__ = lazy(
+    __name__,
+    {
+        ".coverage.state": "CoverageState",
+        ".coverage.view": "CoveragePanel",
+        ".explorer.state": "ExplorerState",
+        ".explorer.view": "ExplorerPanel",
+        ".galaxy.state": "GalaxyState",
+        ".galaxy.view": "GalaxyPanel",
+        ".witness.state": "WitnessState",
+        ".witness.view": "WitnessPanel",
+    },
+)

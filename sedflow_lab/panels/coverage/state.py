@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
 from ...posterior.result import PosteriorResult
-from ..kit.choice import DEFAULT_BUNDLE, open_posterior
+from ..kit.choice import DEFAULT_BUNDLE, Source, open_posterior
 from ..kit.jobs import Job
 from ..kit.state import State
 
@@ -144,8 +144,6 @@ class CoverageState(State):
         Whether a run is under way.
     opening : bool
         Whether an example is under way.
-    message : str
-        What went wrong, or ``""``.
     """
 
     bundle = traitlets.Unicode(DEFAULT_BUNDLE)
@@ -161,11 +159,8 @@ class CoverageState(State):
     example = traitlets.Instance(Example, allow_none=True)
     busy = traitlets.Bool(False)
     opening = traitlets.Bool(False)
-    message = traitlets.Unicode("")
 
-    def __init__(
-        self, posterior: AmortizedPosterior | str | Path | None = None, **choice: Any
-    ) -> None:
+    def __init__(self, posterior: Source = None, **choice: Any) -> None:
         if isinstance(posterior, AmortizedPosterior):
             self.posterior = posterior
             choice.setdefault("bundle", "the given posterior")
@@ -195,9 +190,10 @@ class CoverageState(State):
         with self.jobs.lock:
             self.jobs.stop()
             self.message, self.findings, self.example = "", None, None
-            self.opening, self.busy = False, True
-            choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
-            self.jobs.start("run", partial(self._run, *choice, self.fault))
+            self.opening, wanted = False, self.simulations
+            choice = (self.posterior, self.method, wanted, self.draws, self.seed)
+            run = partial(run_calibration, *choice, fault=self.fault)
+            self._start("run", "busy", "The run failed", partial(self._run, run, wanted))
 
     def cancel(self) -> None:
         """Stop the run that is under way; what it has shown stays."""
@@ -210,9 +206,8 @@ class CoverageState(State):
         with self.jobs.lock:
             if self.findings is None:
                 return
-            self.opening = True
             work = partial(self._open, self.posterior, self.findings.run, int(index))
-            self.jobs.start("example", work)
+            self._start("example", "opening", "Opening the simulation failed", work)
 
     def most_surprising(self) -> int:
         """Number of the simulation with the most extreme score of the chosen quantity."""
@@ -238,54 +233,18 @@ class CoverageState(State):
         self.cancel()
         self.message, self.findings, self.example = "", None, None
 
-    def _run(
-        self,
-        posterior: AmortizedPosterior,
-        method: str,
-        simulations: int,
-        draws: int,
-        seed: int,
-        fault: Fault,
-        job: Job,
-    ) -> None:
+    def _run(self, run: Callable[..., CalibrationRun], wanted: int, job: Job) -> None:
         """Make the run; runs in a thread of its own."""
 
-        def show(run: CalibrationRun) -> None:
-            job.post(partial(setattr, self, "findings"), Findings.of(run, simulations))
+        def show(found: CalibrationRun) -> None:
+            job.post(self._put, {"findings": Findings.of(found, wanted)})
 
-        message = ""
-        try:
-            run_calibration(
-                posterior,
-                method,
-                simulations,
-                draws,
-                seed,
-                fault=fault,
-                stop=job.stop,
-                callback=show,
-            )
-        except Exception as error:  # a thread has nobody else to tell
-            message = f"The run failed: {error}"
-        job.post(self._end_run, message)
-
-    def _end_run(self, message: str) -> None:
-        self.message, self.busy = message, False
+        run(stop=job.stop, callback=show)
+        job.post(self._put, {"busy": False})
 
     def _open(
         self, posterior: AmortizedPosterior, run: CalibrationRun, index: int, job: Job
     ) -> None:
         """Infer one simulation; runs in a thread of its own."""
-        try:
-            found = Example(index, *replay(posterior, run, index, _EXAMPLE_DRAWS))
-        except Exception as error:  # a thread has nobody else to tell
-            job.post(self._end_example, str(error), None)
-            return
-        job.post(self._end_example, "", found)
-
-    def _end_example(self, message: str, found: Example | None) -> None:
-        self.opening = False
-        if found is None:
-            self.message = message
-        else:
-            self.example = found
+        example = Example(index, *replay(posterior, run, index, _EXAMPLE_DRAWS))
+        job.post(self._put, {"opening": False, "example": example})

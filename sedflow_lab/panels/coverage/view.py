@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
-from ...anpe import AmortizedPosterior
 from ...anpe.bundle import shipped_bundles
 from ...diagnostics.calibration_run import OBSERVABLES
 from ...diagnostics.scoring import SCORED
 from ...parameters import NAMES
 from ..kit import html
 from ..kit.base import Panel
+from ..kit.choice import Source
 from ..kit.style import COLORS
 from ..kit.widgets import button, columns, drop_down, methods, row
 from .figures import (
@@ -49,10 +48,8 @@ class CoveragePanel(Panel):
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder; default the shipped ``nsa-ugriz``.
-    **choice
-        First values of the state's traits, such as ``simulations`` and ``sigma``.
+    posterior, **choice
+        As of `CoverageState`.
 
     Examples
     --------
@@ -60,9 +57,7 @@ class CoveragePanel(Panel):
     >>> panel.state.start()
     """
 
-    def __init__(
-        self, posterior: AmortizedPosterior | str | Path | None = None, **choice: Any
-    ) -> None:
+    def __init__(self, posterior: Source = None, **choice: Any) -> None:
         self.state = CoverageState(posterior, **choice)
         super().__init__(self.state)
         self.curves, self.ranks, self.simulations = CurveFigure(), RankFigure(), SimulationFigure()

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from ...anpe import AmortizedPosterior
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
-from ...posterior.result import PosteriorResult
-from ..kit.choice import GalaxyChoice
+from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 
-__all__ = ["GalaxyState", "Outcome"]
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """One finished inference.
-
-    Attributes
-    ----------
-    photometry : Photometry
-        One galaxy, with the bands that were used.
-    result : PosteriorResult
-        Of that galaxy.
-    seconds : float
-        Wall-clock time that the inference took.
-    """
-
-    photometry: Photometry
-    result: PosteriorResult
-    seconds: float
+__all__ = ["GalaxyState"]
 
 
 class GalaxyState(GalaxyChoice):
@@ -68,8 +43,6 @@ class GalaxyState(GalaxyChoice):
         The newest posterior; None where there is none, and then `message` says why.
     busy : bool
         Whether an exact posterior is under way.
-    message : str
-        What went wrong, or ``""``.
     """
 
     method = traitlets.Enum(AMORTIZED, default_value="auto")
@@ -77,13 +50,9 @@ class GalaxyState(GalaxyChoice):
     observed: traitlets.Tuple = traitlets.Tuple()
     outcome = traitlets.Instance(Outcome, allow_none=True)
     busy = traitlets.Bool(False)
-    message = traitlets.Unicode("")
 
     def __init__(
-        self,
-        posterior: AmortizedPosterior | str | Path | None = None,
-        photometry: Photometry | None = None,
-        **choice: Any,
+        self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
     ) -> None:
         super().__init__(posterior, photometry, **choice)
         self.observe(lambda _: self.infer(), ["index", "method", "draws", "observed"])
@@ -107,31 +76,16 @@ class GalaxyState(GalaxyChoice):
                 quick = "weighted" if method == "weighted" else "fast"
                 outcome = self._run(photometry, draws, quick)
             except InputError as error:
-                self._show(None, str(error), busy=False)
+                self._put({"message": str(error), "busy": False, "outcome": None})
                 return
             asks = method == "auto" and outcome.result.badge[0] == "refine"
             exact = method == "exact" or asks
-            self._show(outcome, "", busy=exact)
+            self._put({"message": "", "busy": exact, "outcome": outcome})
             if exact:
-                self.jobs.start("exact", partial(self._make_exact, outcome, draws))
+                work = partial(self._make_exact, photometry, draws)
+                self._start("exact", "busy", "The exact posterior failed", work)
 
-    def _run(
-        self, photometry: Photometry, draws: int, method: str, stop: threading.Event | None = None
-    ) -> Outcome:
-        started = time.perf_counter()
-        result = self.posterior.infer(photometry, draws=draws, method=method, stop=stop)
-        return Outcome(photometry, result, time.perf_counter() - started)
-
-    def _make_exact(self, quick: Outcome, draws: int, job: Job) -> None:
+    def _make_exact(self, photometry: Photometry, draws: int, job: Job) -> None:
         """Make the exact posterior; runs in a thread of its own."""
-        outcome, message = quick, ""
-        try:
-            outcome = self._run(quick.photometry, draws, "exact", job.stop)
-        except Exception as error:  # a thread has nobody else to tell
-            message = f"The exact posterior failed: {error}"
-        job.post(self._show, outcome, message, False)
-
-    def _show(self, outcome: Outcome | None, message: str, busy: bool) -> None:
-        self.message = message
-        self.busy = busy
-        self.outcome = outcome
+        outcome = self._run(photometry, draws, "exact", job.stop)
+        job.post(self._put, {"busy": False, "outcome": outcome})

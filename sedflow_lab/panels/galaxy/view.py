@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
-from ...anpe import AmortizedPosterior
 from ...anpe.trust import chi2_limit
 from ...methods import AMORTIZED, BADGES
 from ...observations.photometry import Photometry
-from ...parameters import NAMES
 from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES
 from ..kit import html
 from ..kit.base import Panel
+from ..kit.choice import Outcome, Source
 from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure
 from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, methods, row
 from .figures import HistoryFigure, SEDFigure
-from .state import GalaxyState, Outcome
+from .state import GalaxyState
 
 __all__ = ["GalaxyPanel"]
 
@@ -45,12 +44,8 @@ class GalaxyPanel(Panel):
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder; default the shipped ``nsa-ugriz``.
-    photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase`.
-    **choice
-        First values of the state's ``index``, ``method``, ``draws`` and ``observed``.
+    posterior, photometry, **choice
+        As of `GalaxyState`.
 
     Examples
     --------
@@ -59,10 +54,7 @@ class GalaxyPanel(Panel):
     """
 
     def __init__(
-        self,
-        posterior: AmortizedPosterior | str | Path | None = None,
-        photometry: Photometry | None = None,
-        **choice: Any,
+        self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
     ) -> None:
         self.state = GalaxyState(posterior, photometry, **choice)
         super().__init__(self.state)
@@ -169,13 +161,11 @@ class GalaxyPanel(Panel):
     def _draw(self, outcome: Outcome) -> None:
         result, model = outcome.result, self.state.posterior.model
         weights = result.weights[0]
-        values = dict(zip(NAMES, result.samples[0].T, strict=True))
-        values |= {name: array[0] for name, array in result.derived(model).items()}
         ess = float(result.ess[0])
-        self.corner.update(values, weights, ess, result.method, self.zoom.value)
+        self.corner.update(outcome.values, weights, ess, result.method, self.zoom.value)
         self.sed.update(outcome.photometry, result, model)
         self.history.update(result, model)
-        self.table.value = _table(values, weights)
+        self.table.value = _table(outcome.values, weights)
 
     def _clear(self) -> None:
         for part in (self.corner, self.sed, self.history):
@@ -209,7 +199,7 @@ class GalaxyPanel(Panel):
         self.status.value = html.strip(parts)
 
 
-def _table(values: dict[str, np.ndarray], weights: np.ndarray) -> str:
+def _table(values: Mapping[str, np.ndarray], weights: np.ndarray) -> str:
     """Medians and 68 % intervals as HTML."""
     array = np.stack([values[name] for name in QUANTITIES], axis=-1)[None]
     low, middle, high = weighted_quantile(array, weights[None], (0.16, 0.5, 0.84))[:, 0]

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import traitlets
 
 from ...anpe import AmortizedPosterior, load_posterior
 from ...errors import InputError
 from ...observations import Photometry, showcase
+from ...parameters import NAMES
+from ...posterior.result import PosteriorResult
 from .state import State
 
-__all__ = ["DEFAULT_BUNDLE", "GalaxyChoice", "describe", "open_posterior"]
+__all__ = ["DEFAULT_BUNDLE", "GalaxyChoice", "Outcome", "Source", "describe", "open_posterior"]
 
 DEFAULT_BUNDLE = "nsa-ugriz"
 """The shipped posterior that panels use."""
 
+Source = AmortizedPosterior | str | Path | None
+"""A posterior, a shipped bundle by name, or a folder; None is `DEFAULT_BUNDLE`."""
 
-def open_posterior(posterior: AmortizedPosterior | str | Path | None) -> AmortizedPosterior:
-    """Load a posterior by name or folder, unless it is one; None is `DEFAULT_BUNDLE`."""
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A finished inference, ready to be drawn.
+
+    Attributes
+    ----------
+    photometry : Photometry
+        One galaxy, with the bands that were used.
+    result : PosteriorResult
+        Of that galaxy.
+    values : dict of ndarray, shape (D,)
+        Parameters and derived quantities of the draws.
+    seconds : float
+        Wall-clock time that the inference took.
+    """
+
+    photometry: Photometry
+    result: PosteriorResult
+    values: Mapping[str, np.ndarray]
+    seconds: float
+
+
+def open_posterior(posterior: Source) -> AmortizedPosterior:
+    """Load a posterior, unless it is one."""
     if isinstance(posterior, AmortizedPosterior):
         return posterior
     return load_posterior(DEFAULT_BUNDLE if posterior is None else posterior)
@@ -46,10 +78,7 @@ class GalaxyChoice(State):
     index = traitlets.Int(0)
 
     def __init__(
-        self,
-        posterior: AmortizedPosterior | str | Path | None = None,
-        photometry: Photometry | None = None,
-        **choice: Any,
+        self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
     ) -> None:
         self.posterior = open_posterior(posterior)
         _ = self.posterior.model  # is built when first touched: not on the first galaxy's time
@@ -74,6 +103,25 @@ class GalaxyChoice(State):
     def step(self, by: int) -> None:
         """Choose another galaxy so many rows on; the list is a ring."""
         self.index = (self.index + by) % len(self.galaxies)
+
+    def _run(
+        self,
+        photometry: Photometry,
+        draws: int,
+        method: str,
+        stop: threading.Event | None = None,
+        seed: int = 0,
+    ) -> Outcome:
+        """Infer one galaxy."""
+        started = time.perf_counter()
+        result = self.posterior.infer(photometry, draws, method, seed, stop=stop)
+        return self._outcome(photometry, result, time.perf_counter() - started)
+
+    def _outcome(self, photometry: Photometry, result: PosteriorResult, seconds: float) -> Outcome:
+        values = dict(zip(NAMES, result.samples[0].T, strict=True))
+        derived = result.derived(self.posterior.model)
+        values |= {name: array[0] for name, array in derived.items()}
+        return Outcome(photometry, result, values, seconds)
 
 
 def describe(galaxy: Photometry) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,7 +157,7 @@ class CornerFigure:
 
     def update(
         self,
-        values: dict[str, np.ndarray],
+        values: Mapping[str, np.ndarray],
         weights: np.ndarray,
         ess: float,
         method: str,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import traitlets
 
-from .jobs import Jobs, running_loop
+from .jobs import Job, Jobs, running_loop
 
 __all__ = ["State"]
 
@@ -23,11 +24,32 @@ class State(traitlets.HasTraits):
     ----------
     jobs : Jobs
         Its lock guards the traits, for widgets may call back on threads of their own.
+    message : str
+        What went wrong, or ``""``.
     """
+
+    message = traitlets.Unicode("")
 
     def __init__(self, **choice: Any) -> None:
         self.jobs = Jobs(running_loop())
         super().__init__(**choice)
+
+    def _start(self, name: str, flag: str, failed: str, work: Callable[[Job], None]) -> None:
+        """Raise a flag and work in a thread; should that fail, lower the flag and say so."""
+
+        def attempt(job: Job) -> None:
+            try:
+                work(job)
+            except Exception as error:  # a thread has nobody else to tell
+                job.post(self._put, {flag: False, "message": f"{failed}: {error}"})
+
+        setattr(self, flag, True)
+        self.jobs.start(name, attempt)
+
+    def _put(self, values: dict[str, Any]) -> None:
+        """Set traits, one after the other."""
+        for name, value in values.items():
+            setattr(self, name, value)
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Wait for what is under way, at most so many seconds; whether it has ended."""

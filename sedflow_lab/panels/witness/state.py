@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
 
-from ...anpe import AmortizedPosterior
 from ...diagnostics.comparison import compare
 from ...errors import InputError
 from ...observations.photometry import Photometry
-from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
 from ...samplers.mcmc import Progress, run_mcmc
-from ..kit.choice import GalaxyChoice
+from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["STARTS", "ChainSoFar", "Shown", "WitnessState"]
+__all__ = ["STARTS", "ChainSoFar", "WitnessState"]
 
 STARTS = ("prior", "network", "both")
 """Where walkers may start."""
@@ -35,31 +32,12 @@ _TRACES = 400  # most points of the walkers' history
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A posterior, ready to be drawn.
-
-    Attributes
-    ----------
-    result : PosteriorResult
-        Of one galaxy.
-    values : dict of ndarray, shape (D,)
-        Parameters and derived quantities of the draws.
-    seconds : float
-        Time that it took.
-    """
-
-    result: PosteriorResult
-    values: Mapping[str, np.ndarray]
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
 class ChainSoFar:
     """How far emcee has come.
 
     Attributes
     ----------
-    shown : Shown
+    shown : Outcome
         While it runs, where the walkers were in the later half of the steps.
     step, max_steps : int
     tau : float
@@ -72,7 +50,7 @@ class ChainSoFar:
         Quantiles 0.16, 0.5 and 0.84 of all walkers then.
     """
 
-    shown: Shown
+    shown: Outcome
     step: int
     max_steps: int
     tau: float
@@ -103,7 +81,7 @@ class WitnessState(GalaxyChoice):
         Row of the chosen galaxy.
     start : {'prior', 'network', 'both'}
         Where emcee's walkers start next time.
-    network, exact : Shown or None
+    network, exact : Outcome or None
         Posteriors of the network, and of sequential Monte Carlo.
     chain : ChainSoFar or None
         Emcee's.
@@ -111,23 +89,20 @@ class WitnessState(GalaxyChoice):
         What is under way.
     tables : dict of astropy.table.Table
         `diagnostics.comparison.compare` with the finished chain, by method.
-    message : str
-        What went wrong, or ``""``.
     """
 
     start = traitlets.Enum(STARTS, default_value="prior")
-    network = traitlets.Instance(Shown, allow_none=True)
-    exact = traitlets.Instance(Shown, allow_none=True)
+    network = traitlets.Instance(Outcome, allow_none=True)
+    exact = traitlets.Instance(Outcome, allow_none=True)
     chain = traitlets.Instance(ChainSoFar, allow_none=True)
     sampling = traitlets.Bool(False)
     making_exact = traitlets.Bool(False)
     comparing = traitlets.Bool(False)
     tables: traitlets.Dict = traitlets.Dict()
-    message = traitlets.Unicode("")
 
     def __init__(
         self,
-        posterior: AmortizedPosterior | str | Path | None = None,
+        posterior: Source = None,
         photometry: Photometry | None = None,
         *,
         seed: int = 0,
@@ -148,7 +123,7 @@ class WitnessState(GalaxyChoice):
             self.exact = self.chain = None
             self.tables, self.message = {}, ""
             try:
-                self.network = self._infer(self.galaxy, "fast")
+                self.network = self._run(self.galaxy, _DRAWS, "fast", seed=self.seed)
             except InputError as error:
                 self.network, self.message = None, str(error)
 
@@ -159,9 +134,8 @@ class WitnessState(GalaxyChoice):
                 return
             self.jobs.stop("emcee", "compare")
             self.comparing, self.chain, self.tables, self.message = False, None, {}, ""
-            self.sampling = True
-            galaxy, start = self.galaxy, self.start
-            self.jobs.start("emcee", lambda job: self._sample(job, galaxy, start))
+            work = partial(self._sample, self.galaxy, self.start)
+            self._start("emcee", "sampling", "emcee failed", work)
 
     def cancel_emcee(self) -> None:
         """Stop emcee; what it has found so far stays to be seen."""
@@ -177,9 +151,9 @@ class WitnessState(GalaxyChoice):
         with self.jobs.lock:
             if self.network is None:
                 return
-            self.making_exact, self.message = True, ""
-            galaxy = self.galaxy
-            self.jobs.start("exact", lambda job: self._make_exact(job, galaxy))
+            self.message = ""
+            work = partial(self._make_exact, self.galaxy)
+            self._start("exact", "making_exact", "The exact posterior failed", work)
 
     def cancel_exact(self) -> None:
         """Stop making it exact."""
@@ -187,62 +161,38 @@ class WitnessState(GalaxyChoice):
             self.jobs.stop("exact")
             self.making_exact = False
 
-    def _infer(self, galaxy: Photometry, method: str, stop: Any = None) -> Shown:
-        began = time.perf_counter()
-        result = self.posterior.infer(galaxy, _DRAWS, method, seed=self.seed, stop=stop)
-        return self._shown(result, time.perf_counter() - began)
-
-    def _shown(self, result: PosteriorResult, seconds: float) -> Shown:
-        values = dict(zip(NAMES, result.samples[0].T, strict=True))
-        derived = result.derived(self.posterior.model)
-        return Shown(result, values | {k: v[0] for k, v in derived.items()}, seconds)
-
-    def _sample(self, job: Job, galaxy: Photometry, start: str) -> None:
+    def _sample(self, galaxy: Photometry, start: str, job: Job) -> None:
         """Run emcee and tell how it goes; runs in a thread of its own."""
         starts: dict[str, Any] = {"prior": "prior", "network": self.posterior}
         starts["both"] = (self.posterior, "prior")
         growth = _Growth(job, self, galaxy)
-        try:
-            result = run_mcmc(
-                galaxy,
-                self.posterior.model,
-                self.posterior.prior,
-                start=starts[start],
-                walkers=self.walkers,
-                max_steps=self.max_steps,
-                draws=_DRAWS,
-                seed=self.seed,
-                stop=job.stop,
-                callback=growth,
-            )
-            chain = None if job.stop.is_set() else growth.finished(result)
-        except Exception as error:  # a thread has nobody else to tell
-            job.post(self._fail, "sampling", f"emcee failed: {error}")
-        else:
-            if chain is not None:
-                job.post(self._end_chain, chain)
+        result = run_mcmc(
+            galaxy,
+            self.posterior.model,
+            self.posterior.prior,
+            start=starts[start],
+            walkers=self.walkers,
+            max_steps=self.max_steps,
+            draws=_DRAWS,
+            seed=self.seed,
+            stop=job.stop,
+            callback=growth,
+        )
+        if not job.stop.is_set():
+            job.post(self._end_chain, growth.chain(result, str(result.badge[0])))
 
-    def _make_exact(self, job: Job, galaxy: Photometry) -> None:
+    def _make_exact(self, galaxy: Photometry, job: Job) -> None:
         """Make the exact posterior; runs in a thread of its own."""
-        try:
-            shown = self._infer(galaxy, "exact", job.stop)
-        except Exception as error:  # a thread has nobody else to tell
-            job.post(self._fail, "making_exact", f"The exact posterior failed: {error}")
-        else:
-            job.post(self._end_exact, shown)
+        job.post(self._end_exact, self._run(galaxy, _DRAWS, "exact", job.stop, self.seed))
 
     def _end_chain(self, chain: ChainSoFar) -> None:
         self.chain, self.sampling = chain, False
         self._compare()
 
-    def _end_exact(self, shown: Shown) -> None:
+    def _end_exact(self, shown: Outcome) -> None:
         self.exact, self.making_exact = shown, False
         self.tables = {k: v for k, v in self.tables.items() if k != "exact"}
         self._compare()
-
-    def _fail(self, what: str, message: str) -> None:
-        setattr(self, what, False)
-        self.message = message
 
     def _compare(self) -> None:
         """Compare what can be with the finished chain and has not been."""
@@ -252,26 +202,20 @@ class WitnessState(GalaxyChoice):
         known = [s.result for s in (self.network, self.exact) if s is not None]
         todo = [result for result in known if result.method not in self.tables]
         if todo:
-            self.comparing = True
-            self.jobs.start("compare", lambda job: self._measure(job, todo, chain.shown.result))
+            work = partial(self._measure, todo, chain.shown.result)
+            self._start("compare", "comparing", "The comparison failed", work)
 
-    def _measure(self, job: Job, results: list[PosteriorResult], chain: PosteriorResult) -> None:
+    def _measure(self, results: list[PosteriorResult], chain: PosteriorResult, job: Job) -> None:
         """Compare posteriors; runs in a thread of its own."""
-        try:
-            for result in results:
-                if job.stop.is_set():
-                    return
-                table = compare(result, chain, self.posterior.model, classifier=True)
-                job.post(self._add_table, result.method, table)
-            job.post(self._end_comparison)
-        except Exception as error:  # a thread has nobody else to tell
-            job.post(self._fail, "comparing", f"The comparison failed: {error}")
+        for result in results:
+            if job.stop.is_set():
+                return
+            table = compare(result, chain, self.posterior.model, classifier=True)
+            job.post(self._add_table, result.method, table)
+        job.post(self._put, {"comparing": False})
 
     def _add_table(self, method: str, table: Table) -> None:
         self.tables = self.tables | {method: table}
-
-    def _end_comparison(self) -> None:
-        self.comparing = False
 
 
 class _Growth:
@@ -293,7 +237,7 @@ class _Growth:
         draws = np.concatenate([p.samples for p in later])
         draws = draws[np.linspace(0, len(draws) - 1, min(len(draws), _DRAWS)).astype(int)]
         self.unheard = True
-        self.job.post(self._tell, self._chain(self._live(draws), "running"))
+        self.job.post(self._tell, self.chain(self._live(draws), "running"))
 
     def _tell(self, chain: ChainSoFar) -> None:
         began = time.perf_counter()
@@ -301,10 +245,6 @@ class _Growth:
         self.unheard, self.told = False, time.perf_counter()
         # Drawing takes a quarter of the time at most, so that the page can answer.
         self.pause = max(_EVERY, 3 * (self.told - began))
-
-    def finished(self, result: PosteriorResult) -> ChainSoFar:
-        """The whole chain."""
-        return self._chain(result, str(result.badge[0]))
 
     def _live(self, draws: np.ndarray) -> PosteriorResult:
         galaxy = self.galaxy
@@ -318,8 +258,9 @@ class _Growth:
             badge=np.array(["running"]),
         )
 
-    def _chain(self, result: PosteriorResult, status: str) -> ChainSoFar:
-        shown = self.state._shown(result, time.perf_counter() - self.began)
+    def chain(self, result: PosteriorResult, status: str) -> ChainSoFar:
+        """The chain so far, or the whole of it."""
+        shown = self.state._outcome(self.galaxy, result, time.perf_counter() - self.began)
         thin = self.seen[:: max(1, len(self.seen) // _TRACES)]
         last = self.seen[-1]
         tau = result.diagnostics["tau"] if "tau" in result.diagnostics else last.tau

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
-from ...anpe import AmortizedPosterior
 from ...methods import METHODS
 from ...observations.photometry import Photometry
 from ...parameters import NAMES, PARAMETERS
 from ...quantities import QUANTITIES
 from ..kit import html
 from ..kit.base import Panel
+from ..kit.choice import Outcome, Source
 from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, row
 from .figures import OverlayCorner, WalkerFigure
-from .state import ChainSoFar, Shown, WitnessState
+from .state import ChainSoFar, WitnessState
 
 __all__ = ["WitnessPanel"]
 
@@ -42,13 +41,8 @@ class WitnessPanel(Panel):
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder; default the shipped ``nsa-ugriz``.
-    photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase`.
-    **settings
-        ``seed``, ``max_steps``, ``walkers``, and first values of ``index`` and ``start``, as of
-        `WitnessState`.
+    posterior, photometry, **settings
+        As of `WitnessState`.
 
     Examples
     --------
@@ -58,10 +52,7 @@ class WitnessPanel(Panel):
     """
 
     def __init__(
-        self,
-        posterior: AmortizedPosterior | str | Path | None = None,
-        photometry: Photometry | None = None,
-        **settings: Any,
+        self, posterior: Source = None, photometry: Photometry | None = None, **settings: Any
     ) -> None:
         self.state = WitnessState(posterior, photometry, **settings)
         super().__init__(self.state)
@@ -138,7 +129,7 @@ class WitnessPanel(Panel):
         self._tell()
         self._changed()
 
-    def _overlay(self, method: str, shown: Shown | None) -> None:
+    def _overlay(self, method: str, shown: Outcome | None) -> None:
         with self._together():
             if shown is None:
                 self.corner.remove(method)
@@ -200,7 +191,7 @@ class WitnessPanel(Panel):
         self.legend.value = html.paragraph(_TABLE_HELP) if state.tables else ""
 
 
-def _drawn(shown: Shown) -> tuple[Any, np.ndarray, float]:
+def _drawn(shown: Outcome) -> tuple[Any, np.ndarray, float]:
     """What a corner plot needs of a posterior."""
     return shown.values, shown.result.weights[0], float(shown.result.ess[0])
 
