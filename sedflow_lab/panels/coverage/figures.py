@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import Band, BoxAnnotation, HoverTool, Range1d, Span, TapTool
+from bokeh.models import Band, BoxAnnotation, HoverTool, Span, TapTool
 from bokeh.plotting import figure
 
 from ...diagnostics.calibration_run import CalibrationRun
@@ -56,11 +56,9 @@ class CurveFigure:
         plot = new_plot(
             "p–p curves less the diagonal",
             320,
+            ("Percentile of the truth, or credibility", 0, 1),
+            ("Share of simulations − expected", -0.2, 0.2),
             tools="save",
-            x_axis_label="Percentile of the truth, or credibility",
-            y_axis_label="Share of simulations − expected",
-            x_range=Range1d(0, 1),
-            y_range=Range1d(-0.2, 0.2),
         )
         ends = {"base": "x", "lower": "low", "upper": "high", "source": self.band}
         plot.add_layout(Band(**ends, **_SHADE, line_color=None))
@@ -103,11 +101,9 @@ class RankFigure:
         self.figure = new_plot(
             "Ranks",
             320,
+            ("Rank of the truth / number of draws", 0, 1),
+            ("Simulations / expected", 0, 2),
             tools="save",
-            x_axis_label="Rank of the truth / number of draws",
-            y_axis_label="Simulations / expected",
-            x_range=Range1d(0, 1),
-            y_range=Range1d(0, 2),
         )
         self._box = BoxAnnotation(**_SHADE, visible=False)
         self.figure.add_layout(self._box)
@@ -146,12 +142,10 @@ class SimulationFigure:
         self.figure = new_plot(
             "Simulations: click one",
             320,
+            ("", 0, 1),
+            ("Score", -0.03, 1.03),
             tools="tap,box_zoom,reset,save",
             active_drag=None,
-            x_axis_label="",
-            y_axis_label="Score",
-            x_range=Range1d(0, 1),
-            y_range=Range1d(-0.03, 1.03),
         )
         look: Any = {"size": 7, "fill_alpha": 0.6, "line_color": None}
         look |= {"nonselection_fill_alpha": 0.35, "selection_fill_alpha": 1.0}

@@ -17,6 +17,7 @@ from ..kit.style import (
     COLORS,
     RATE_TICKS,
     TIME_TICKS,
+    Axis,
     apply_look,
     new_plot,
     set_range,
@@ -35,7 +36,8 @@ _SOLAR_LABEL = 0.019
 _FILTER_HEIGHT = 0.13  # of the figure
 _FAN_REACH = 3.0  # magnitudes beyond the galaxy that the axis may make room for
 _MARKS = np.array([0.15, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
-_SPAN = (TIME_EDGES[N_YOUNG_BINS], 13.8)  # Gyr
+_TIME = ("Lookback time [Gyr]", float(TIME_EDGES[N_YOUNG_BINS]), 13.8)
+_SMALL: Any = {"toolbar_location": None, "x_axis_type": "log"}
 
 
 def hold(now: tuple[float, float], wanted: tuple[float, float]) -> tuple[float, float]:
@@ -83,8 +85,8 @@ class _Lines:
 class _FanFigure:
     """A figure with one line for the chosen galaxy over one for each of the fan."""
 
-    def __init__(self, title: str, height: int, **axes: Any) -> None:
-        self.figure = new_plot(title, height, **axes)
+    def __init__(self, title: str, height: int, x: Axis, y: Axis, **options: Any) -> None:
+        self.figure = new_plot(title, height, x, y, **options)
         self.lines = _Lines(self.figure)
 
     def _set_y(self, low: float, high: float, logarithmic: bool = False) -> None:
@@ -110,11 +112,9 @@ class SpectrumFigure(_FanFigure):
         super().__init__(
             "Spectral energy distribution",
             375,
-            x_axis_label="Observed wavelength [µm]",
-            y_axis_label="AB magnitude",
+            ("Observed wavelength [µm]", low, high),
+            ("AB magnitude", 20.1, 20.0),
             x_axis_type="log",
-            x_range=Range1d(low, high),
-            y_range=Range1d(20.1, 20.0),
         )
         plot = self.figure
         ticks_at(plot.xaxis, plot.xgrid, _MARKS[(low < _MARKS) & (high > _MARKS)].tolist())
@@ -160,17 +160,8 @@ class RateFigure(_FanFigure):
     """Star-formation rate over lookback time."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Star-formation history",
-            240,
-            toolbar_location=None,
-            x_axis_label="Lookback time [Gyr]",
-            y_axis_label="SFR [M☉ / yr]",
-            x_axis_type="log",
-            y_axis_type="log",
-            x_range=Range1d(*_SPAN),
-            y_range=Range1d(1.0, 1.01),
-        )
+        rate = ("SFR [M☉ / yr]", 1.0, 1.01)
+        super().__init__("Star-formation history", 240, _TIME, rate, y_axis_type="log", **_SMALL)
         ticks_at(self.figure.xaxis, self.figure.xgrid, TIME_TICKS)
         ticks_at(self.figure.yaxis, self.figure.ygrid, RATE_TICKS)
 
@@ -191,17 +182,8 @@ class MetallicityFigure(_FanFigure):
 
     def __init__(self) -> None:
         low, high = 0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1]
-        super().__init__(
-            "Metallicity history",
-            240,
-            toolbar_location=None,
-            x_axis_label="Lookback time [Gyr]",
-            y_axis_label="Z label (solar 0.019)",
-            x_axis_type="log",
-            y_axis_type="log",
-            x_range=Range1d(*_SPAN),
-            y_range=Range1d(low, high),
-        )
+        label = ("Z label (solar 0.019)", low, high)
+        super().__init__("Metallicity history", 240, _TIME, label, y_axis_type="log", **_SMALL)
         plot = self.figure
         ticks_at(plot.xaxis, plot.xgrid, TIME_TICKS[::2])  # the second axis leaves less room
         plot.extra_y_ranges = {"true": Range1d(low * TRUE_SOLAR_RATIO, high * TRUE_SOLAR_RATIO)}
@@ -224,12 +206,9 @@ class AttenuationFigure(_FanFigure):
         super().__init__(
             f"Attenuation (dashed: < {1000 * birth_cloud_age:g} Myr)",
             240,
-            toolbar_location=None,
-            x_axis_label="Rest-frame wavelength [µm]",
-            y_axis_label="A [mag]",
-            x_axis_type="log",
-            x_range=Range1d(ATTENUATION_UM[0], ATTENUATION_UM[-1]),
-            y_range=Range1d(0.0, 0.01),
+            ("Rest-frame wavelength [µm]", *ATTENUATION_UM[[0, -1]].tolist()),
+            ("A [mag]", 0.0, 0.01),
+            **_SMALL,
         )
         self.clouds = _Lines(self.figure, 0.8, line_dash="dashed")
         ticks_at(self.figure.xaxis, self.figure.xgrid, (0.15, 0.25, 0.5, 1.0, 2.0))

@@ -65,12 +65,8 @@ class ExplorerPanel(Panel):
         )
         small = w.Layout(flex="1 1 300px", min_width="280px", max_width="520px")
         others = [
-            w.Box([self._show(name, part.figure)], layout=small)
-            for name, part in (
-                ("rate", self.rate),
-                ("metallicity", self.metallicity),
-                ("attenuation", self.attenuation),
-            )
+            w.Box([self._show(name, getattr(self, name).figure)], layout=small)
+            for name in ("rate", "metallicity", "attenuation")
         ]
         self.children = [
             w.HTML(html.help_text(_HELP)),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
-from bokeh.models import Range1d
 
 from ...observations.photometry import Photometry
 from ...plots.style import method_look
@@ -19,6 +18,7 @@ from ..kit.style import (
     COLORS,
     RATE_TICKS,
     TIME_TICKS,
+    Axis,
     empty,
     new_plot,
     set_range,
@@ -91,8 +91,8 @@ def history_data(result: PosteriorResult, model: SEDModel) -> dict[str, np.ndarr
 class _Figure:
     """A figure with a band, lines of its edges, and a legend for the method."""
 
-    def __init__(self, title: str, height: int, **axes: Any) -> None:
-        self.figure = new_plot(title, height, **axes)
+    def __init__(self, title: str, height: int, x: Axis, y: Axis, **options: Any) -> None:
+        self.figure = new_plot(title, height, x, y, **options)
         self.band = source_of("x", "low", "middle", "high")
         shade: Any = {"source": self.band, "fill_alpha": 0.3, "legend_label": " "}
         line: Any = {"source": self.band, "line_width": 1.6, "legend_label": " "}
@@ -118,10 +118,8 @@ class SEDFigure(_Figure):
         super().__init__(
             "Spectral energy distribution",
             290,
-            x_axis_label="Observed wavelength [µm]",
-            y_axis_label="AB magnitude",
-            x_range=Range1d(*_span(model)),
-            y_range=Range1d(20, 15),
+            ("Observed wavelength [µm]", *_span(model)),
+            ("AB magnitude", 20, 15),
         )
         self.prediction = source_of("x", "band", "middle", "low", "high")
         self.data = source_of("x", "band", "middle", "low", "high")
@@ -165,12 +163,10 @@ class HistoryFigure(_Figure):
         super().__init__(
             "Star-formation history",
             250,
-            x_axis_label="Lookback time [Gyr]",
-            y_axis_label="SFR [M☉ / yr]",
+            ("Lookback time [Gyr]", _YOUNGEST, 13.8),
+            ("SFR [M☉ / yr]", 1e-3, 10),
             x_axis_type="log",
             y_axis_type="log",
-            x_range=Range1d(_YOUNGEST, 13.8),
-            y_range=Range1d(1e-3, 10),
         )
         plot = self.figure
         ticks_at(plot.xaxis, plot.xgrid, TIME_TICKS)

@@ -14,6 +14,7 @@ __all__ = [
     "COLORS",
     "RATE_TICKS",
     "TIME_TICKS",
+    "Axis",
     "apply_look",
     "empty",
     "new_plot",
@@ -32,12 +33,19 @@ RATE_TICKS = tuple(float(f"{digit}e{power}") for power in range(-12, 7) for digi
 _FRAME = "#444444"
 
 
-def new_plot(title: str, height: int, **options: Any) -> figure:
+Axis = tuple[str, float, float]
+"""Label of an axis, and where it begins and ends."""
+
+
+def new_plot(title: str, height: int, x: Axis, y: Axis, **options: Any) -> figure:
     """Make a figure as wide as its box, which zooms, in the look of all panels."""
     defaults: dict[str, Any] = {"tools": "box_zoom,reset,save", "toolbar_location": "right"}
     options = defaults | options
     if "box_zoom" in options["tools"]:
         options.setdefault("active_drag", "box_zoom")
+    for name, (label, start, end) in (("x", x), ("y", y)):
+        options[f"{name}_axis_label"] = label
+        options[f"{name}_range"] = Range1d(start, end)
     plot = figure(title=title, height=height, sizing_mode="stretch_width", **options)
     apply_look(plot)
     return plot

@@ -141,22 +141,11 @@ class OverlayCorner(CornerFigure):
 
 
 class WalkerFigure:
-    """Where the walkers are, step by step, beside the network's median and 68 % interval.
+    """Where the walkers are, step by step, beside the network's median and 68 % interval."""
 
-    Parameters
-    ----------
-    height : int
-        In pixels.
-    """
-
-    def __init__(self, height: int = 300) -> None:
-        self.figure = new_plot(
-            "The way of the walkers",
-            height,
-            x_axis_label="Steps of emcee",
-            x_range=Range1d(0, 1000),
-            y_range=Range1d(0, 1),
-        )
+    def __init__(self) -> None:
+        steps = ("Steps of emcee", 0, 1000)
+        self.figure = new_plot("The way of the walkers", 300, steps, ("", 0, 1))
         columns = ("x", "low", "middle", "high")
         self.source, self.network = source_of(*columns), source_of(*columns)
         for source, method in ((self.network, METHODS["fast"]), (self.source, METHODS["mcmc"])):
