@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ..anpe.simulate import draw_simulations
 from ..errors import InputError
+from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
 from ..parameters import PARAMETERS, Prior
+from ..posterior.result import PosteriorResult
 from ..posterior.weighting import weighted_quantile
-
-if TYPE_CHECKING:
-    from ..observations.noise import NoiseModel
-    from ..posterior.result import PosteriorResult
-    from ..sps import SEDModel
+from ..sps import SEDModel
 
 __all__ = ["Fault", "Origin", "draw_mocks", "narrow_result"]
 

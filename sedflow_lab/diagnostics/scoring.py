@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
+from ..anpe import AmortizedPosterior
 from ..exact.likelihood import LogPosterior
+from ..observations.photometry import Photometry
 from ..parameters import N_THETA, NAMES, PARAMETERS, Prior
+from ..posterior.result import PosteriorResult
 from . import calibration
+from .mocks import Origin
 from .uniformity import Kind
-
-if TYPE_CHECKING:
-    from ..anpe import AmortizedPosterior
-    from ..observations.photometry import Photometry
-    from ..posterior.result import PosteriorResult
-    from .mocks import Origin
 
 __all__ = ["KINDS", "SCORED", "score_result"]
 

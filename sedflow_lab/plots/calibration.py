@@ -94,11 +94,10 @@ def plot_ranks(runs: Runs, bins: int | None = None, title: str | None = None) ->
 
     Parameters
     ----------
-    runs : CalibrationRun, or a sequence or mapping (label to run) of them
-        MCMC is drawn in grey.
+    runs, title
+        As for `plot_pp`.
     bins : int, optional
         By default as many as suit the number of simulations of each run.
-    title : str, optional
 
     Returns
     -------
@@ -135,8 +134,8 @@ def plot_joint_coverage(runs: Runs, title: str | None = None) -> LabFigure:
 
     Parameters
     ----------
-    runs : CalibrationRun, or a sequence or mapping (label to run) of them
-    title : str, optional
+    runs, title
+        As for `plot_pp`.
 
     Returns
     -------

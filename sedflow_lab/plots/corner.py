@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import corner
 import numpy as np
@@ -18,12 +18,10 @@ from ..errors import InputError
 from ..parameters import NAMES, Prior, get_prior
 from ..posterior.weighting import weighted_quantile
 from ..quantities import DERIVED, QUANTITIES
+from ..sps import SEDModel
 from ..sps.properties import derived
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .style import COLORS, CREDIBLE, LabFigure, dress, method_look, new_figure, use_style
-
-if TYPE_CHECKING:
-    from ..sps import SEDModel
 
 __all__ = ["plot_corner"]
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..observations.photometry import Photometry
+from ..sps import SEDModel
 from ..sps.histories import METALLICITY_RANGE
 from ..sps.properties import TRUE_SOLAR_RATIO
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .sed import draw_sed
 from .sed_axes import Unit
 from .style import COLORS, LabFigure, Look, dress, log_ticks, method_look, new_figure, use_style
-
-if TYPE_CHECKING:
-    from ..observations.photometry import Photometry
-    from ..sps import SEDModel
 
 __all__ = ["draw_histories", "plot_galaxy", "plot_histories"]
 
@@ -43,15 +41,10 @@ def plot_histories(
 
     Parameters
     ----------
-    results : PosteriorResult, or a sequence or mapping (label to result) of them
+    results, galaxy, truth, title
+        As for `plot_corner`; true histories are drawn dashed.
     model : SEDModel
         The model that the posteriors are of.
-    galaxy : int or str, default 0
-        Row in the first result, or id; the others are searched for its id.
-    truth : array, shape (12,), optional
-        True parameters; their histories are drawn dashed.
-    title : str, optional
-        Default: the galaxy's id and redshift.
 
     Returns
     -------

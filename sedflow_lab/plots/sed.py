@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
+from ..observations.photometry import Photometry
 from ..posterior.weighting import weighted_quantile
+from ..sps import SEDModel
+from ..sps.bands import BandSet
 from ..units import MICRON
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .sed_axes import FluxScale, Unit, aside, draw_filters, flux_axis, span_of, wavelength_axis
 from .style import COLORS, LABELS, LabFigure, dress, method_look, new_figure, use_style
-
-if TYPE_CHECKING:
-    from ..observations.photometry import Photometry
-    from ..sps import SEDModel
-    from ..sps.bands import BandSet
 
 __all__ = ["Prediction", "draw_sed", "plot_sed", "predict"]
 
@@ -76,15 +74,12 @@ def plot_sed(
     ----------
     photometry : Photometry
         One galaxy; the results are searched for its id.
-    results : PosteriorResult, or a sequence or mapping (label to result) of them
     model : SEDModel
         In the bands of the photometry.
-    truth : array, shape (12,), optional
-        True parameters; their spectrum is drawn dashed.
+    results, truth, title
+        As for `plot_corner`; the true spectrum is drawn dashed.
     unit : {'nmgy', 'mag'}
         Nanomaggies or AB magnitudes.
-    title : str, optional
-        Default: the galaxy's id and redshift.
 
     Returns
     -------

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from ..errors import InputError
+from ..observations.photometry import Photometry
+from ..sps.bands import BandSet
 from ..units import MICRON, magnitude
 from .style import COLORS, log_ticks
-
-if TYPE_CHECKING:
-    from ..observations.photometry import Photometry
-    from ..sps.bands import BandSet
 
 __all__ = ["FluxScale", "Unit", "aside", "draw_filters", "flux_axis", "span_of", "wavelength_axis"]
 

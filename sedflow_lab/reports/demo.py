@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.table import Table
 
 from .._files import write_text
 from ..anpe import AmortizedPosterior, load_posterior
@@ -23,9 +24,6 @@ from ..samplers.mcmc import run_mcmc
 from .figures import save_figure
 from .markdown import markdown_table
 from .study import NETWORK
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 __all__ = ["DemoReport", "GalaxyReport", "choose_galaxies", "run_demo"]
 

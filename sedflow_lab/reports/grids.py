@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.table import Table
+from matplotlib.figure import Figure
 
 from ..errors import InputError
 from ..sps.bands import Band, BandSet, get_bands
 from ..sps.projection import make_projection
 from ..sps.ssp import SSPGrid, load_ssp_grid
-
-if TYPE_CHECKING:
-    from astropy.table import Table
-    from matplotlib.figure import Figure
 
 __all__ = ["GridComparison", "compare_ssp_grids", "plot_comparison"]
 
@@ -57,8 +55,6 @@ class GridComparison:
 
     def summary(self) -> Table:
         """One row a band: median, scatter (1.48 MAD) and worst case over all populations."""
-        from astropy.table import Table
-
         flat = self.delta_mag.reshape(-1, len(self.bands))
         median = np.median(flat, axis=0)
         worst = np.abs(flat).argmax(axis=0)
@@ -128,7 +124,6 @@ def compare_ssp_grids(
 def plot_comparison(comparison: GridComparison) -> Figure:
     """Draw one panel a band: the difference against age, one line a metallicity."""
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
     bands, metals = comparison.bands, comparison.metallicity
     n_rows, n_columns = -(-len(bands) // 3), min(len(bands), 3)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from astropy.table import Table
 
-if TYPE_CHECKING:
-    from astropy.table import Table
-
-    from ..observations.noise import NoiseModel
-    from ..observations.photometry import Photometry
+from ..observations.noise import NoiseModel
+from ..observations.photometry import Photometry
 
 __all__ = ["describe_noise"]
 
@@ -24,8 +20,6 @@ def describe_noise(noise: NoiseModel, photometry: Photometry) -> Table:
         ``band``, ``floor``, ``median`` and ``scatter of ln sigma``; ``meta["galaxies"]`` is how
         many galaxies are measured in all bands.
     """
-    from astropy.table import Table
-
     used = photometry.usable & photometry.mask.all(1) & (photometry.flux > 0).all(1)
     table = Table(
         {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from ...anpe.bundle import Bundle
 from ...anpe.simulate import REDSHIFT_MIN
 from ...anpe.support import FALSE_ALARM_RATE
 from ...parameters import N_THETA, PARAMETERS
-
-if TYPE_CHECKING:
-    from ...anpe.bundle import Bundle
 
 __all__ = ["judge_goals", "name_limits"]
 

@@ -13,22 +13,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..._files import write_text
 from ..._version import __version__
+from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...anpe.support import FALSE_ALARM_RATE
+from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
+from ...observations.photometry import Photometry
 from .goals import judge_goals, name_limits
 from .measure import describe_calibration, describe_training, measure_rows, measure_speed, summarise
-
-if TYPE_CHECKING:
-    from ...anpe import AmortizedPosterior
-    from ...diagnostics.calibration_run import CalibrationRun
-    from ...observations.photometry import Photometry
 
 __all__ = ["SCHEMA", "CardSettings", "make_card"]
 

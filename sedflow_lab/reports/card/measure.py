@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from ...anpe import AmortizedPosterior
+from ...anpe.bundle import Bundle
 from ...anpe.support import FALSE_ALARM_RATE
 from ...anpe.trust import MAX_PARETO_K, chi2_limit
 from ...diagnostics.bands import pp_band, pp_curve
+from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.uniformity import holm
+from ...observations.photometry import Photometry
 from ...parameters import N_THETA, PARAMETERS
-
-if TYPE_CHECKING:
-    from ...anpe import AmortizedPosterior
-    from ...anpe.bundle import Bundle
-    from ...diagnostics.calibration_run import CalibrationRun
-    from ...observations.photometry import Photometry
-    from ...posterior.result import PosteriorResult
+from ...posterior.result import PosteriorResult
 
 __all__ = [
     "describe_calibration",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._files import write_text
+from ...diagnostics.calibration_run import CalibrationRun
 from ..figures import save_figure
 from ..markdown import markdown_table
-
-if TYPE_CHECKING:
-    from ...diagnostics.calibration_run import CalibrationRun
 
 __all__ = ["render", "write_page"]
 

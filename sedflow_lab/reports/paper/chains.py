@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...anpe import AmortizedPosterior
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.mocks import Fault
 from ...diagnostics.scoring import score_result
 from ...errors import InputError
 from ..study import Store
-
-if TYPE_CHECKING:
-    from ...anpe import AmortizedPosterior
 
 __all__ = ["chains_of_study", "numbers_of"]
 

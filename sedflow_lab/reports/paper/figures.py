@@ -7,27 +7,36 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..._files import write_text
+from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
 from ...errors import InputError
 from ...methods import METHODS
 from ...observations.nsa import showcase
+from ...observations.photometry import Photometry
+from ...plots import (
+    plot_conditional,
+    plot_contraction,
+    plot_corner,
+    plot_coverage_map,
+    plot_joint_coverage,
+    plot_pp,
+    plot_ranks,
+    plot_sed,
+    plot_training_set,
+)
+from ...plots.style import LabFigure
+from ...posterior.result import PosteriorResult
 from ...samplers.mcmc import run_mcmc
 from ..figures import save_figure
 from ..study import Store
 from .chains import chains_of_study, numbers_of
-
-if TYPE_CHECKING:
-    from ...anpe import AmortizedPosterior
-    from ...observations.photometry import Photometry
-    from ...plots.style import LabFigure
-    from ...posterior.result import PosteriorResult
 
 __all__ = ["FIGURES", "FigureSettings", "make_figures"]
 
@@ -164,8 +173,6 @@ class _Maker:
 
 
 def _training_set(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.training_set import plot_training_set
-
     posterior = maker.posterior
     simulations, theta = mock_photometry(
         posterior.model, posterior.prior, posterior.bundle.noise, _TRAINING, maker.settings.seed
@@ -176,9 +183,6 @@ def _training_set(maker: _Maker) -> dict[str, LabFigure]:
 
 
 def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.corner import plot_corner
-    from ...plots.sed import plot_sed
-
     galaxy, chain = maker.chain()
     posterior, seed = maker.posterior, maker.settings.seed
     layers = [
@@ -193,26 +197,18 @@ def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
 
 
 def _pp(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.calibration import plot_pp
-
     return {"fig3-pp": plot_pp(maker.fast_and_chains())}
 
 
 def _ranks(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.calibration import plot_ranks
-
     return {"fig4-ranks": plot_ranks(maker.fast_and_chains())}
 
 
 def _joint(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.calibration import plot_joint_coverage
-
     return {"fig5-joint": plot_joint_coverage(maker.runs())}
 
 
 def _conditional(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.conditional import plot_conditional, plot_coverage_map
-
     run = maker.first()
     bins = min(5, len(run) // 20)
     if bins < 2:
@@ -227,8 +223,6 @@ def _conditional(maker: _Maker) -> dict[str, LabFigure]:
 
 
 def _contraction(maker: _Maker) -> dict[str, LabFigure]:
-    from ...plots.calibration import plot_contraction
-
     return {"fig7-contraction": plot_contraction(maker.first())}
 
 

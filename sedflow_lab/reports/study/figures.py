@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from astropy.table import Table
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -13,9 +12,6 @@ from ...methods import METHODS
 from ...plots.style import LabFigure, dress, new_figure, use_style
 from .report import chosen, columns
 from .store import NETWORK
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 __all__ = ["plot_distances"]
 

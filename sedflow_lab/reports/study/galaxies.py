@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...errors import InputError
 from ...observations.nsa import showcase
 from ...observations.photometry import Photometry
-
-if TYPE_CHECKING:
-    from ...anpe import AmortizedPosterior
 
 __all__ = ["Sample", "simulations", "spread_showcase"]
 

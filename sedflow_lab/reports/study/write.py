@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from astropy.table import Table
 
 from ..._files import write_text
+from ...anpe import AmortizedPosterior
 from ...observations.write import write_table
+from ...plots.style import LabFigure
 from ..figures import save_figure
 from .markdown import to_markdown
 from .report import collect, overall, pick_cases
 from .store import Store
-
-if TYPE_CHECKING:
-    from astropy.table import Table
-
-    from ...anpe import AmortizedPosterior
-    from ...plots.style import LabFigure
 
 __all__ = ["write_report"]
 
