@@ -18,8 +18,8 @@ from zuko.nn import MLP
 from zuko.transforms import MonotonicRQSTransform
 
 from ..parameters import N_FREE
+from .couplings import apply_couplings, invert_couplings
 from .features import Features, Seen
-from .inverse import invert_couplings
 
 __all__ = ["FlowConfig", "PosteriorFlow"]
 
@@ -122,6 +122,8 @@ class PosteriorFlow(torch.nn.Module):
         phi : tensor, shape (..., 11)
         context : tensor, shape (..., E)
         offset : tensor, shape (...)
+            Like the context's, its dimensions broadcast: what the context adds to the networks is
+            found once for all points that share it.
 
         Returns
         -------
@@ -129,7 +131,8 @@ class PosteriorFlow(torch.nn.Module):
         """
         mass = (phi[..., :1] + offset[..., None] - self.mass_mean) / self.mass_scale
         psi = torch.cat([mass, phi[..., 1:]], dim=-1)
-        return self.flow(context).log_prob(psi) - torch.log(self.mass_scale)
+        latent, ladj = apply_couplings(self.flow.transform.transforms, psi, context)
+        return _log_normal(latent) + ladj - torch.log(self.mass_scale)
 
     def from_latent(
         self, latent: torch.Tensor, context: torch.Tensor, offset: torch.Tensor
@@ -156,12 +159,15 @@ class PosteriorFlow(torch.nn.Module):
             part = latent[..., i : i + size, :]
             given = context if context.shape[-2] == 1 else context[..., i : i + size, :]
             psi, ladj = invert_couplings(couplings, part, given)
-            log_normal = -0.5 * (part.square() + math.log(2 * math.pi)).sum(-1)
             points.append(psi)
-            densities.append(log_normal - ladj - torch.log(self.mass_scale))
+            densities.append(_log_normal(part) - ladj - torch.log(self.mass_scale))
         psi = torch.cat(points, -2)
         mass = psi[..., :1] * self.mass_scale + self.mass_mean - offset[..., None]
         return torch.cat([mass, psi[..., 1:]], dim=-1), torch.cat(densities, -1)
+
+
+def _log_normal(latent: torch.Tensor) -> torch.Tensor:
+    return -0.5 * (latent.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def _masks(config: FlowConfig) -> list[torch.Tensor]:
