@@ -20,7 +20,7 @@ import torch
 
 from ._arrays import ArrayLike, like_input, to_tensor
 from .errors import InputError
-from .quantities import NAMES, PARAMETERS
+from .quantities import NAMES, PARAMETERS, QUANTITIES
 
 __all__ = [
     "FREE_NAMES",
@@ -31,8 +31,10 @@ __all__ = [
     "PRIORS",
     "Parameters",
     "Prior",
+    "add_young_bursts",
     "get_prior",
     "split",
+    "weigh_young_bursts",
 ]
 
 
@@ -80,6 +82,7 @@ PRIORS: dict[str, tuple[float, float, float]] = {
 
 # Probits beyond this carry 1e-15 of the prior; beyond it float64 cannot tell u from 0 or 1.
 _PROBIT_LIMIT = 8.0
+_BURST = FREE_NAMES.index("tburst")
 _BOX = slice(5, 12)
 
 
@@ -253,6 +256,39 @@ class Prior:
         else:
             generator.manual_seed(seed)
         return self.from_free(self.sample_free(n, generator).double().numpy())
+
+
+def add_young_bursts(
+    phi: torch.Tensor, share: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Draws (n, 11) of the prior, a share of them with bursts uniform in the log of their age."""
+    burst = QUANTITIES["tburst"]
+    chosen, power = torch.rand(2, len(phi), generator=generator, device=phi.device).double()
+    age = burst.low * (burst.high / burst.low) ** power
+    level = ((age - burst.low) / (burst.high - burst.low)).clamp(1e-12, 1 - 1e-12)
+    changed = phi.clone()
+    changed[:, _BURST] = torch.where(
+        chosen < share, torch.special.ndtri(level).to(phi), phi[:, _BURST]
+    )
+    return changed
+
+
+def weigh_young_bursts(phi: torch.Tensor, share: float) -> torch.Tensor:
+    r"""Weights (...) that make draws (..., 11) of the prior of those with young bursts added.
+
+    Bursts younger than 20 Myr are 0.1 % of the prior and yet own the posterior of one blue galaxy
+    in ten. With a share s of lookback times t that are uniform in ln t between the prior's limits
+    a and b, the ratio of prior and proposal,
+
+    .. math:: w = \left[1 - s + \frac{s (b - a)}{t \ln(b / a)}\right]^{-1},
+
+    is bounded by 1 / (1 - s) and has mean 1 under the proposal.
+    """
+    burst = QUANTITIES["tburst"]
+    span = burst.high - burst.low
+    age = burst.low + span * torch.special.ndtr(phi[..., _BURST])
+    logarithmic = span / (age * math.log(burst.high / burst.low))
+    return 1 / (1 - share + share * logarithmic)
 
 
 def get_prior(name: str | Prior = "flat-dirichlet") -> Prior:

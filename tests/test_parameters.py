@@ -17,7 +17,9 @@ from sedflow_lab.parameters import (
     NAMES,
     PARAMETERS,
     PRIORS,
+    add_young_bursts,
     get_prior,
+    weigh_young_bursts,
 )
 
 LOW = np.array([p.low for p in PARAMETERS])
@@ -217,3 +219,33 @@ def test_bad_input_is_named(prior):
         prior.to_free(undefined)
     with pytest.raises(InputError, match="no prior 'flat'"):
         get_prior("flat")
+
+
+def test_weights_make_draws_with_young_bursts_those_of_the_prior():
+    generator = torch.Generator().manual_seed(4)
+    phi = get_prior().sample_free(200_000, generator)
+    burst = FREE_NAMES.index("tburst")
+    for share in (0.25, 0.5):
+        changed = add_young_bursts(phi, share, generator)
+        weights = weigh_young_bursts(changed, share)
+        assert weights.max() <= 1 / (1 - share)
+        assert float(weights.mean()) == pytest.approx(1.0, abs=0.01)
+        # Weighted, the burst's probit is standard normal again; the other coordinates are.
+        x = changed[:, burst].double()
+        assert float((weights * x).mean()) == pytest.approx(0.0, abs=0.02)
+        assert float((weights * x.square()).mean()) == pytest.approx(1.0, abs=0.03)
+        assert torch.equal(changed[:, :burst], phi[:, :burst])
+        # A factor of ten in age is as long as any other in the logarithm.
+        young = get_prior().from_free(changed.double().numpy())[:, NAMES.index("tburst")] < 0.1
+        expected = share * np.log(10) / np.log(1327) + (1 - share) * 0.09 / 13.26
+        assert young.mean() == pytest.approx(expected, abs=0.003)
+
+
+def test_density_with_young_bursts_integrates_to_one():
+    x = torch.linspace(-8, 8, 400_001, dtype=torch.float64)
+    phi = torch.zeros(len(x), N_FREE, dtype=torch.float64)
+    phi[:, FREE_NAMES.index("tburst")] = x
+    normal = torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
+    for share in (0.0, 0.25, 0.9):
+        density = normal / weigh_young_bursts(phi, share)
+        assert float(torch.trapezoid(density, x)) == pytest.approx(1.0, abs=1e-6)

@@ -78,16 +78,19 @@ class Bundle:
     name: str = ""
     size: int = 0
 
-    def settings(self) -> dict[str, Any]:
-        """What it was trained on (JSON-able): physics, prior and noise."""
+    def physics(self) -> dict[str, Any]:
+        """Model and prior that it was trained on (JSON-able): the settings of its simulations."""
         return {
             "bands": self.bands.to_json(),
             "prior": self.prior,
             "birth_cloud_age": self.birth_cloud_age,
             "redshift_max": self.redshift_max,
             "ssp_hash": self.ssp_hash,
-            "noise": self.noise.to_dict(),
         }
+
+    def settings(self) -> dict[str, Any]:
+        """What it was trained on (JSON-able): physics, prior and noise."""
+        return self.physics() | {"noise": self.noise.to_dict()}
 
     @cached_property
     def hash(self) -> str:

@@ -34,6 +34,10 @@ class TrainingConfig:
     complete_fraction : float
         Fraction of galaxies shown with all bands; the others miss a random choice of bands,
         but never so many that fewer than two are left.
+    young_bursts : float
+        Share of the simulations with young bursts, as for `simulate`.
+    lesson_share : float
+        Share of each batch that are lessons, where there are any.
     seed : int
     """
 
@@ -47,6 +51,8 @@ class TrainingConfig:
     clip_norm: float = 5.0
     weight_decay: float = 1e-4
     complete_fraction: float = 0.75
+    young_bursts: float = 0.0
+    lesson_share: float = 0.5
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +62,9 @@ class TrainingConfig:
 
 PRESETS: dict[str, TrainingConfig] = {
     "nsa-ugriz": TrainingConfig(),
+    "lessons": TrainingConfig(
+        steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=9_000, young_bursts=0.25
+    ),
     "workshop": TrainingConfig(
         flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
         simulations=200_000,
@@ -66,7 +75,7 @@ PRESETS: dict[str, TrainingConfig] = {
         learning_rate=2e-3,
     ),
 }
-"""Named training recipes."""
+"""Named training recipes; "lessons" goes on from another network, with lessons."""
 
 
 def make_config(

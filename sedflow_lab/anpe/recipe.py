@@ -20,6 +20,7 @@ from ..observations.noise import NoiseModel
 from ..sps import BandSet
 from ..sps.histories import Cosmology
 from .bundle import Bundle
+from .distil import Lessons
 from .presets import TrainingConfig
 from .simulate import SimulationSet
 from .support import FEWEST, fit_support
@@ -84,6 +85,8 @@ def train_bundle(
     noise: NoiseModel,
     config: TrainingConfig,
     *,
+    start: Bundle | None = None,
+    lessons: Lessons | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
     stop: threading.Event | None = None,
@@ -103,7 +106,7 @@ def train_bundle(
     noise : NoiseModel
         Noise to add to them.
     config : TrainingConfig
-    device, progress, stop, callback, checkpoint_seconds
+    start, lessons, device, progress, stop, callback, checkpoint_seconds
         As for `train`.
 
     Returns
@@ -122,6 +125,8 @@ def train_bundle(
         noise,
         config,
         working_folder(folder),
+        start=start,
+        lessons=lessons,
         device=device,
         progress=progress,
         stop=stop,
@@ -143,7 +148,13 @@ def train_bundle(
         noise=noise,
         training={
             "config": config.to_dict(),
-            "simulations": {"n": len(simulations), "seed": settings["seed"]},
+            "simulations": {
+                "n": len(simulations),
+                "seed": settings["seed"],
+                "young_bursts": settings.get("young_bursts", 0.0),
+            },
+            **({} if start is None else {"start": start.hash, "before": start.training}),
+            **({} if lessons is None else {"lessons": lessons.settings}),
             "record": asdict(record),
             "hardware": _hardware(torch.device(device)),
             "versions": {

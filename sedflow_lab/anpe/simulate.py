@@ -20,7 +20,7 @@ from .._files import replacing, write_text
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
-from ..parameters import Prior, get_prior
+from ..parameters import Prior, add_young_bursts, get_prior, weigh_young_bursts
 from ..sps import BandSet, SEDModel, SSPGrid, get_bands, load_ssp_grid
 
 __all__ = [
@@ -48,7 +48,7 @@ class SimulationSet:
     Attributes
     ----------
     phi : tensor, shape (N, 11)
-        Free coordinates, drawn from the prior.
+        Free coordinates, drawn from the prior or from one with more young bursts.
     redshift : tensor, shape (N,)
         Drawn uniformly.
     flux : tensor, shape (N, B)
@@ -64,6 +64,10 @@ class SimulationSet:
 
     def __len__(self) -> int:
         return len(self.redshift)
+
+    def weights(self, rows: Any) -> torch.Tensor:
+        """Weights that make some of the simulations those of the prior; their mean is 1."""
+        return weigh_young_bursts(self.phi[rows], self.settings.get("young_bursts", 0.0))
 
     @classmethod
     def load(cls, folder: str | Path) -> SimulationSet:
@@ -96,10 +100,16 @@ def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
 
 
 def draw_simulations(
-    model: SEDModel, prior: Prior, n: int, generator: torch.Generator
+    model: SEDModel,
+    prior: Prior,
+    n: int,
+    generator: torch.Generator,
+    young_bursts: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Draw n simulations: free coordinates (n, 11), redshifts (n,), noiseless fluxes (n, B)."""
     phi = prior.sample_free(n, generator)
+    if young_bursts > 0:
+        phi = add_young_bursts(phi, young_bursts, generator)
     span = model.redshift_max - REDSHIFT_MIN
     redshift = REDSHIFT_MIN + span * torch.rand(n, generator=generator, device=phi.device)
     with torch.no_grad():
@@ -123,6 +133,7 @@ def simulate(
     prior: Prior | str = "flat-dirichlet",
     *,
     seed: int = 0,
+    young_bursts: float = 0.0,
     progress: bool = False,
 ) -> SimulationSet:
     """Make a stored set of simulations; an interrupted run goes on where it stopped.
@@ -137,6 +148,9 @@ def simulate(
     prior : Prior or str
     seed : int
         Each file draws from its own seed, so the set does not depend on interruptions.
+    young_bursts : float
+        Share of the simulations, below 1, whose bursts are uniform in the logarithm of their age:
+        a network learns from them what is rare in the prior. Weights undo it.
     progress : bool
         Show a progress bar.
 
@@ -151,13 +165,17 @@ def simulate(
     """
     if n < 1:
         raise InputError(f"The number of simulations must be positive, it is {n}.")
+    if not 0 <= young_bursts < 1:
+        raise InputError(f"The share of young bursts is {young_bursts:g}: give 0 or more, below 1.")
     prior = get_prior(prior)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {**simulation_settings(model, prior), "n": n, "seed": seed}
+    if young_bursts > 0:
+        settings["young_bursts"] = young_bursts
     found = read_settings(folder)
     if found is not None and found != settings:
-        differing = [k for k in settings if found.get(k) != settings[k]]
+        differing = [k for k in {**found, **settings} if found.get(k) != settings.get(k)]
         raise InputError(
             f"{folder} holds simulations with another {', '.join(differing)}: choose an empty "
             "folder or delete the old set."
@@ -167,7 +185,7 @@ def simulate(
         for i in range(_n_chunks(n)):
             size = min(_CHUNK, n - i * _CHUNK)
             if not _chunk_path(folder, i).exists():
-                _write_chunk(folder, i, size, model, prior, seed)
+                _write_chunk(folder, i, size, model, prior, seed, young_bursts)
             bar.update(size)
     return SimulationSet.load(folder)
 
@@ -182,46 +200,47 @@ def plan_simulations(
     redshift_max: float | None = None,
     ssp: str | Path | SSPGrid | None = None,
     seed: int | None = None,
-    default_n: int = 100_000,
+    young_bursts: float | None = None,
+    defaults: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Settle what a folder of simulations is to hold: the arguments of `simulate`.
 
-    A setting that is left out is that of the set in the folder, or for a new set the default:
-    sdss-ugriz, flat-dirichlet, 0.1 Gyr, redshifts to 0.2, seed 0.
+    A setting that is left out is that of the set in the folder, or for a new set the default.
 
     Parameters
     ----------
     folder : path
-    n, seed : int, optional
+    n, seed, young_bursts : optional
         As for `simulate`.
     bands, prior, birth_cloud_age, redshift_max : optional
         Settings of the model and the prior.
     ssp : path or SSPGrid, optional
         The shipped grid when left out.
-    default_n : int
-        Size of a new set where `n` is left out.
+    defaults : dict, optional
+        Settings of a new set; what they lack is 100,000 simulations, sdss-ugriz, flat-dirichlet,
+        0.1 Gyr, redshifts to 0.2, seed 0, and no more young bursts than the prior has.
 
     Raises
     ------
     InputError
         If a setting is unknown, or the set in the folder was made with another SSP grid.
     """
-    found = read_settings(folder) or {}
+    found = read_settings(folder) or defaults or {}
     grid = ssp if isinstance(ssp, SSPGrid) else load_ssp_grid(ssp)
-    if found and found.get("ssp_hash") != grid.hash:
+    if found.get("ssp_hash", grid.hash) != grid.hash:
         raise InputError(
             f"{folder} holds simulations made with the SSP grid {found.get('ssp_hash')}, not with "
             f"{grid.hash}: give the grid they were made with (--ssp), or another folder."
         )
 
-    bands_found = BandSet.from_json(found["bands"]) if found else "sdss-ugriz"
+    bands_found = BandSet.from_json(found["bands"]) if "bands" in found else "sdss-ugriz"
 
     def setting(name: str, given: Any, default: Any) -> Any:
         return found.get(name, default) if given is None else given
 
     return {
         "folder": Path(folder),
-        "n": setting("n", n, default_n),
+        "n": setting("n", n, 100_000),
         "model": SEDModel(
             bands=bands_found if bands is None else bands,
             birth_cloud_age=setting("birth_cloud_age", birth_cloud_age, 0.1),
@@ -230,6 +249,7 @@ def plan_simulations(
         ),
         "prior": get_prior(setting("prior", prior, "flat-dirichlet")),
         "seed": setting("seed", seed, 0),
+        "young_bursts": setting("young_bursts", young_bursts, 0.0),
     }
 
 
@@ -259,10 +279,16 @@ def mock_photometry(
 
 
 def _write_chunk(
-    folder: Path, index: int, size: int, model: SEDModel, prior: Prior, seed: int
+    folder: Path,
+    index: int,
+    size: int,
+    model: SEDModel,
+    prior: Prior,
+    seed: int,
+    young_bursts: float,
 ) -> None:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-    phi, redshift, flux = draw_simulations(model, prior, size, generator)
+    phi, redshift, flux = draw_simulations(model, prior, size, generator, young_bursts)
     tensors = {"phi": phi, "redshift": redshift, "flux": flux}
     with replacing(_chunk_path(folder, index)) as partial:
         save_file({k: v.contiguous() for k, v in tensors.items()}, partial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import threading
@@ -20,6 +21,8 @@ from .._files import replacing
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
+from .bundle import Bundle
+from .distil import Lessons
 from .features import Seen
 from .flow import PosteriorFlow
 from .presets import TrainingConfig
@@ -57,18 +60,27 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class Batch:
-    """Noisy simulations: the true free coordinates (N, 11), and what the network is shown."""
+    """Noisy simulations: true free coordinates (N, 11), what the network sees, weights (N,)."""
 
     phi: torch.Tensor
     seen: Seen
+    weights: torch.Tensor
 
     def loss(self, flow: PosteriorFlow) -> torch.Tensor:
-        """Mean negative log density of the true parameters."""
-        return -flow.log_prob(self.phi, *flow.context(self.seen)).mean()
+        """Weighted mean of the negative log density of the true parameters."""
+        return -(self.weights * flow.log_prob(self.phi, *flow.context(self.seen))).mean()
+
+    def joined(self, phi: torch.Tensor, seen: Seen) -> Batch:
+        """Itself and other galaxies, of weight 1."""
+        return Batch(
+            torch.cat([self.phi, phi]),
+            Seen(*(torch.cat(pair) for pair in zip(self.seen, seen, strict=True))),
+            torch.cat([self.weights, torch.ones_like(phi[:, 0])]),
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy to a device."""
-        return Batch(self.phi.to(device), self.seen.to(device))
+        return Batch(self.phi.to(device), self.seen.to(device), self.weights.to(device))
 
 
 def observe_batch(
@@ -86,7 +98,8 @@ def observe_batch(
     keep = torch.randint(2, n_bands + 1, (n, 1), generator=generator)
     keep[torch.rand(n, generator=generator) < complete_fraction] = n_bands
     order = torch.rand(n, n_bands, generator=generator).argsort(1).argsort(1)
-    return Batch(simulations.phi[rows], Seen.at(redshift, flux, sigma, order < keep, cosmology))
+    seen = Seen.at(redshift, flux, sigma, order < keep, cosmology)
+    return Batch(simulations.phi[rows], seen, simulations.weights(rows))
 
 
 def train(
@@ -95,6 +108,8 @@ def train(
     config: TrainingConfig,
     folder: str | Path,
     *,
+    start: Bundle | None = None,
+    lessons: Lessons | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
     stop: threading.Event | None = None,
@@ -115,6 +130,11 @@ def train(
     config : TrainingConfig
     folder : path
         Where the checkpoint is kept.
+    start : Bundle, optional
+        Whose flow to go on from, of its size and with its standardisation; a new one when left
+        out.
+    lessons : Lessons, optional
+        Exact posteriors of real galaxies: a part of every batch.
     device : str or torch.device
     progress : bool
         Show rate, loss and time left.
@@ -135,8 +155,13 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a checkpoint of another configuration or set of simulations.
+        If the folder holds a checkpoint of another configuration or set of simulations, or the
+        physics of the start or of the lessons is not that of the simulations.
     """
+    if start is not None:
+        _check_physics("posterior to start from", start.physics(), simulations)
+    if lessons is not None:
+        _check_physics("posterior behind the lessons", lessons.settings["physics"], simulations)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_bands = simulations.flux.shape[1]
@@ -152,15 +177,19 @@ def train(
         _generator(config.seed, -1),
     ).to(device)
 
-    torch.manual_seed(config.seed)
-    flow = PosteriorFlow(n_bands, config.flow)
-    fit_scaling(flow, simulations, n_training, noise, cosmology, config)
+    if start is None:
+        torch.manual_seed(config.seed)
+        flow = PosteriorFlow(n_bands, config.flow)
+        fit_scaling(flow, simulations, n_training, noise, cosmology, config)
+    else:
+        flow = copy.deepcopy(start.flow).requires_grad_(True).train()
     flow.to(device)
     optimiser = torch.optim.AdamW(
         flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     record = TrainingRecord()
-    identity = _identity(config, simulations, noise)
+    identity = _identity(config, simulations, noise, start, lessons)
+    n_lessons = 0 if lessons is None else round(config.batch * config.lesson_share)
     first = _resume(folder / _CHECKPOINT, flow, optimiser, record, identity)
     started = time.monotonic() - record.seconds
     last_checkpoint = time.monotonic()
@@ -169,10 +198,13 @@ def train(
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
             generator = _generator(config.seed, step)
-            rows = torch.randint(n_training, (config.batch,), generator=generator)
+            rows = torch.randint(n_training, (config.batch - n_lessons,), generator=generator)
             batch = observe_batch(
                 simulations, rows, noise, cosmology, config.complete_fraction, generator
-            ).to(device)
+            )
+            if lessons is not None:
+                batch = batch.joined(*lessons.draw(n_lessons, cosmology, generator))
+            batch = batch.to(device)
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * _schedule(step, config)
             optimiser.zero_grad(set_to_none=True)
@@ -244,8 +276,21 @@ def _evaluate(flow: PosteriorFlow, validation: Batch) -> float:
     return float(validation.loss(flow))
 
 
+def _check_physics(what: str, physics: dict[str, Any], simulations: SimulationSet) -> None:
+    differing = [k for k in physics if physics[k] != simulations.settings[k]]
+    if differing:
+        raise InputError(
+            f"The {what} was trained with another {', '.join(differing)} than the simulations "
+            "have: take simulations, start and lessons of the same model, bands and prior."
+        )
+
+
 def _identity(
-    config: TrainingConfig, simulations: SimulationSet, noise: NoiseModel
+    config: TrainingConfig,
+    simulations: SimulationSet,
+    noise: NoiseModel,
+    start: Bundle | None,
+    lessons: Lessons | None,
 ) -> dict[str, Any]:
     """What must agree for a checkpoint to be continued.
 
@@ -260,6 +305,8 @@ def _identity(
                 "training": training,
                 "simulations": {**simulations.settings, "n": len(simulations)},
                 "noise": noise.to_dict(),
+                "start": start and start.hash,
+                "lessons": lessons and lessons.settings,
             }
         )
     )

@@ -1,17 +1,22 @@
-"""The commands that make a posterior: simulate and train."""
+"""The commands that make a posterior: simulate, train and distil."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .shared import (
     Commands,
+    Parser,
+    add_catalog,
     add_command,
     add_model_options,
+    add_posterior,
     is_interactive,
+    read_catalog,
     say,
     stop_on_interrupt,
 )
@@ -28,7 +33,7 @@ _AGAIN = "run the same command again to go on."
 
 
 def add_commands(commands: Commands) -> None:
-    """Add simulate and train."""
+    """Add simulate, train and distil."""
     parser = add_command(
         commands,
         "simulate",
@@ -44,10 +49,22 @@ def add_commands(commands: Commands) -> None:
         "-n", "--number", metavar="N", type=int, help="galaxies to simulate (default: 100000)"
     )
     add_model_options(parser)
+    _add_young_bursts(parser)
     parser.add_argument(
         "--seed", metavar="N", type=int, help="the same seed gives the same numbers (default: 0)"
     )
     _add_train(commands)
+    _add_distil(commands)
+
+
+def _add_young_bursts(parser: Parser) -> None:
+    parser.add_argument(
+        "--young-bursts",
+        metavar="SHARE",
+        type=float,
+        help="share of new simulations with bursts uniform in the log of their age, which weights "
+        "undo in training: 0 or more, below 1 (default: 0, or the preset's)",
+    )
 
 
 def _add_train(commands: Commands) -> None:
@@ -59,7 +76,8 @@ def _add_train(commands: Commands) -> None:
         "commands take as --posterior. Simulations are made if there are none. A run that was\n"
         "stopped goes on when repeated; what it needs is kept beside OUT, in OUT.training.",
         "sedflow-lab train my-posterior --preset workshop\n"
-        "  sedflow-lab train desi --bands decam-grz --depth 24.0 23.4 22.5 --floor 0.02",
+        "  sedflow-lab train desi --bands decam-grz --depth 24.0 23.4 22.5 --floor 0.02\n"
+        "  sedflow-lab train better --preset lessons --start nsa-ugriz --lessons lessons",
         _train,
         f"simulations that are complete are kept: {_AGAIN}",
     )
@@ -68,8 +86,14 @@ def _add_train(commands: Commands) -> None:
         "--preset",
         metavar="NAME",
         default="nsa-ugriz",
-        help="nsa-ugriz: what ships, hours on a laptop; workshop: a small network, a few minutes "
-        "(default: %(default)s)",
+        help="nsa-ugriz: hours on a laptop; lessons: an hour, on from --start with --lessons; "
+        "workshop: a small network, a few minutes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--start", metavar="NAME", help="posterior to go on from: nsa-ugriz, or a folder"
+    )
+    parser.add_argument(
+        "--lessons", metavar="FOLDER", help="lessons made by 'sedflow-lab distil' to learn from"
     )
     parser.add_argument(
         "--simulations",
@@ -84,6 +108,7 @@ def _add_train(commands: Commands) -> None:
         help="galaxies to simulate (default: the preset's, 1000000 or 200000)",
     )
     add_model_options(parser)
+    _add_young_bursts(parser)
     noise = parser.add_argument_group("noise", "One ships for sdss-ugriz; other bands need one.")
     noise.add_argument(
         "--noise", metavar="FILE", help="noise model made by 'sedflow-lab noise', or nsa-ugriz"
@@ -118,7 +143,45 @@ def _add_train(commands: Commands) -> None:
     )
 
 
-def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> dict[str, Any]:
+def _add_distil(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "distil",
+        "make exact posteriors of galaxies like a catalogue's, to train on",
+        "Varies the galaxies of a catalogue and keeps draws of their exact posteriors: lessons\n"
+        "for 'sedflow-lab train --lessons'. A network gets better from them where galaxies are.\n"
+        "A run that was stopped goes on when repeated.",
+        "sedflow-lab distil lessons galaxies.csv -n 6000",
+        _distil,
+        f"files that are complete are kept: {_AGAIN}",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder for the lessons")
+    add_catalog(parser)
+    add_posterior(parser)
+    parser.add_argument(
+        "-n",
+        "--number",
+        metavar="N",
+        type=int,
+        default=6000,
+        help="galaxies to make, from those of the catalogue in turn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("weighted", "exact"),
+        default="weighted",
+        help="how draws are made exact: quickly, or surely (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="the same seed gives the same lessons (default: %(default)s)",
+    )
+
+
+def _plan(args: argparse.Namespace, folder: Path, defaults: dict[str, Any]) -> dict[str, Any]:
     from ..anpe.simulate import plan_simulations
 
     return plan_simulations(
@@ -130,14 +193,15 @@ def _plan(args: argparse.Namespace, folder: Path, default_n: int) -> dict[str, A
         redshift_max=args.redshift_max,
         ssp=args.ssp,
         seed=args.seed,
-        default_n=default_n,
+        young_bursts=args.young_bursts,
+        defaults=defaults,
     )
 
 
 def _simulate(args: argparse.Namespace) -> None:
     from ..anpe.simulate import simulate
 
-    plan = _plan(args, Path(args.out), 100_000)
+    plan = _plan(args, Path(args.out), {})
     made = simulate(**plan, progress=is_interactive())
     settings = made.settings
     print(
@@ -149,8 +213,11 @@ def _simulate(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from ..anpe import recipe
+    from ..anpe.bundle import load_bundle
+    from ..anpe.distil import Lessons
     from ..anpe.presets import make_config
     from ..anpe.simulate import simulate
+    from ..sps import load_ssp_grid
 
     config = make_config(
         args.preset,
@@ -165,9 +232,17 @@ def _train(args: argparse.Namespace) -> None:
     recipe.check_folder(out)
     recipe.check_device(args.device)
     work = recipe.working_folder(out)
-    plan = _plan(args, Path(args.simulations or work / "simulations"), config.simulations)
+    defaults = {"n": config.simulations, "young_bursts": config.young_bursts}
+    start, lessons = None, None
+    if args.start is not None:
+        start, _ = load_bundle(args.start, load_ssp_grid(args.ssp))
+        config = replace(config, flow=start.flow.config)
+        defaults |= start.physics()
+    if args.lessons is not None:
+        lessons = Lessons.load(args.lessons)
+    plan = _plan(args, Path(args.simulations or work / "simulations"), defaults)
     bands = plan["model"].bands
-    noise = _noise(args, bands)
+    noise = start.noise if start and args.noise is args.depth is None else _noise(args, bands)
     say(f"simulations: {plan['n']:,} in {', '.join(bands.labels)}, kept in {plan['folder']}")
     simulations = simulate(**plan, progress=is_interactive())
     say(f"training: {config.steps:,} steps of {config.batch:,} galaxies; Ctrl-C stops it safely")
@@ -178,6 +253,8 @@ def _train(args: argparse.Namespace) -> None:
             bands,
             noise,
             config,
+            start=start,
+            lessons=lessons,
             device=args.device,
             progress=is_interactive(),
             stop=stop,
@@ -191,6 +268,32 @@ def _train(args: argparse.Namespace) -> None:
         f"{record['validation_loss'][-1]:.3f} after {config.steps:,} steps and "
         f"{_duration(record['seconds'])}. Use it with --posterior {out}. Nothing needs {work} any "
         "more, unless you want to train longer."
+    )
+
+
+def _distil(args: argparse.Namespace) -> None:
+    from ..anpe.amortized import load_posterior
+    from ..anpe.distil import distil
+    from ..sps import load_ssp_grid
+
+    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+    photometry = read_catalog(args, posterior.bands, "flag")
+    with stop_on_interrupt() as stop:
+        lessons = distil(
+            args.out,
+            posterior,
+            photometry,
+            args.number,
+            method=args.method,
+            seed=args.seed,
+            progress=is_interactive(),
+            stop=stop,
+        )
+    if lessons is None:
+        raise KeyboardInterrupt(f"what is finished is in {args.out}: {_AGAIN}")
+    print(
+        f"{len(lessons):,} lessons of {args.number:,} galaxies are in {args.out}; the others had "
+        "too few effective draws. Train on them with sedflow-lab train --lessons."
     )
 
 

@@ -1,0 +1,269 @@
+"""Lessons: exact posteriors of galaxies like those of a catalogue, for a network to learn from.
+
+The colours of real galaxies fill less than a hundredth of those that the prior makes, so a network
+that learns from simulations alone spends itself elsewhere. But its draws can be made exact for any
+galaxy, and maximising log q at exact draws makes q nearer to the exact posterior, whatever the
+distribution of the galaxies: they only decide where the network is good.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from .._files import replacing, write_text
+from ..errors import InputError
+from ..observations.photometry import Photometry
+from ..sps.histories import Cosmology
+from .amortized import AmortizedPosterior
+from .features import Seen
+
+__all__ = ["DRAWS", "Lessons", "distil", "vary"]
+
+DRAWS = 64
+"""Exact draws that are kept of each galaxy."""
+
+_MANIFEST = "lessons.json"
+_CHUNK = 500  # galaxies of a file
+_FEWEST_EFFECTIVE = 25.0  # effective draws: with fewer, the weights cannot be believed
+_NOISE = 0.7  # of the measured uncertainties, added to fluxes that have theirs already
+_SIGMA_SCATTER = 0.1  # in ln σ, of all bands together and of each
+_REDSHIFT_SCATTER = 0.07  # in ln z
+_INCOMPLETE = 0.1  # galaxies from which a band is hidden
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Galaxies with draws of their exact posteriors.
+
+    Attributes
+    ----------
+    phi : tensor, shape (G, K, 11)
+        Free coordinates.
+    flux, sigma : tensor, shape (G, B)
+        Nanomaggies.
+    mask : tensor of bool, shape (G, B)
+    redshift : tensor, shape (G,)
+    settings : dict
+        What they were made of.
+    """
+
+    phi: torch.Tensor
+    flux: torch.Tensor
+    sigma: torch.Tensor
+    mask: torch.Tensor
+    redshift: torch.Tensor
+    settings: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.redshift)
+
+    def draw(
+        self, n: int, cosmology: Cosmology, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Seen]:
+        """Free coordinates (n, 11) and galaxies, at random."""
+        rows = torch.randint(len(self), (n,), generator=generator)
+        which = torch.randint(self.phi.shape[1], (n,), generator=generator)
+        seen = Seen.at(
+            self.redshift[rows], self.flux[rows], self.sigma[rows], self.mask[rows], cosmology
+        )
+        return self.phi[rows, which], seen
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Lessons:
+        """Read lessons written by `distil`.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no complete set.
+        """
+        folder = Path(folder)
+        settings = _read_settings(folder)
+        if settings is None:
+            raise InputError(f"{folder} holds no lessons: make some with sedflow-lab distil.")
+        paths = [_chunk_path(folder, i) for i in range(_n_chunks(settings["n"]))]
+        missing = [path.name for path in paths if not path.exists()]
+        if missing:
+            raise InputError(
+                f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
+                "run the same sedflow-lab distil again, it goes on where it stopped."
+            )
+        try:
+            chunks = [load_file(path) for path in paths]
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"Cannot read the lessons in {folder}: {error}. Delete the folder and make them "
+                "again with sedflow-lab distil."
+            ) from error
+        return cls(**{k: torch.cat([c[k] for c in chunks]) for k in chunks[0]}, settings=settings)
+
+
+def vary(photometry: Photometry, rng: np.random.Generator, redshift_max: float) -> Photometry:
+    """Galaxies like those of a catalogue: other noise, uncertainties, distances, missing bands.
+
+    Parameters
+    ----------
+    photometry : Photometry
+        G usable galaxies.
+    rng : numpy.random.Generator
+    redshift_max : float
+
+    Returns
+    -------
+    Photometry
+        G galaxies.
+    """
+    shape = photometry.flux.shape
+    scatter = rng.normal(size=(shape[0], 1)) + rng.normal(size=shape)
+    flux = photometry.flux + _NOISE * photometry.sigma * rng.normal(size=shape)
+    redshift = photometry.redshift * np.exp(_REDSHIFT_SCATTER * rng.normal(size=shape[0]))
+    chosen = (rng.random(shape[0]) < _INCOMPLETE) & (photometry.mask.sum(1) > 2)
+    hidden = chosen[:, None] & (rng.random(shape).argsort(1) == 0)
+    return Photometry(
+        flux,
+        photometry.sigma * np.exp(_SIGMA_SCATTER * scatter),
+        np.minimum(redshift, redshift_max),
+        bands=photometry.bands,
+        ids=photometry.ids,
+        mask=photometry.mask & ~hidden,
+    )
+
+
+def distil(
+    folder: str | Path,
+    posterior: AmortizedPosterior,
+    photometry: Photometry,
+    n: int,
+    *,
+    method: str = "weighted",
+    draws: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+    stop: threading.Event | None = None,
+) -> Lessons | None:
+    """Make lessons of galaxies like those of a catalogue; an interrupted run goes on.
+
+    Parameters
+    ----------
+    folder : path
+        Where to keep them: a manifest and one safetensors file per 500 galaxies.
+    posterior : AmortizedPosterior
+        Its draws are made exact by weights or by sampling.
+    photometry : Photometry
+        The catalogue; what cannot be used is left out. Its galaxies are taken in turn, and each
+        time varied.
+    n : int
+        Number of galaxies.
+    method : str
+        ``"weighted"`` or ``"exact"``, as for `AmortizedPosterior.infer`.
+    draws : int
+        Draws of each galaxy, of which `DRAWS` are kept by their weights. Galaxies with fewer than
+        25 effective draws are left out.
+    seed : int
+        Each file draws from its own seed, so the lessons do not depend on interruptions.
+    progress : bool
+    stop : threading.Event, optional
+        Set it to stop after the file.
+
+    Returns
+    -------
+    Lessons or None
+        None if `stop` ended it early.
+
+    Raises
+    ------
+    InputError
+        If no galaxy can be used, or the folder holds lessons made otherwise.
+    """
+    if n < 1:
+        raise InputError(f"The number of galaxies must be positive, it is {n}.")
+    if method not in ("weighted", "exact"):
+        raise InputError(f"Lessons are made by 'weighted' or 'exact' draws, not by {method!r}.")
+    usable = photometry[np.flatnonzero(posterior.check(photometry) == "")]
+    if len(usable) == 0:
+        raise InputError("No galaxy of the catalogue can be used: see sedflow-lab check.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "posterior": posterior.bundle.hash,
+        "physics": posterior.bundle.physics(),
+        "galaxies": len(usable),
+        "n": n,
+        "method": method,
+        "draws": draws,
+        "seed": seed,
+    }
+    found = _read_settings(folder)
+    if found is not None and found != settings:
+        differing = [k for k in settings if found.get(k) != settings[k]]
+        raise InputError(
+            f"{folder} holds lessons with another {', '.join(differing)}: choose an empty folder "
+            "or delete the old lessons."
+        )
+    write_text(folder / _MANIFEST, json.dumps(settings, indent=2))
+    order = np.random.default_rng(seed).permutation(len(usable))
+    with tqdm(total=n, unit=" galaxies", desc="distil", disable=not progress) as bar:
+        for i in range(_n_chunks(n)):
+            if stop is not None and stop.is_set():
+                return None
+            rows = np.arange(i * _CHUNK, min(n, (i + 1) * _CHUNK))
+            if not _chunk_path(folder, i).exists():
+                part = usable[order[rows % len(usable)]]
+                tensors = _learn(posterior, part, method, draws, seed * 1_000_003 + i)
+                with replacing(_chunk_path(folder, i)) as partial:
+                    save_file(tensors, partial)
+            bar.update(len(rows))
+    return Lessons.load(folder)
+
+
+def _learn(
+    posterior: AmortizedPosterior, part: Photometry, method: str, draws: int, seed: int
+) -> dict[str, torch.Tensor]:
+    """What a file holds: galaxies like the given ones, and draws of their exact posteriors."""
+    rng = np.random.default_rng(seed)
+    galaxies = vary(part, rng, posterior.bundle.redshift_max)
+    result = posterior.infer(galaxies, draws, method, seed)
+    good = np.flatnonzero((result.ess >= _FEWEST_EFFECTIVE) & (result.badge != "unfinished"))
+    weights = result.weights[good] / result.weights[good].sum(1, keepdims=True)
+    picked = [rng.choice(draws, DRAWS, p=w) for w in weights]
+    theta = np.array([result.samples[row][k] for row, k in zip(good, picked, strict=True)])
+    theta = theta.reshape(len(good), DRAWS, result.samples.shape[-1])
+    seen = Seen.of(galaxies[good], posterior.model.cosmology)
+    return {
+        "phi": torch.as_tensor(posterior.prior.to_free(theta), dtype=torch.float32),
+        # What is missing must not be NaN: the network multiplies it by zero.
+        "flux": torch.where(seen.mask, seen.flux, 0.0),
+        "sigma": torch.where(seen.mask, seen.sigma, 1.0),
+        "mask": seen.mask,
+        "redshift": seen.redshift,
+    }
+
+
+def _read_settings(folder: Path) -> dict[str, Any] | None:
+    path = folder / _MANIFEST
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Cannot read {path}: {error}. Delete the folder and make the lessons again."
+        ) from error
+
+
+def _n_chunks(n: int) -> int:
+    return -(-n // _CHUNK)
+
+
+def _chunk_path(folder: Path, index: int) -> Path:
+    return folder / f"lessons-{index:05d}.safetensors"
