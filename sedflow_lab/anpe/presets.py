@@ -63,7 +63,7 @@ class TrainingConfig:
 PRESETS: dict[str, TrainingConfig] = {
     "nsa-ugriz": TrainingConfig(),
     "lessons": TrainingConfig(
-        steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=9_000, young_bursts=0.25
+        steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=8_900, young_bursts=0.25
     ),
     "workshop": TrainingConfig(
         flow=FlowConfig(couplings=4, hidden=(64, 64), embedding=(128, 64)),
