@@ -27,6 +27,7 @@ COMMANDS = [
     ["compare"],
     ["simulate"],
     ["train"],
+    ["distil"],
     ["card"],
     ["figures"],
     ["noise"],
@@ -517,6 +518,8 @@ def test_what_does_not_exist_is_named(
         "no noise model ships": ["train", tmp_path / "new", "--bands", "decam-grz"],
         "noise.json": ["train", tmp_path / "new", "--noise", tmp_path / "noise.json"],
         "holds other files": ["train", tmp_path],
+        "holds no lessons": ["train", tmp_path / "new", "--lessons", tmp_path],
+        "gone: give a folder": ["train", tmp_path / "new", "--start", tmp_path / "gone"],
         "device 'abacus'": ["train", tmp_path / "new", "--device", "abacus"],
         "--depth has 2 values": ["train", tmp_path / "new", "--depth", 22, 23],
         "give one of them": ["train", tmp_path / "new", "--depth", 22, "--noise", "nsa-ugriz"],
@@ -624,13 +627,30 @@ def test_training_record_tells_how_it_was_made(tiny_bundle: Path):
     training = json.loads((tiny_bundle / "bundle.json").read_text())["training"]
     assert training["config"]["steps"] == 80
     assert training["config"]["flow"]["hidden"] == [16]
-    assert training["simulations"] == {"n": 1000, "seed": 0}
+    assert training["simulations"] == {"n": 1000, "seed": 0, "young_bursts": 0.0}
     assert training["record"]["step"] == [20, 40, 60, 80]
     losses = training["record"]["validation_loss"]
     assert losses[-1] < losses[0]
     assert training["record"]["seconds"] > 0
     assert training["hardware"]["threads"] >= 1 and training["hardware"]["processor"]
     assert training["versions"]["sedflow_lab"] == sl.__version__
+
+
+def test_distil_and_train_on_from_a_bundle(
+    tiny_bundle: Path, tmp_path: Path, catalog: Path, capsys: pytest.CaptureFixture[str]
+):
+    lessons, out = tmp_path / "lessons", tmp_path / "on"
+    assert main(["distil", str(lessons), str(catalog), "-n", "4"]) == 0
+    assert "lessons of 4 galaxies are in" in capsys.readouterr().out
+    simulations = tiny_bundle.with_name("tiny.training") / "simulations"
+    given = ["--start", tiny_bundle, "--lessons", lessons, "--simulations", simulations]
+    small = ["--preset", "lessons", "--steps", 4, "--batch", 32]
+    assert main([str(x) for x in ("train", out, *given, *small)]) == 0
+    description = json.loads((out / "bundle.json").read_text())
+    before = json.loads((tiny_bundle / "bundle.json").read_text())
+    assert description["flow"] == before["flow"]
+    assert description["training"]["lessons"]["n"] == 4
+    assert description["training"]["before"] == before["training"]
 
 
 def test_train_does_not_touch_a_bundle_of_unknown_origin(
