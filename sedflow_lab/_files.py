@@ -1,14 +1,44 @@
-"""Files and folders that appear complete or not at all."""
+"""Files and folders that appear complete or not at all, and belong to one process at a time."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
+import platform
+import re
 import shutil
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+from .errors import WriteError
+
+__all__ = ["cannot_write", "locked", "replacing", "write_bytes", "write_text"]
+
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk, or write to another",
+    errno.EDQUOT: "your quota is used up: make room, or write to another disk",
+    errno.EFBIG: "files may not be that large here: raise the limit (ulimit -f), or write less",
+    errno.EROFS: "write to another folder",
+    errno.EACCES: "write to a folder of yours, or ask for permission",
+    errno.EPERM: "write to a folder of yours, or ask for permission",
+}
+"""What to do about errors that are the machine's and not of what was asked for."""
+
+_LOOK_AGAIN = 0.1  # seconds between looks at a lock
+
+
+def cannot_write(error: OSError, path: str | Path | None = None) -> WriteError | None:
+    """The sentence on a disk that is full or may not be written; None for other errors."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    where = path or error.filename
+    what = "write" if where is None else f"write {where}"
+    return WriteError(f"Cannot {what} ({os.strerror(error.errno or 0)}): {remedy}.")
 
 
 @contextmanager
@@ -16,7 +46,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a path to write to, which replaces another in one step once all has been written.
 
     What is written is on the disk before it takes the name; after an error nothing is left of
-    it, and what stood there before stays. Two processes do not get in each other's way.
+    it, and what stood there before stays. Two processes do not get in each other's way, and what
+    one that was killed has left is removed by the next that writes the same.
 
     Parameters
     ----------
@@ -27,10 +58,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ------
     Path
         Where to write it: in the same folder, with the same ending. Make either a file or a
-        folder of it.
+        folder of it. Let Python write it, not a library of its own: some end the process, or
+        say something else, where the disk is full.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or may not be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    mine = f".{path.stem}.{_host()}-"
+    partial = path.with_name(f"{mine}{os.getpid()}.partial{path.suffix}")
+    _remove_orphans(path.parent, mine, f".partial{path.suffix}")
     try:
         yield partial
         if partial.is_dir():
@@ -41,17 +80,140 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             _to_disk(partial)
         os.replace(partial, path)
+    except OSError as error:
+        if (sentence := cannot_write(error, path)) is not None:
+            raise sentence from error
+        raise
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a file in one step (see `replacing`)."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file in one step (see `replacing`)."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep other processes from writing the same file or folder meanwhile.
+
+    The lock is one of the operating system, on a file beside it: it ends with the process,
+    however that ends. Where there can be none, as on some network disks, there is none.
+
+    Parameters
+    ----------
+    path : path
+        The file or folder, which need not exist.
+    patience : float
+        How long to wait for another process [s].
+
+    Raises
+    ------
+    WriteError
+        If another process has it.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.lock")
+    until = time.monotonic() + patience
+    while (lock := _lock(beside)) is _BUSY:
+        if time.monotonic() >= until:
+            raise WriteError(
+                f"Another process{_owner(beside)} is writing {path}: wait until it has ended, or "
+                "write to another place."
+            )
+        time.sleep(_LOOK_AGAIN)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            with suppress(OSError):
+                beside.unlink()
+            os.close(lock)
+
+
+_BUSY = -1
+
+
+def _lock(beside: Path) -> int | None:
+    """Descriptor of the file of a lock that is now ours, `_BUSY`, or None if it cannot be had."""
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return None
+    try:
+        _lock_descriptor(descriptor)
+        # Who had it before may have removed the file between our opening and locking it.
+        if not beside.exists() or not os.path.samestat(os.fstat(descriptor), beside.stat()):
+            os.close(descriptor)
+            return _lock(beside)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} on {platform.node()}".encode())
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            os.close(descriptor)
+            return _BUSY
+    return descriptor
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_descriptor(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # away from what others read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock_descriptor(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _owner(beside: Path) -> str:
+    """Who has a lock, in brackets, where it can be told."""
+    with suppress(OSError):
+        if owner := beside.read_text(errors="replace").strip():
+            return f" ({owner})"
+    return ""
+
+
+def _host() -> str:
+    return re.sub(r"\W", "", platform.node()) or "here"
+
+
+def _remove_orphans(folder: Path, start: str, end: str) -> None:
+    """Remove what processes of this machine began to write that are no more."""
+    if os.name != "posix":  # where a process cannot be asked whether it lives
+        return
+    for partial in folder.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
+        process = partial.name[len(start) : -len(end)]
+        if process.isdecimal() and not _lives(int(process)):
+            _remove(partial)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _to_disk(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "SedflowError"]
+__all__ = ["InputError", "SedflowError", "WriteError"]
 
 
 class SedflowError(Exception):
@@ -14,3 +14,7 @@ class InputError(SedflowError, ValueError):
 
     The message is one sentence that names the row, the band or column, the value and the remedy.
     """
+
+
+class WriteError(SedflowError):
+    """A file that cannot be written: the disk is full, not ours, or another process has it."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from .._files import replacing, write_text
 from ..errors import InputError
@@ -122,7 +123,7 @@ class Bundle:
         with replacing(folder) as partial:
             partial.mkdir()
             (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-            save_file(weights, partial / _WEIGHTS)
+            (partial / _WEIGHTS).write_bytes(to_bytes(weights))
             attach(partial, self.support, self.card)
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from tqdm.auto import tqdm
 
-from .._files import replacing, write_text
+from .._files import write_bytes, write_text
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
@@ -290,8 +291,8 @@ def _write_chunk(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     phi, redshift, flux = draw_simulations(model, prior, size, generator, young_bursts)
     tensors = {"phi": phi, "redshift": redshift, "flux": flux}
-    with replacing(_chunk_path(folder, index)) as partial:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
+    contiguous = {k: v.contiguous() for k, v in tensors.items()}
+    write_bytes(_chunk_path(folder, index), to_bytes(contiguous))
 
 
 def read_settings(folder: str | Path) -> dict[str, Any] | None:

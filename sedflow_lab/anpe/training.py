@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from tqdm.auto import tqdm
 
-from .._files import replacing
+from .._files import write_bytes
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
@@ -325,8 +325,7 @@ def _save(
         for key, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{key}.{name}"] = value.detach().cpu().contiguous()
     state = {"step": step, "record": asdict(record), "identity": identity}
-    with replacing(path) as partial:
-        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    write_bytes(path, to_bytes(tensors, metadata={"state": json.dumps(state)}))
 
 
 def _resume(

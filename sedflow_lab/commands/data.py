@@ -139,6 +139,7 @@ def _add_compare(commands: Commands) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     from ..observations.write import write_table
+    from ..reports.figures import save_figure
     from ..reports.grids import compare_ssp_grids, plot_comparison
 
     for name, endings in ((args.table, TABLES), (args.out, (".png", ".pdf", ".svg"))):
@@ -152,7 +153,7 @@ def _compare(args: argparse.Namespace) -> None:
     if args.table:
         write_table(summary, args.table)
     if args.out:
-        plot_comparison(comparison).savefig(args.out, dpi=150)
+        save_figure(plot_comparison(comparison), Path(args.out).expanduser(), dpi=150)
 
 
 def _add_download(commands: Commands) -> None:

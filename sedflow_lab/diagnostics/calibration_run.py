@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from .._files import replacing
+from .._files import write_bytes
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES
 from ..sps import BandSet
@@ -155,8 +156,9 @@ class CalibrationRun:
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file, which appears complete or not at all."""
         header = json.dumps(self.settings | {"seconds": self.seconds})
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, settings=np.array(header), **{k: getattr(self, k) for k in _ARRAYS})
+        archive = io.BytesIO()
+        np.savez(archive, settings=np.array(header), **{k: getattr(self, k) for k in _ARRAYS})
+        write_bytes(path, archive.getbuffer())
 
     @classmethod
     def load(cls, path: str | Path) -> CalibrationRun:

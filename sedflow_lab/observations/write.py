@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._files import replacing
-from ..errors import InputError, SedflowError
+from .._files import write_bytes, write_text
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -28,8 +29,8 @@ def write_table(table: Table, path: str | Path) -> None:
     ------
     InputError
         If the ending is not that of a table.
-    SedflowError
-        If the file cannot be written.
+    WriteError
+        If the disk is full or may not be written.
     """
     path = Path(path).expanduser()
     suffix = path.suffix.lower()
@@ -44,12 +45,16 @@ def write_table(table: Table, path: str | Path) -> None:
         for name in table.colnames:
             if table[name].dtype.kind == "f" and name != "redshift":
                 table[name].info.format = table[name].info.format or ".7g"
-    try:
-        with replacing(path) as partial, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of long keywords in FITS headers
-            table.write(partial, format=_FORMATS[suffix])
-    except OSError as error:
-        raise SedflowError(f"Cannot write {path}: {error.strerror or error}.") from error
+    if suffix != ".fits":
+        text = io.StringIO()
+        table.write(text, format=_FORMATS[suffix])
+        write_text(path, text.getvalue())
+        return
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of long keywords
+        table.write(image, format="fits")
+    write_bytes(path, image.getbuffer())
 
 
 def _spell_in_ascii(table: Table) -> None:

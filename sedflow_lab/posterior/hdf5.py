@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from .._files import replacing
+from .._files import write_bytes
 from ..errors import InputError
 from ..parameters import NAMES
 from ..sps.bands import Band, BandSet
@@ -26,7 +27,8 @@ _ARRAYS = tuple("samples weights redshift ids badge ess chi2_min log_evidence pr
 
 def write(result: PosteriorResult, path: str | Path) -> None:
     """Write a result to one HDF5 file; a file of that name is replaced in one step."""
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    image = io.BytesIO()  # HDF5 itself would end the process where the disk is full
+    with h5py.File(image, "w") as file:
         file.attrs["format"] = _FORMAT
         file.attrs["version"] = _VERSION
         file.attrs["method"] = result.method
@@ -42,6 +44,7 @@ def write(result: PosteriorResult, path: str | Path) -> None:
             _write_array(file, name, getattr(result, name))
         for name, array in result.diagnostics.items():
             _write_array(file, f"diagnostics/{name}", array)
+    write_bytes(path, image.getbuffer())
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import replacing
+from .._files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,5 +18,6 @@ def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
     """Write a figure in the format of its name's ending; `settings` are those of `savefig`."""
     if path.suffix == ".pdf":  # a date in the file would make every run another file
         settings["metadata"] = {"CreationDate": None}
-    with replacing(path) as partial:
-        figure.savefig(partial, **settings)
+    image = io.BytesIO()
+    figure.savefig(image, format=path.suffix[1:], **settings)
+    write_bytes(path, image.getbuffer())

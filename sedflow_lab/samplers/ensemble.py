@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from emcee import EnsembleSampler, State
-from emcee.backends import Backend, HDFBackend
+from emcee.backends import Backend
 
 from ..errors import InputError
+from .backend import FileBackend
 from .convergence import autocorrelation_time, ess_bulk, ess_tail, split_rhat
 from .moves import CrankNicolsonMove, DEMove, FittedProposal, IndependentMove
 
@@ -153,34 +154,34 @@ def sample_ensembles(
         raise InputError(f"max_steps must be a multiple of {_CHUNK}, it is {max_steps}.")
     began = time.perf_counter()
     target = _Counted(log_prob)
-    store = _open(backend)
-    state = _first_state(store, target, start, ensembles, seed)
-    checks = _check_steps(max_steps)
-    sampler, tau = None, None
-    while True:
-        step = _rows(store) * _THIN
-        if step in checks or step >= max_steps:
-            verdict = _judge(store, ensembles, reported, final=step >= max_steps)
-            tau = verdict.tau
-            if verdict.converged or step >= max_steps:
-                break
-        if step in _PRUNE:
-            state = _prune(state, ensembles, seed, step)
-        if sampler is None or step in _FITS:
-            sampler = _sampler(target, state, store, ensembles, seed, step)
-        end = min((step // _CHUNK + 1) * _CHUNK, max_steps)
-        count = (end - step) // _THIN
-        for advanced in sampler.sample(
-            state, iterations=count, thin_by=_THIN, skip_initial_state_check=True
-        ):
-            state = advanced
+    with _open(backend) as store:
+        state = _first_state(store, target, start, ensembles, seed)
+        checks = _check_steps(max_steps)
+        sampler, tau = None, None
+        while True:
+            step = _rows(store) * _THIN
+            if step in checks or step >= max_steps:
+                verdict = _judge(store, ensembles, reported, final=step >= max_steps)
+                tau = verdict.tau
+                if verdict.converged or step >= max_steps:
+                    break
+            if step in _PRUNE:
+                state = _prune(state, ensembles, seed, step)
+            if sampler is None or step in _FITS:
+                sampler = _sampler(target, state, store, ensembles, seed, step)
+            end = min((step // _CHUNK + 1) * _CHUNK, max_steps)
+            count = (end - step) // _THIN
+            for advanced in sampler.sample(
+                state, iterations=count, thin_by=_THIN, skip_initial_state_check=True
+            ):
+                state = advanced
+                if _is_set(stop):
+                    break
+            if watch is not None:
+                watch(store.iteration * _THIN, state, tau)
             if _is_set(stop):
+                verdict = _judge(store, ensembles, reported, final=True)
                 break
-        if watch is not None:
-            watch(store.iteration * _THIN, state, tau)
-        if _is_set(stop):
-            verdict = _judge(store, ensembles, reported, final=True)
-            break
     status = "converged" if verdict.converged else "not converged"
     if not verdict.converged and _is_set(stop):
         status = "unfinished"
@@ -220,15 +221,7 @@ def _open(backend: tuple[str | Path, str] | None) -> Backend:
     path, name = backend
     if not Path(path).parent.is_dir():
         raise InputError(f"There is no folder {Path(path).parent} for the chain: make it first.")
-    store = HDFBackend(path, name=name)
-    try:
-        if not _rows(store) and Path(path).exists():
-            store.open("a").close()
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read as the HDF5 file of a chain ({error}): remove it to start anew."
-        ) from error
-    return store
+    return FileBackend(path, name)
 
 
 def _rows(store: Backend) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from .._files import write_text
 from ..errors import InputError
 from .histories import N_YOUNG_BINS, TIME_EDGES
 from .ssp import SSPGrid, write_npz
@@ -193,7 +194,7 @@ def _prepare_parts(path: Path, settings: dict[str, Any]) -> Path:
     if not record.exists() or record.read_text() != text:
         _clear(parts)
         parts.mkdir(parents=True, exist_ok=True)
-        record.write_text(text)
+        write_text(record, text)
     return parts
 
 

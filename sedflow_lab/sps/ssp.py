@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._files import replacing
+from .._files import write_bytes
 from ..errors import InputError
 
 __all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid", "write_npz"]
@@ -151,9 +152,9 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     """Write arrays to an ``.npz`` file that appears only when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Given a name, NumPy would add .npz where it is missing.
-    with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)
+    write_bytes(path, archive.getbuffer())
 
 
 @cache

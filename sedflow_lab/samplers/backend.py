@@ -1,0 +1,148 @@
+"""The file that keeps chains: emcee's HDF5, written in one step so that nothing can break it.
+
+emcee's own backend opens its file at every step. Someone who reads it meanwhile ends the chain,
+a kill may leave a file that nobody can read, and a full disk ends the process inside HDF5. Here
+a chain is in memory, and the file is replaced every few seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from emcee import State
+from emcee import __version__ as emcee_version
+from emcee.backends import Backend
+
+from .._files import locked, write_bytes
+from ..errors import InputError, WriteError
+
+__all__ = ["FileBackend"]
+
+_SECONDS = 5.0  # between writes, at least
+_SHARE = 20  # how much longer to work than the last write took
+_PATIENCE = 30.0  # seconds for which to wait for another process
+
+
+class _Whole(NamedTuple):
+    """Where a chain stands after a whole step: an interrupt may come in the midst of one."""
+
+    iteration: int
+    accepted: np.ndarray
+    random_state: Any
+
+
+class FileBackend(Backend):
+    """A chain in memory, which begins as what the file holds of it and is kept there.
+
+    The file is one of emcee's `HDFBackend`; several chains share it, also of several processes.
+
+    Parameters
+    ----------
+    path : path
+        HDF5 file, which need not exist.
+    name : str
+        Group of the chain in it.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    WriteError
+        If another process has it for long.
+    """
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        super().__init__()
+        self.path, self.name = Path(path), name
+        self._next = time.monotonic() + _SECONDS
+        self._new: _Whole | None = None  # what the file does not have
+        with _opened(self.path) as file:
+            if file is not None and name in file:
+                self._read(file[name])
+
+    def _read(self, group: h5py.Group) -> None:
+        iteration = int(group.attrs["iteration"])
+        self.reset(group.attrs["nwalkers"], group.attrs["ndim"])
+        self.chain, self.log_prob = group["chain"][:iteration], group["log_prob"][:iteration]
+        self.accepted, self.iteration = group["accepted"][...], iteration
+        state = [v for k, v in sorted(group.attrs.items()) if k.startswith("random_state_")]
+        self.random_state = state or None
+
+    def save_step(self, state: State, accepted: Any) -> None:
+        """Keep a step in memory, and the chain in the file where that was not done lately."""
+        super().save_step(state, accepted)
+        self._new = _Whole(self.iteration, self.accepted.copy(), self.random_state)
+        if time.monotonic() > self._next:
+            self.keep()
+
+    def __exit__(self, *error: object) -> None:
+        self.keep()
+
+    def keep(self) -> None:
+        """Write the chain to the file; the chains of others in it stay.
+
+        Raises
+        ------
+        WriteError
+            If the disk is full or may not be written.
+        """
+        whole = self._new
+        if whole is None:
+            return
+        began = time.monotonic()
+        image = io.BytesIO()
+        with locked(self.path, _PATIENCE):
+            with h5py.File(image, "w") as new, _opened(self.path) as old:
+                for name in old or ():
+                    if name != self.name:
+                        old.copy(name, new)
+                self._write(new.create_group(self.name), whole)
+            write_bytes(self.path, image.getbuffer())
+        self._new = None
+        ended = time.monotonic()
+        self._next = ended + max(_SECONDS, _SHARE * (ended - began))
+
+    def _write(self, group: h5py.Group, whole: _Whole) -> None:
+        """Fill a group as emcee's backend does."""
+        walkers, size = self.shape
+        group.attrs.update(version=emcee_version, nwalkers=walkers, ndim=size)
+        group.attrs.update(has_blobs=False, iteration=whole.iteration)
+        group["accepted"] = whole.accepted
+        for name in ("chain", "log_prob"):
+            values = getattr(self, name)[: whole.iteration]
+            group.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
+        for index, value in enumerate(whole.random_state or ()):
+            group.attrs[f"random_state_{index}"] = value
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File | None]:
+    """The file to read, once no other process writes it; None where there is none."""
+    until = time.monotonic() + _PATIENCE
+    while path.exists():
+        try:
+            file = h5py.File(path, "r")
+            break
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise WriteError(
+                    f"Another process has {path} open: end it, or give another file."
+                ) from error
+            time.sleep(0.1)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read as the HDF5 file of a chain ({error}): remove it to start "
+                "anew."
+            ) from error
+    else:
+        yield None
+        return
+    with file:
+        yield file
