@@ -23,6 +23,7 @@ from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
 from .block import Network, blocks, draws_of_network, infer_block
 from .bundle import Bundle, load_bundle
+from .recipe import check_device
 from .support import SupportScore
 
 if TYPE_CHECKING:
@@ -327,5 +328,6 @@ def load_posterior(
     InputError
         If there is no such bundle, or it is damaged or belongs to another SSP grid.
     """
+    check_device(str(device))
     bundle, grid = load_bundle(name, ssp)
     return AmortizedPosterior(bundle, grid, device)

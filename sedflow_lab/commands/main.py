@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+from .._files import cannot_write
 from .._version import __version__
-from ..errors import SedflowError
+from ..errors import SedflowError, WriteError
 from . import GROUPS
-from .shared import Parser, new_parser
+from .claims import claimed
+from .shared import Parser, end_like_ctrl_c, new_parser
 
 __all__ = ["build_parser", "main"]
 
@@ -50,7 +53,8 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 means done, 2 that the input cannot be used, 130 that Ctrl-C ended it.
+    0 means done, 1 that a file cannot be written, 2 that the input cannot be used, 130 that Ctrl-C
+    or the system (SIGTERM) ended it.
     """
     parser = build_parser()
     try:
@@ -58,15 +62,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 2
-        args.run(args)
+        with end_like_ctrl_c(), claimed(args):
+            args.run(args)
         sys.stdout.flush()
+    except WriteError as error:
+        return _complain(str(error), 1)
     except SedflowError as error:
         return _complain(_for_command_line(str(error)))
     except BrokenPipeError:
         # Whoever read the output, such as "head", has gone: no more of it, and no complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 0
     except OSError as error:
+        if (sentence := cannot_write(error)) is not None:
+            if error.filename is None:  # the output itself
+                _leave_output()
+            return _complain(str(sentence), 1)
         if error.filename is None or error.strerror is None:
             raise
         return _complain(f"{error.filename}: {error.strerror}.")
@@ -76,10 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _complain(message: str) -> int:
+def _leave_output() -> None:
+    """Let what has been printed but cannot be written go nowhere."""
+    with suppress(OSError, ValueError):  # it may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str, code: int = 2) -> int:
     sentence = " ".join(message.split()).rstrip(".")
     print(f"sedflow-lab: error: {sentence}.", file=sys.stderr)
-    return 2
+    return code
 
 
 def _for_command_line(message: str) -> str:

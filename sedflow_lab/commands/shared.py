@@ -35,6 +35,7 @@ __all__ = [
     "add_seed",
     "as_sentence",
     "check_path",
+    "end_like_ctrl_c",
     "is_interactive",
     "load",
     "new_parser",
@@ -295,24 +296,41 @@ def is_interactive() -> bool:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, for work that ends in good order when it is set.
+    """Turn the first Ctrl-C or SIGTERM into an event, for work that ends in good order then.
 
-    A second Ctrl-C interrupts at once.
+    A second one interrupts at once.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # no signals come here
         yield stop
         return
 
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
     def handle(number: int, frame: Any) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
+
+
+@contextmanager
+def end_like_ctrl_c() -> Iterator[None]:
+    """Let the system's wish that the process end (SIGTERM) be one of the user's (Ctrl-C)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_path(name: str | Path, endings: Collection[str]) -> Path:

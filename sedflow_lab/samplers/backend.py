@@ -100,8 +100,8 @@ class FileBackend(Backend):
         image = io.BytesIO()
         with locked(self.path, _PATIENCE):
             with h5py.File(image, "w") as new, _opened(self.path) as old:
-                for name in old or ():
-                    if name != self.name:
+                if old is not None:
+                    for name in old.keys() - {self.name}:
                         old.copy(name, new)
                 self._write(new.create_group(self.name), whole)
             write_bytes(self.path, image.getbuffer())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +201,21 @@ _here: dict[str, Any] = {}
 
 
 def _begin(task: Task, store: Store, sample: Sample, network: _Network, halt: Any) -> None:
-    """Prepare a process: one thread, and Ctrl-C is for the parent to handle."""
+    """Prepare a process: one thread, no Ctrl-C, which the parent handles, and no life after it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _here.update(task=task, arguments=(store, sample, network.load()), halt=halt)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, which a kill would not tell it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(row: int) -> bool:
