@@ -1,4 +1,4 @@
-"""Disks that are full or not ours, files that are input and output, signals, and other processes."""
+"""Disks that are full or not ours, inputs as outputs, signals, and other processes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError, WriteError
 from sedflow_lab.samplers import backend
 from sedflow_lab.samplers.ensemble import sample_ensembles
+
+COMPARE = ("ssp", "compare", "shipped", "shipped", "--bands", "sdss2010-g")
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs limits and signals of POSIX")
 
@@ -176,7 +178,7 @@ def test_full_disks_are_one_sentence_and_leave_what_was_there(
         [*mcmc, "--out", out / "b.h5"],
         [*mcmc, "--out", out / "b.h5", "--backend", out / "chains.h5"],
         ["simulate", out / "set", "-n", 500],
-        ["ssp", "compare", "shipped", "shipped", "--bands", "sdss2010-g", "--out", out / "f.png"],
+        [*COMPARE, "--out", out / "f.png"],
     ]
     for command in commands:
         line = says_one_sentence(run(*command, limit=2000), 1)
@@ -189,8 +191,7 @@ def test_full_disks_are_one_sentence_and_leave_what_was_there(
 def test_output_that_cannot_be_printed_is_one_sentence():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "sedflow_lab.commands.main", "ssp", "compare", "shipped"]
-            + ["shipped", "--bands", "sdss2010-g"],
+            [sys.executable, "-m", "sedflow_lab.commands.main", *COMPARE],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

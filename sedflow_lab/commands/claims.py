@@ -31,11 +31,12 @@ def claimed(args: argparse.Namespace) -> Iterator[None]:
         If another process writes one of them.
     """
     read, written = _named(args, _READ), _named(args, (*_WRITTEN, *_SHARED))
+    # What ships has a name, which is no path; simulations may be made first.
+    read = [(name, path) for name, path in read if path.exists() or name == "simulations"]
     for k, (name, path) in enumerate(written):
         for other, given in (*read, *written[:k]):
-            if _same(path, given) or (
-                args.command == _IN_WHOLE and path.resolve() in given.resolve().parents
-            ):
+            inside = path.resolve() in given.resolve().parents
+            if _same(path, given) or (inside and args.command == _IN_WHOLE):
                 raise InputError(
                     f"{path} is given for {name} and for {other}, and would be overwritten: "
                     f"give another {name}."
