@@ -662,3 +662,44 @@ def test_real_galaxies_all_read():
     with pytest.raises(InputError) as error:
         read_photometry(SAMPLE)
     one_sentence(error)
+
+
+def test_an_error_floor_adds_in_quadrature_and_is_recorded():
+    phot = Photometry.from_table(table_of(3))
+    assert phot.settings() == {} and not phot.error_floor.any()
+    floored = phot.with_error_floor(0.05)
+    assert_allclose(floored.sigma, np.sqrt(phot.sigma**2 + (0.05 * phot.flux) ** 2), rtol=1e-12)
+    assert_array_equal(floored.flux, phot.flux)
+    assert floored.settings() == {"error_floor": dict.fromkeys(BANDS, 0.05)}
+    assert not phot.error_floor.any()  # the first one is what it was
+    with pytest.raises(ValueError, match="read-only"):
+        floored.error_floor[0] = 0.1
+    one = phot.with_error_floor({"u": 0.1, "sdss2010-z": 0.02})
+    assert_array_equal(one.sigma[:, 1:4], phot.sigma[:, 1:4])
+    assert_allclose(one.sigma[:, 0], np.hypot(phot.sigma[:, 0], 0.1 * phot.flux[:, 0]))
+    assert_allclose(one.with_error_floor(0.1).error_floor, np.hypot([0.1, 0, 0, 0, 0.02], 0.1))
+
+
+def test_an_error_floor_stays_with_the_galaxies():
+    phot = Photometry.from_table(table_of(4)).with_error_floor({"u": 0.1})
+    kept = [phot[1], phot[[0, 2]], phot.drop_bands("z"), Photometry.concatenate([phot, phot])]
+    kept.append(Photometry.from_table(phot.to_table()))
+    kept.append(Photometry.from_table(phot.to_table(), phot.bands.names[:3]))
+    for other in kept:
+        assert other.settings() == {"error_floor": {"u": 0.1}}
+    assert_array_equal(kept[4].sigma, phot.sigma)
+    other_bands = Photometry.from_table(phot.to_table(), phot.bands.names[1:])
+    assert other_bands.settings() == {} and not other_bands.error_floor.flags.writeable
+    with pytest.raises(InputError, match="same error floor"):
+        Photometry.concatenate([phot, phot.with_error_floor(0.1)])
+
+
+@pytest.mark.parametrize("floor", [5, -0.1, np.nan, {"u": 1.0}])
+def test_an_error_floor_that_is_no_fraction_is_refused(floor):
+    with pytest.raises(InputError, match=r"error floor of band .*u is .*fraction of the flux"):
+        Photometry.from_table(table_of(1)).with_error_floor(floor)
+
+
+def test_an_error_floor_of_an_unknown_band_is_refused():
+    with pytest.raises(InputError, match="no band 'K'"):
+        Photometry.from_table(table_of(1)).with_error_floor({"K": 0.1})

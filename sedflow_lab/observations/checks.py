@@ -6,6 +6,7 @@ What is measured is computed with in single precision, which ends at 3e38 and re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +25,15 @@ __all__ = [
     "MIN_REDSHIFT",
     "MIN_SIGMA",
     "PhotometryWarning",
+    "as_error_floor",
     "as_flux",
     "as_ids",
+    "as_index",
     "as_mask",
     "as_redshift",
     "as_rows",
     "as_sigma",
+    "band_index",
     "find_problems",
     "what_looks_wrong",
 ]
@@ -88,6 +92,46 @@ def as_sigma(sigma: Any, flux: Measured, bands: BandSet) -> Measured:
             )
         sigma = sigma_from(values, unit, flux, "sigma")
     return as_flux(sigma, bands, "sigma")
+
+
+def as_error_floor(floor: float | Mapping[str, float], bands: BandSet) -> np.ndarray:
+    """Read the error floor of each band (B,), a fraction of the flux, 0 in bands not named."""
+    named = floor if isinstance(floor, Mapping) else dict.fromkeys(bands.names, floor)
+    floors = np.zeros(len(bands))
+    for name, value in named.items():
+        if not 0 <= value < 1:
+            raise InputError(
+                f"The error floor of band {name} is {value}: give a fraction of the flux, such as "
+                "0.05 for 5 %."
+            )
+        floors[band_index(bands, name)] = value
+    return floors
+
+
+def band_index(bands: BandSet, name: str) -> int:
+    """Number of a band by its label or filter name."""
+    for known in (bands.names, bands.labels):
+        if name in known:
+            return known.index(name)
+    raise InputError(
+        f"There is no band {name!r} in {bands.name!r}: use one of {', '.join(bands.labels)}."
+    )
+
+
+def as_index(index: Any, n: int) -> Any:
+    """Selection of some of n galaxies: a slice, mask or numbers; a single number is a list."""
+    if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+        if not -n <= index < n:
+            raise IndexError(f"Galaxy {index} was asked for, but there are {n}.")
+        return [int(index)]
+    if isinstance(index, slice):
+        return index
+    index = np.asarray(index)
+    if index.size == 0 and index.dtype != bool:
+        index = index.astype(int)
+    if index.ndim != 1 or index.dtype.kind not in "bui":
+        raise IndexError("Select galaxies by a number, slice, boolean mask or numbers.")
+    return index
 
 
 def as_redshift(redshift: Any, n: int, name: str = "redshift") -> np.ndarray:

@@ -11,12 +11,15 @@ from ..errors import InputError
 from ..units import Measured, flux_from, magnitude, split_unit
 from .checks import (
     MIN_BANDS,
+    as_error_floor,
     as_flux,
     as_ids,
+    as_index,
     as_mask,
     as_redshift,
     as_rows,
     as_sigma,
+    band_index,
     find_problems,
     what_looks_wrong,
 )
@@ -79,6 +82,8 @@ class Photometry:
     ebv : ndarray, shape (N,)
         E(B-V) of the Milky Way's dust for which the fluxes have been corrected here; 0 where they
         are as given. Fluxes must be corrected: see `observations.extinction`.
+    error_floor : ndarray, shape (B,)
+        What `with_error_floor` has added to the uncertainties, as a fraction of the flux.
 
     Raises
     ------
@@ -101,6 +106,7 @@ class Photometry:
     mask: np.ndarray
     problems: np.ndarray
     ebv: np.ndarray
+    error_floor: np.ndarray
 
     def __init__(
         self,
@@ -138,18 +144,19 @@ class Photometry:
         self.flux = np.where(self.mask, flux.values, np.nan)
         self.sigma = np.where(self.mask, sigma.values, np.nan)
         self.ebv = np.zeros(n)
+        self.error_floor = np.zeros(len(self.bands))
         self._freeze()
 
     def _freeze(self) -> None:
-        for array in self._arrays().values():
+        for array in (*self._arrays().values(), self.error_floor):
             array.setflags(write=False)
 
-    @classmethod
-    def _of(cls, bands: BandSet, **arrays: np.ndarray) -> Photometry:
-        """Make one of arrays that have been checked before."""
-        new = object.__new__(cls)
-        new.bands = bands
-        for name, array in arrays.items():
+    def _of(self, error_floor: np.ndarray | None = None, **arrays: np.ndarray) -> Photometry:
+        """Make one in the same bands, of arrays that have been checked before."""
+        new = object.__new__(type(self))
+        new.bands = self.bands
+        new.error_floor = self.error_floor if error_floor is None else error_floor
+        for name, array in (self._arrays() | arrays).items():
             setattr(new, name, array)
         new._freeze()
         return new
@@ -169,26 +176,15 @@ class Photometry:
         problems = made.problems.astype(object)
         for row, reason in (reasons or {}).items():
             problems[row] = reason
-        return self._of(
-            made.bands, **made._arrays() | {"ebv": ebv, "problems": problems.astype(str)}
-        )
+        return self._of(**made._arrays() | {"ebv": ebv, "problems": problems.astype(str)})
 
     def __len__(self) -> int:
         return len(self.redshift)
 
     def __getitem__(self, index: Any) -> Photometry:
         """Select galaxies by number, slice, boolean mask or list of numbers."""
-        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"Galaxy {index} was asked for, but there are {len(self)}.")
-            index = [int(index)]
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            if index.size == 0 and index.dtype != bool:
-                index = index.astype(int)
-            if index.ndim != 1 or index.dtype.kind not in "bui":
-                raise IndexError("Select galaxies by a number, slice, boolean mask or numbers.")
-        return self._of(self.bands, **{k: v[index].copy() for k, v in self._arrays().items()})
+        index = as_index(index, len(self))
+        return self._of(**{k: v[index].copy() for k, v in self._arrays().items()})
 
     def __iter__(self) -> Iterator[Photometry]:
         return (self[i] for i in range(len(self)))
@@ -251,7 +247,7 @@ class Photometry:
             If a band is unknown or fewer than two are left.
         """
         keep = np.ones(len(self.bands), dtype=bool)
-        keep[[self._band_index(name) for name in names]] = False
+        keep[[band_index(self.bands, name) for name in names]] = False
         if keep.sum() < MIN_BANDS:
             raise InputError(
                 f"Without {', '.join(names)} only {keep.sum()} of the bands "
@@ -261,17 +257,36 @@ class Photometry:
 
     def select_bands(self, *names: str) -> Photometry:
         """Copy with all other bands masked; the counterpart of `drop_bands`."""
-        keep = {self._band_index(name) for name in names}
+        keep = {band_index(self.bands, name) for name in names}
         return self.drop_bands(*(n for i, n in enumerate(self.bands.names) if i not in keep))
 
-    def _band_index(self, name: str) -> int:
-        for known in (self.bands.names, self.bands.labels):
-            if name in known:
-                return known.index(name)
-        raise InputError(
-            f"There is no band {name!r} in {self.bands.name!r}: use one of "
-            f"{', '.join(self.bands.labels)}."
-        )
+    def with_error_floor(self, floor: float | Mapping[str, float]) -> Photometry:
+        r"""Copy with uncertainties that are never below a fraction of the flux.
+
+        .. math:: \sigma_X' = \sqrt{\sigma_X^2 + (\mathrm{floor}_X \hat f_X)^2}
+
+        It allows for what formal errors leave out: zero points, apertures, an imperfect model.
+
+        Parameters
+        ----------
+        floor : float or mapping of str to float
+            Fraction of the flux, at least 0 and below 1, in all bands or by their labels or names,
+            ``{"u": 0.1}``. A second floor adds to the first in quadrature.
+
+        Raises
+        ------
+        InputError
+            If a band is unknown, or a floor is not such a fraction.
+        """
+        added = as_error_floor(floor, self.bands)
+        sigma = np.hypot(self.sigma, added * self.flux)
+        return self._of(np.hypot(self.error_floor, added), sigma=sigma)
+
+    def settings(self) -> dict[str, Any]:
+        """Error floors by band, for the provenance of results; empty where there are none."""
+        floors = zip(self.bands.labels, self.error_floor.tolist(), strict=True)
+        used = {label: value for label, value in floors if value}
+        return {"error_floor": used} if used else {}
 
     @classmethod
     def concatenate(cls, parts: Sequence[Photometry]) -> Photometry:
@@ -280,13 +295,15 @@ class Photometry:
         Raises
         ------
         InputError
-            If there is nothing to join or the bands differ.
+            If there is nothing to join, or the bands or error floors differ.
         """
-        if not parts or any(part.bands != parts[0].bands for part in parts):
-            raise InputError("Give one or more Photometry in the same bands to join them.")
+        if len({(part.bands, *part.error_floor.tolist()) for part in parts}) != 1:
+            raise InputError(
+                "Give one or more Photometry in the same bands with the same error floor to join."
+            )
         arrays = [part._arrays() for part in parts]
         joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
-        return cls._of(parts[0].bands, **joined)
+        return parts[0]._of(**joined)
 
     @classmethod
     def from_table(
@@ -346,6 +363,9 @@ class Photometry:
             check_same_filters(bands, said)
         found = measurements(table, bands, columns)
         new = cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
+        if isinstance(said := table.meta.get("error_floor"), dict):
+            known = {label: said[label] for label in bands.labels if label in said}
+            new = new._of(as_error_floor(known, bands))
         if found.corrected is not None:
             new = new._changed(ebv=found.corrected)
         if extinction is None:
@@ -380,5 +400,5 @@ class Photometry:
             table["ebv_corrected"] = self.ebv
         if not self.usable.all():
             table["problems"] = self.problems
-        table.meta["bands"] = self.bands.name
+        table.meta.update(bands=self.bands.name, **self.settings())
         return table
