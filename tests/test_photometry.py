@@ -690,7 +690,7 @@ def test_an_error_floor_stays_with_the_galaxies():
     assert_array_equal(kept[4].sigma, phot.sigma)
     other_bands = Photometry.from_table(phot.to_table(), phot.bands.names[1:])
     assert other_bands.settings() == {} and not other_bands.error_floor.flags.writeable
-    with pytest.raises(InputError, match="same error floor"):
+    with pytest.raises(InputError, match="one error floor"):
         Photometry.concatenate([phot, phot.with_error_floor(0.1)])
 
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .bestfit import BestFit, best_fit
 from .likelihood import LogPosterior
+from .outliers import Outliers
 
-__all__ = ["BestFit", "LogPosterior", "best_fit"]
+__all__ = ["BestFit", "LogPosterior", "Outliers", "best_fit"]

@@ -7,6 +7,8 @@ The likelihood is Gaussian in flux and diagonal (Hahn & Melchior 2022, equation 
 
 summed over the observed bands. It is the noise that simulations are given, so the posterior that
 a network approximates is known here up to a constant, and the network can be corrected.
+
+With `outliers.Outliers` any band may be bad: then the likelihood is a mixture, and still exact.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from .._arrays import like_input, to_tensor
@@ -21,7 +24,8 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..parameters import Prior, get_prior
 from ..sps import SEDModel
-from .profile import REFERENCE_MASS, MassProfile, with_mass
+from .outliers import BandTerms, Outliers
+from .profile import REFERENCE_MASS, MassProfile, OutlierProfile, with_mass
 
 __all__ = ["LogPosterior", "effective_sample_size", "importance_weights"]
 
@@ -36,6 +40,8 @@ class LogPosterior:
     model : SEDModel
         Must have the photometry's bands.
     prior : Prior or str
+    outliers : Outliers, optional
+        Let each band be bad with a small probability. By default all bands are good.
 
     Raises
     ------
@@ -44,7 +50,11 @@ class LogPosterior:
     """
 
     def __init__(
-        self, photometry: Photometry, model: SEDModel, prior: Prior | str = "flat-dirichlet"
+        self,
+        photometry: Photometry,
+        model: SEDModel,
+        prior: Prior | str = "flat-dirichlet",
+        outliers: Outliers | None = None,
     ) -> None:
         if photometry.bands != model.bands:
             raise InputError(
@@ -68,6 +78,10 @@ class LogPosterior:
         normal = torch.log(safe) + 0.5 * math.log(2 * math.pi)
         self._constant = -(normal * mask).sum(-1)
         self.redshift = to_tensor(photometry.redshift, model.dtype, device)
+        self._terms: BandTerms | None = None
+        if outliers is not None:
+            terms = outliers.terms(self._flux * self._inverse, mask)
+            self._terms = BandTerms(terms.good[:, None], terms.bad[:, None])
 
     def select(self, rows: torch.Tensor) -> LogPosterior:
         """The same for some of the galaxies, by their indices."""
@@ -75,6 +89,8 @@ class LogPosterior:
         part.model, part.prior, part.n_galaxies = self.model, self.prior, len(rows)
         for name in ("_flux", "_inverse", "_constant", "redshift"):
             setattr(part, name, getattr(self, name)[rows])
+        terms = self._terms
+        part._terms = None if terms is None else BandTerms(*(term[rows] for term in terms))
         return part
 
     def chi2(self, theta: Any) -> Any:
@@ -119,14 +135,46 @@ class LogPosterior:
         flux = self.model.photometry(theta, self.redshift[:, None])
         model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
         norm = model.square().sum(-1)
+        if self._terms is not None:
+            best, constant = self._terms.best_factor(model, data), self._constant[:, None]
+            highest = constant + self._terms.log_likelihood(best[..., None] * model - data)
+            return OutlierProfile(best, norm, highest, model, data, self._terms, constant)
         best = (model * data).sum(-1) / norm
         floor = (best[..., None] * model - data).square().sum(-1)
         return MassProfile(best, norm, self._constant[:, None] - 0.5 * floor)
 
     def log_likelihood(self, theta: Any) -> Any:
         """Log likelihood of parameters (G, D, 12), shape (G, D)."""
-        chi2 = self.chi2(to_tensor(theta, self.model.dtype))
-        return like_input(-0.5 * chi2 + self._constant[:, None], theta)
+        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        log_likelihood = (
+            -0.5 * residuals.square().sum(-1)
+            if self._terms is None
+            else self._terms.log_likelihood(residuals)
+        )
+        return like_input(log_likelihood + self._constant[:, None], theta)
+
+    def bad_bands(self, theta: Any, weights: Any = None) -> np.ndarray:
+        """Posterior probability (G, B) that each band is bad, from draws of the posterior.
+
+        Parameters
+        ----------
+        theta : array, shape (G, D, 12)
+        weights : array, shape (G, D), optional
+            Of the draws; they sum to one. By default all are the same.
+
+        Returns
+        -------
+        ndarray, shape (G, B)
+            NaN where a band is missing, or where all bands are taken for good.
+        """
+        missing = (self._inverse == 0).cpu().numpy()
+        if self._terms is None:
+            return np.full(missing.shape, np.nan)
+        bad = self._terms.probability(self.residuals(to_tensor(theta, self.model.dtype)))
+        each = bad.double().detach().cpu().numpy()
+        even = np.full(each.shape[:2], 1.0 / each.shape[1])
+        mean = np.einsum("gd,gdb->gb", even if weights is None else weights, each)
+        return np.where(missing, np.nan, mean)
 
     def __call__(self, phi: Any) -> Any:
         """Log of prior times likelihood in free coordinates (G, D, 11), shape (G, D)."""

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["FAINT", "REFERENCE_MASS", "MassProfile", "library_of", "log_best_factor", "with_mass"]
+from .outliers import BandTerms
+
+__all__ = [
+    "FAINT",
+    "REFERENCE_MASS",
+    "MassProfile",
+    "OutlierProfile",
+    "library_of",
+    "log_best_factor",
+    "with_mass",
+]
 
 REFERENCE_MASS = 10.0
 """Log of the mass at which the model is evaluated: other masses only scale the flux."""
@@ -66,5 +76,33 @@ class MassProfile:
 
     def log_likelihood(self, log_mstar: torch.Tensor) -> torch.Tensor:
         """Log likelihood (G, D) at masses (G, D)."""
-        factor = 10.0 ** (log_mstar - REFERENCE_MASS).clamp(-30.0, 15.0)
-        return self.log_likelihood_max - 0.5 * self.norm * (factor - self.best).square()
+        return self.log_likelihood_max - 0.5 * self.norm * (_factor(log_mstar) - self.best).square()
+
+
+@dataclass(frozen=True)
+class OutlierProfile(MassProfile):
+    """The likelihood as a function of the mass where any band may be bad: exact at every mass.
+
+    `best` fits the bands that are good, `norm` is that of all bands.
+
+    Attributes
+    ----------
+    model, data : tensor, shape (G, D, B) and (G, 1, B)
+        Fluxes over uncertainties, of the model at the reference mass.
+    terms : BandTerms
+    constant : tensor, shape (G, 1)
+    """
+
+    model: torch.Tensor
+    data: torch.Tensor
+    terms: BandTerms
+    constant: torch.Tensor
+
+    def log_likelihood(self, log_mstar: torch.Tensor) -> torch.Tensor:
+        """Log likelihood (G, D) at masses (G, D)."""
+        residuals = _factor(log_mstar)[..., None] * self.model - self.data
+        return self.constant + self.terms.log_likelihood(residuals)
+
+
+def _factor(log_mstar: torch.Tensor) -> torch.Tensor:
+    return 10.0 ** (log_mstar - REFERENCE_MASS).clamp(-30.0, 15.0)

@@ -195,11 +195,9 @@ class Photometry:
                 f"{label} {mag:.2f}" if mag == mag else f"{label} -"
                 for label, mag in zip(self.bands.labels, self.magnitude[0], strict=True)
             ]
-            problem = "" if self.usable[0] else ", not usable"
-            return (
-                f"<Photometry of galaxy {str(self.ids[0])!r} at z = {self.redshift[0]:.4g}: "
-                f"{', '.join(mags)} mag{problem}>"
-            )
+            name, problem = str(self.ids[0]), "" if self.usable[0] else ", not usable"
+            galaxy = f"galaxy {name!r} at z = {self.redshift[0]:.4g}"
+            return f"<Photometry of {galaxy}: {', '.join(mags)} mag{problem}>"
         parts = [f"{len(self)} galaxies in {self.bands.name} ({', '.join(self.bands.labels)})"]
         if np.isfinite(self.redshift).any():
             low, high = np.nanmin(self.redshift), np.nanmax(self.redshift)
@@ -278,9 +276,9 @@ class Photometry:
         InputError
             If a band is unknown, or a floor is not such a fraction.
         """
-        added = as_error_floor(floor, self.bands)
-        sigma = np.hypot(self.sigma, added * self.flux)
-        return self._of(np.hypot(self.error_floor, added), sigma=sigma)
+        new = as_error_floor(floor, self.bands)
+        sigma = np.hypot(self.sigma, new * self.flux)
+        return self._of(np.hypot(self.error_floor, new), sigma=sigma)
 
     def settings(self) -> dict[str, Any]:
         """Error floors by band, for the provenance of results; empty where there are none."""
@@ -298,9 +296,7 @@ class Photometry:
             If there is nothing to join, or the bands or error floors differ.
         """
         if len({(part.bands, *part.error_floor.tolist()) for part in parts}) != 1:
-            raise InputError(
-                "Give one or more Photometry in the same bands with the same error floor to join."
-            )
+            raise InputError("Give one or more Photometry in the same bands with one error floor.")
         arrays = [part._arrays() for part in parts]
         joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
         return parts[0]._of(**joined)

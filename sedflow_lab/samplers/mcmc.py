@@ -16,6 +16,7 @@ import numpy as np
 from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError
+from ..exact.outliers import Outliers
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
@@ -61,6 +62,7 @@ def run_mcmc(
     model: SEDModel | None = None,
     prior: Prior | str = "flat-dirichlet",
     *,
+    outliers: Outliers | None = None,
     start: Start = None,
     walkers: int = 128,
     ensembles: int = 2,
@@ -81,6 +83,9 @@ def run_mcmc(
     model : SEDModel, optional
         By default one for the photometry's bands.
     prior : Prior or str
+    outliers : Outliers, optional
+        Let each band be bad with a small probability; then ``bad_band`` (B) is among the
+        diagnostics, the probability that each of them is.
     start : str, AmortizedPosterior, PosteriorResult, array, or tuple of these, optional
         Where the walkers start: ``"prior"``; ``"posterior"``, the shipped network's posterior;
         an amortized posterior; a result with a row for each galaxy; or parameters of shape
@@ -152,12 +157,14 @@ def run_mcmc(
         "ensembles": ensembles,
         "seed": seed,
         "sedflow_lab": __version__,
+        **photometry.settings(),
+        **(outliers.settings() if outliers else {}),
     }
     result = PosteriorResult.blank(photometry, draws, "mcmc")
     result.provenance = settings | {"draws": draws, "max_steps": max_steps}
     for row in np.flatnonzero(photometry.usable).tolist():
         one = photometry[row]
-        target = WalkerTarget(one, model, prior)
+        target = WalkerTarget(one, model, prior, outliers)
         chain = _run_one(
             target,
             partial(begin, target, row, walkers, ensembles, seed),
@@ -169,7 +176,10 @@ def run_mcmc(
             progress=progress,
             callback=callback,
         )
-        result.put([row], _result(one, target, chain, ensembles, draws))
+        part = _result(one, target, chain, ensembles, draws)
+        if outliers is not None:
+            part.diagnostics["bad_band"] = target.exact.bad_bands(part.samples)
+        result.put([row], part)
     return result
 
 

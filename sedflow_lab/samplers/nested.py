@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -20,6 +21,7 @@ from scipy.special import ndtri
 from .._keywords import renamed
 from .._version import __version__
 from ..errors import InputError, SedflowError
+from ..exact.outliers import Outliers
 from ..exact.profile import with_mass
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior, get_prior
@@ -40,6 +42,7 @@ def run_nested(
     model: SEDModel | None = None,
     prior: Prior | str = "flat-dirichlet",
     *,
+    outliers: Outliers | None = None,
     live: int = 2000,
     effective: int = 10_000,
     draws: int = 4000,
@@ -56,6 +59,9 @@ def run_nested(
     model : SEDModel, optional
         By default one for the photometry's bands.
     prior : Prior or str
+    outliers : Outliers, optional
+        Let each band be bad with a small probability; then ``bad_band`` (B) is among the
+        diagnostics, the probability that each of them is.
     live : int
         Live points; more of them miss fewer modes.
     effective : int
@@ -107,7 +113,7 @@ def run_nested(
     prior = get_prior(prior)
     if model is None:
         model = SEDModel(photometry.bands, redshift_max=max(0.2, float(photometry.redshift[0])))
-    target = WalkerTarget(photometry, model, prior)
+    target = WalkerTarget(photometry, model, prior, outliers)
     began = time.perf_counter()
     sampler = Sampler(
         lambda cube: _from_cube(cube, target),
@@ -136,11 +142,13 @@ def run_nested(
     weights = np.exp(log_weight - log_weight.max())
     theta = prior.from_free(phi[systematic_resample(weights[None] / weights.sum(), draws, seed)[0]])
     theta = np.random.default_rng(seed).permutation(theta)
-    diagnostics = {
+    diagnostics: dict[str, Any] = {
         "log_evidence_error": float(sampler.n_eff) ** -0.5,
         "n_evaluations": float(sampler.n_like),
         "seconds": time.perf_counter() - began,
     }
+    if outliers is not None:
+        diagnostics["bad_band"] = target.exact.bad_bands(theta[None])[0]
     return PosteriorResult.of(
         photometry,
         theta[None],
@@ -159,6 +167,8 @@ def run_nested(
             "draws": draws,
             "seed": seed,
             "sedflow_lab": __version__,
+            **photometry.settings(),
+            **(outliers.settings() if outliers else {}),
         },
     )
 

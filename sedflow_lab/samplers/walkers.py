@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InputError, SedflowError
 from ..exact.likelihood import LogPosterior
+from ..exact.outliers import Outliers
 from ..exact.profile import REFERENCE_MASS, log_best_factor, with_mass
 from ..exact.ridge import MassRidge
 from ..observations.photometry import Photometry
@@ -38,15 +39,25 @@ class WalkerTarget(MassRidge):
         One usable galaxy.
     model : SEDModel
     prior : Prior
+    outliers : Outliers, optional
     """
 
-    def __init__(self, photometry: Photometry, model: SEDModel, prior: Prior) -> None:
-        super().__init__(LogPosterior(photometry, model, prior))
+    def __init__(
+        self,
+        photometry: Photometry,
+        model: SEDModel,
+        prior: Prior,
+        outliers: Outliers | None = None,
+    ) -> None:
+        super().__init__(LogPosterior(photometry, model, prior, outliers))
         self.width = 1.0
         used = photometry.mask[0]
         self._flux = np.where(used, photometry.flux[0], 0.0)
         self._inverse_variance = np.where(used, photometry.sigma[0], np.inf) ** -2.0
         self._redshift = float(photometry.redshift[0])
+        self._root = np.sqrt(self._inverse_variance)
+        snr = self._flux * self._root
+        self._bands = None if outliers is None else outliers.terms(snr, used)
 
     def _unit(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Model fluxes (n, B) at the reference mass, and log10 of the best factor (n,)."""
@@ -55,6 +66,9 @@ class WalkerTarget(MassRidge):
             unit = self.exact.model.photometry(theta, self._redshift)
         weighted = unit * self._inverse_variance
         norm = np.einsum("nb,nb->n", weighted, unit)
+        if self._bands is not None:
+            best = self._bands.best_factor(unit * self._root, self._flux * self._root)
+            return unit, log_best_factor(best, norm)
         return unit, log_best_factor(weighted @ self._flux / norm, norm)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -66,7 +80,10 @@ class WalkerTarget(MassRidge):
         # Walkers on the way to a mass that overflows are outside the prior anyway.
         scale = 10.0 ** np.clip(log_best + x[:, 0], -30.0, 30.0)
         residual = unit * scale[:, None] - self._flux
-        log_prob = log_prior - 0.5 * np.square(residual) @ self._inverse_variance
+        if self._bands is None:
+            log_prob = log_prior - 0.5 * np.square(residual) @ self._inverse_variance
+        else:
+            log_prob = log_prior + self._bands.log_likelihood(residual * self._root)
         return np.where(np.isfinite(log_prob), log_prob, -np.inf)
 
     def best_log_mass(self, x: np.ndarray) -> np.ndarray:
