@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from .._arrays import to_tensor
 from .._keywords import renamed
+from .._threads import share_out, workers
 from .._version import __version__
 from ..errors import InputError
 from ..methods import AMORTIZED
@@ -21,7 +22,7 @@ from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
-from .block import Network, blocks, draws_of_network, infer_block
+from .block import Network, infer_galaxy
 from .bundle import Bundle, load_bundle
 from .recipe import check_device
 from .support import SupportScore
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior
 
 __all__ = ["AmortizedPosterior", "load_posterior"]
+
+_ROWS = 16_384  # points whose density is found at once
 
 
 class AmortizedPosterior:
@@ -99,12 +102,13 @@ class AmortizedPosterior:
             Reported parameters.
         """
         self.check(photometry, "raise")
-        network, generator = self._network, self._generator(seed)
-        parts = [
-            network.draw(photometry[rows], draws, generator)[0]
-            for rows in blocks(len(photometry), draws)
-        ]
-        return np.concatenate([network.reported(phi) for phi in parts])
+        network = self._network
+
+        def draw(one: Photometry) -> np.ndarray:
+            return network.reported(network.draw(one, draws, network.generator(one, seed))[0])
+
+        parts = list(share_out(draw, list(photometry), workers()))
+        return np.concatenate(parts) if parts else np.empty((0, draws, N_THETA))
 
     def log_prob(self, photometry: Photometry, theta: Any) -> np.ndarray:
         """Log density of the network's posterior in the reported coordinates.
@@ -133,7 +137,7 @@ class AmortizedPosterior:
         x = to_tensor(phi, torch.float32, self.device)
         parts = []
         with torch.no_grad():
-            for rows in blocks(len(photometry), phi.shape[1]):
+            for rows in torch.arange(len(photometry)).split(max(1, _ROWS // phi.shape[1])):
                 shape = x[rows].shape[:2]
                 c = context[rows][:, None].expand(*shape, -1)
                 parts.append(self.flow.log_prob(x[rows], c, offset[rows][:, None].expand(shape)))
@@ -184,6 +188,7 @@ class AmortizedPosterior:
         seed: int = 0,
         *,
         on_bad: str = "raise",
+        threads: int | None = None,
         progress: bool = False,
         stop: threading.Event | None = None,
     ) -> PosteriorResult:
@@ -201,10 +206,14 @@ class AmortizedPosterior:
             tempered sequential Monte Carlo; ``"auto"`` is fast, and exact for those galaxies
             whose badge would be ``"refine"``.
         seed : int
-            The same seed gives the same numbers.
+            With the same seed a galaxy gets the same numbers, whatever other galaxies there are,
+            in whatever order, and however many threads.
         on_bad : str
             What to do about galaxies that cannot be inferred: ``"raise"`` an error, or
             ``"flag"`` them (NaN draws, badge ``"bad photometry"``, the reason in `problems`).
+        threads : int, optional
+            Galaxies that are inferred at a time, each on one thread; by default as many as there
+            are cores that this process may use.
         progress : bool
             Show a progress bar.
         stop : threading.Event, optional
@@ -231,20 +240,15 @@ class AmortizedPosterior:
         result.diagnostics = {
             name: np.full(len(photometry), np.nan) for name in ("efficiency", "pareto_k")
         }
-        generator = self._generator(seed)
         started = time.perf_counter()
-        per_galaxy = draws_of_network(draws, method)
+        work = partial(
+            infer_galaxy, self._network, draws=draws, method=method, seed=seed, stop=stop
+        )
+        found = share_out(work, [photometry[int(row)] for row in usable], workers(threads))
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
-            for block in blocks(len(usable), per_galaxy):
-                rows = usable[block]
-                part = photometry[rows]
-                if stop is not None and stop.is_set():
-                    reasons = np.full(len(rows), "Stopped before this galaxy was inferred.")
-                    unfinished = PosteriorResult.blank(part, draws, method, reasons, "unfinished")
-                    result.put(rows, unfinished)
-                    continue
-                result.put(rows, infer_block(self._network, part, draws, method, generator, stop))
-                bar.update(len(rows))
+            for row, part in zip(usable, found, strict=True):
+                result.put([row], part)
+                bar.update(1)
         result.provenance = {
             "method": method,
             "draws": draws,
@@ -303,9 +307,6 @@ class AmortizedPosterior:
         if len(bad) and on_bad == "raise":
             raise InputError(str(problems[bad[0]]))
         return problems.astype(np.str_) if len(bad) else np.full(len(problems), "", dtype="<U80")
-
-    def _generator(self, seed: int) -> torch.Generator:
-        return torch.Generator(device=self.device).manual_seed(seed)
 
 
 def load_posterior(

@@ -1,7 +1,8 @@
-"""What each method makes of a block of galaxies: draws, weights, and how far to trust them."""
+"""What each method makes of a galaxy: draws, weights, and how far to trust them."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..exact.draws import PARTICLES, sample_exact
+from ..exact.draws import PARTICLES, nearest_chi2, sample_exact
 from ..exact.likelihood import LogPosterior, effective_sample_size, importance_weights
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior
@@ -20,23 +21,13 @@ from .flow import PosteriorFlow
 from .support import Support
 from .trust import badge, pareto_k
 
-__all__ = ["Network", "blocks", "draws_of_network", "infer_block"]
+__all__ = ["Network", "infer_galaxy"]
 
-_ROWS = 16_384  # draws that go through the network at once
 _ROUNDS = 60  # of redrawing what fell off the prior on the mass
 _PER_PARTICLE = 2  # draws of the network for each exact one
 _TRIAL_DRAWS = 1000  # draws that judge the network's posterior when it is not weighted
-
-
-def draws_of_network(draws: int, method: str) -> int:
-    """How often to draw from the network for so many draws by a method."""
-    return _PER_PARTICLE * PARTICLES if method == "exact" else draws
-
-
-def blocks(n: int, draws: int) -> list[slice]:
-    """Slices of the galaxies whose draws go through the network together."""
-    size = max(1, _ROWS // max(1, draws))
-    return [slice(i, i + size) for i in range(0, n, size)]
+# Among 4,096 points of the prior the nearest to any of 7,071 real galaxies has χ² below 7,600.
+_HOPELESS_CHI2 = 1e6
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,14 @@ class Network:
         """Usable galaxies as arrays, with the bands that the flow takes for missing masked."""
         seen = self._seen(photometry)
         return seen._replace(mask=self.flow.features.observed(seen)).numpy()
+
+    def generator(self, photometry: Photometry, seed: int) -> torch.Generator:
+        """Random numbers of one galaxy: they depend on the seed and on its measurements alone."""
+        digest = hashlib.sha256(f"{seed}".encode())
+        for array in (photometry.flux, photometry.sigma, photometry.redshift, photometry.mask):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        own = int.from_bytes(digest.digest()[:8], "big") >> 1
+        return torch.Generator(device=self.model.device).manual_seed(own)
 
     def draw(
         self, photometry: Photometry, draws: int, generator: torch.Generator
@@ -112,25 +111,61 @@ class Network:
         return Seen.of(photometry, self.model.cosmology, self.model.device)
 
 
-def infer_block(
+def infer_galaxy(
     network: Network,
     photometry: Photometry,
     draws: int,
     method: str,
-    generator: torch.Generator,
+    seed: int,
     stop: threading.Event | None,
 ) -> PosteriorResult:
-    """Posteriors of usable galaxies that fit into memory together."""
-    if method == "auto":
-        return _exact_where_needed(network, photometry, draws, generator, stop)
+    """Posterior of one usable galaxy, whatever other galaxies there are.
+
+    Galaxies are inferred one by one: in a batch the last digits of a matrix product depend on
+    its size, and with them what a sampler accepts.
+    """
+    if stop is not None and stop.is_set():
+        return _without(photometry, draws, method, "Stopped before this galaxy was inferred.")
+    try:
+        if method != "auto":
+            return _infer(network, photometry, draws, method, seed, stop)
+        fast = _infer(network, photometry, draws, "fast", seed, stop)
+        if fast.badge[0] != "refine" or (stop is not None and stop.is_set()):
+            return fast
+        fast.put([0], _infer(network, photometry, draws, "exact", seed, stop))
+        return fast
+    except (RuntimeError, ArithmeticError, ValueError) as error:
+        # Arithmetic that breaks down for one galaxy must not take the others along.
+        first_line = str(error).strip().partition("\n")[0].rstrip(".")
+        reason = (
+            f"Galaxy {str(photometry.ids[0])!r} (row {photometry.rows[0]}, counting from 0): the "
+            f"posterior could not be computed ({first_line}): check its fluxes, uncertainties, "
+            "redshift and their units."
+        )
+        return _without(photometry, draws, method, reason)
+
+
+def _infer(
+    network: Network,
+    photometry: Photometry,
+    draws: int,
+    method: str,
+    seed: int,
+    stop: threading.Event | None,
+) -> PosteriorResult:
+    generator = network.generator(photometry, seed)
     target = LogPosterior(photometry, network.model, network.prior)
-    n_draws = draws_of_network(draws, method)
+    if method == "exact" and (reason := _hopeless(target, photometry, generator)):
+        return _without(photometry, draws, method, reason, "model cannot fit")
+    n_draws = _PER_PARTICLE * PARTICLES if method == "exact" else draws
     phi, log_q = network.draw(photometry, n_draws, generator)
     n_judged = min(n_draws, _TRIAL_DRAWS) if method == "fast" else n_draws
     with torch.no_grad():
         log_weights = target(phi[:, :n_judged]) - log_q[:, :n_judged]
         weights, log_evidence = importance_weights(log_weights)
         efficiency = effective_sample_size(weights) / n_judged
+        # Weights of which none is finite say nothing, least of all that all is well.
+        efficiency = torch.where(torch.isfinite(log_evidence), efficiency, 0.0)
     diagnostics = {"efficiency": efficiency, "pareto_k": pareto_k(log_weights)}
     ess, finished = torch.full_like(efficiency, n_draws), None
     if method == "weighted":
@@ -151,6 +186,9 @@ def infer_block(
     arrays = {name: _array(value) for name, value in diagnostics.items()}
     if network.support is not None:
         arrays["support"] = network.support(network.informative(photometry)).p_value
+    samples = network.reported(phi)
+    if not (np.isfinite(samples).all() and np.isfinite(chi2_min).all()):
+        raise ArithmeticError("draws or their likelihood are not finite")
     words = badge(
         method,
         arrays["efficiency"],
@@ -162,7 +200,7 @@ def infer_block(
     )
     return PosteriorResult.of(
         photometry,
-        network.reported(phi),
+        samples,
         method,
         words,
         weights=_array(weights),
@@ -173,22 +211,23 @@ def infer_block(
     )
 
 
-def _exact_where_needed(
-    network: Network,
-    photometry: Photometry,
-    draws: int,
-    generator: torch.Generator,
-    stop: threading.Event | None,
+def _hopeless(target: LogPosterior, photometry: Photometry, generator: torch.Generator) -> str:
+    """Why no parameters come near a galaxy; empty where some may."""
+    chi2 = float(nearest_chi2(target, generator))
+    if chi2 <= _HOPELESS_CHI2:
+        return ""
+    return (
+        f"Galaxy {str(photometry.ids[0])!r} (row {photometry.rows[0]}, counting from 0): nothing "
+        f"in the prior comes near its photometry, in units of its uncertainties (chi-squared "
+        f"{chi2:.2g} at best): check its "
+        "fluxes, uncertainties, redshift and their units."
+    )
+
+
+def _without(
+    photometry: Photometry, draws: int, method: str, reason: str, badge: str = "unfinished"
 ) -> PosteriorResult:
-    """Fast posteriors, and exact ones for the galaxies that ask for them."""
-    result = infer_block(network, photometry, draws, "fast", generator, stop)
-    asking = np.flatnonzero(result.badge == "refine")
-    for block in blocks(len(asking), draws_of_network(draws, "exact")):
-        if stop is not None and stop.is_set():
-            break
-        rows = asking[block]
-        result.put(rows, infer_block(network, photometry[rows], draws, "exact", generator, stop))
-    return result
+    return PosteriorResult.blank(photometry, draws, method, np.array([reason]), badge)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

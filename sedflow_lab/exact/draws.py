@@ -15,13 +15,15 @@ from dataclasses import dataclass
 
 import torch
 
+from ..parameters import N_FREE, PARAMETERS
 from .likelihood import LogPosterior, effective_sample_size, importance_weights
 from .mixture import StudentMixture
 from .particles import resample
+from .profile import with_mass
 from .ridge import MassRidge
 from .smc import SMCResult, largest_step, settle, tempered_smc
 
-__all__ = ["PARTICLES", "ExactDraws", "sample_exact"]
+__all__ = ["PARTICLES", "ExactDraws", "nearest_chi2", "sample_exact"]
 
 PARTICLES = 1000
 """Particles of a galaxy whose draws are only resampled."""
@@ -31,6 +33,7 @@ _MAX_PARETO_K = 0.7
 _TEMPERED_PARTICLES = 2000
 _POOL = 20_000  # points of the prior among which the mixture looks for modes
 _POOL_ESS = 500.0
+_NEAREST = 4096
 _PRIOR_SHARE = 0.3
 
 
@@ -130,6 +133,19 @@ def sample_exact(
         keep(rows, target, _TEMPERED_PARTICLES, moved)
         out.evaluations[rows] += _POOL
     return out
+
+
+def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tensor:
+    """Smallest χ² (G,) among points of the prior, each at its best mass within the prior.
+
+    Whatever is orders of magnitude beyond any real galaxy here is no galaxy, or in another unit:
+    no search would end well.
+    """
+    shape = (exact.n_galaxies, _NEAREST, N_FREE)
+    points = torch.randn(shape, generator=generator, device=generator.device)
+    with torch.no_grad():
+        mass = exact.profile(points).log_mstar.clamp(PARAMETERS[0].low, PARAMETERS[0].high)
+        return exact.chi2(exact.prior.from_free(with_mass(points, mass))).amin(1)
 
 
 def _prior_mixture(points: torch.Tensor) -> StudentMixture:
