@@ -7,7 +7,9 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import torch
 
-__all__ = ["ArrayLike", "is_torch", "like_input", "to_tensor"]
+from .errors import InputError
+
+__all__ = ["ArrayLike", "check_device", "is_torch", "like_input", "to_tensor"]
 
 ArrayLike: TypeAlias = "np.ndarray | torch.Tensor"
 """What public numerical functions take and return: they answer in the kind they were asked in."""
@@ -35,3 +37,18 @@ def like_input(result: torch.Tensor, *inputs: Any) -> Any:
     if is_torch(*inputs):
         return result
     return result.detach().cpu().numpy().astype(np.float64, copy=False)
+
+
+def check_device(name: str) -> None:
+    """Make sure that something can be computed on a device.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error

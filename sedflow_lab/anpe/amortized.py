@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .._arrays import to_tensor
+from .._arrays import check_device, to_tensor
 from .._keywords import renamed
 from .._threads import share_out, workers
 from .._version import __version__
@@ -24,7 +24,6 @@ from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
 from .block import Network, infer_galaxy
 from .bundle import Bundle, load_bundle
-from .recipe import check_device
 from .support import SupportScore
 
 if TYPE_CHECKING:

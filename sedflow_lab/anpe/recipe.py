@@ -27,7 +27,6 @@ from .support import FEWEST, fit_support
 from .training import TrainingRecord, train
 
 __all__ = [
-    "check_device",
     "check_folder",
     "is_complete",
     "processor_name",
@@ -56,21 +55,6 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder} holds a bundle already: choose another folder, or delete it.")
     if folder.exists() and not is_bundle and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
-
-
-def check_device(name: str) -> None:
-    """Make sure that something can be computed on a device.
-
-    Raises
-    ------
-    InputError
-        If it cannot.
-    """
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error
 
 
 def is_complete(config: TrainingConfig, record: TrainingRecord) -> bool:

@@ -212,6 +212,7 @@ def _simulate(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from .._arrays import check_device
     from ..anpe import recipe
     from ..anpe.bundle import load_bundle
     from ..anpe.distil import Lessons
@@ -230,7 +231,7 @@ def _train(args: argparse.Namespace) -> None:
     )
     out = Path(args.out)
     recipe.check_folder(out)
-    recipe.check_device(args.device)
+    check_device(args.device)
     work = recipe.working_folder(out)
     defaults = {"n": config.simulations, "young_bursts": config.young_bursts}
     start, lessons = None, None
