@@ -206,6 +206,20 @@ def test_infer_in_parts_counts_rows_in_the_catalogue(
     assert len(set(values.tolist())) == 5 and np.isfinite(values).all()
 
 
+def test_infer_gives_the_same_numbers_in_parts_and_by_any_number_of_threads(
+    catalog: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    argv = ["infer", catalog, "--posterior", tiny_bundle, "--method", "weighted", "--draws", 100]
+    tables = []
+    for at_once, threads in ((2_000_000, 1), (200, 2)):
+        monkeypatch.setattr("sedflow_lab.catalogue.run._DRAWS_AT_ONCE", at_once)
+        out = catalog.with_name(f"{threads}.ecsv")
+        assert main([str(a) for a in [*argv, "--threads", threads, "--out", out]]) == 0
+        tables.append(Table.read(out))
+    for name in ("log_mstar", "tau_ism", "badge", "ess"):
+        assert tables[0][name].tolist() == tables[1][name].tolist(), name
+
+
 def test_infer_names_five_bad_galaxies_and_counts_the_others(
     tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["infer_catalogue"]
 
 _DRAWS_AT_ONCE = 2_000_000  # of galaxies that are in memory together: 200 MB
-_SEED_STEP = 1_000_003  # between the seeds of parts of a catalogue
 
 
 def infer_catalogue(
@@ -31,6 +30,7 @@ def infer_catalogue(
     samples: str | Path | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
+    threads: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Table:
     """Infer every galaxy of a catalogue; those that cannot be inferred are flagged.
@@ -40,7 +40,7 @@ def infer_catalogue(
     posterior : AmortizedPosterior
     photometry : Photometry
         N galaxies.
-    draws, method, seed, progress, stop
+    draws, method, seed, progress, stop, threads
         As for `AmortizedPosterior.infer`.
     samples : path, optional
         HDF5 file for all draws, for which all have to fit into memory.
@@ -57,17 +57,18 @@ def infer_catalogue(
     n = len(photometry)
     size = n if samples else max(1, _DRAWS_AT_ONCE // max(1, draws))
     tables = []
-    for part, first in enumerate(range(0, n, size)):
+    for first in range(0, n, size):
         if n > size:
             tell(f"galaxies {first + 1:,} to {min(first + size, n):,} of {n:,}")
         result = posterior.infer(
             photometry[first : first + size],
             draws,
             method,
-            seed + _SEED_STEP * part,
+            seed,
             on_bad="flag",
             progress=progress,
             stop=stop,
+            threads=threads,
         )
         tables.append(result.summary())
         if samples:

@@ -52,6 +52,13 @@ def add_commands(commands: Commands) -> None:
         "badge asks for it (default: %(default)s)",
     )
     add_number(parser, "--draws", 1000, "draws a galaxy")
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        help="workers that share the galaxies out among them; the numbers stay the same (default: "
+        "as many as there are cores)",
+    )
     add_seed(parser)
     parser.add_argument(
         "--out", metavar="FILE", required=True, help="table to write: .ecsv, .csv or .fits"
@@ -89,6 +96,7 @@ def _infer(args: argparse.Namespace) -> None:
             samples=samples,
             progress=is_interactive(),
             stop=stop,
+            threads=args.threads,
             tell=say,
         )
     table.meta["posterior"] = str(args.posterior)
