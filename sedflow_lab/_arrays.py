@@ -7,9 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import torch
 
-from .errors import InputError
-
-__all__ = ["ArrayLike", "check_device", "is_torch", "like_input", "to_tensor"]
+__all__ = ["ArrayLike", "check_device", "is_torch", "like_input", "to_tensor", "with_rows"]
 
 ArrayLike: TypeAlias = "np.ndarray | torch.Tensor"
 """What public numerical functions take and return: they answer in the kind they were asked in."""
@@ -52,3 +50,13 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"Cannot compute on the device {name!r} ({reason}).") from error
+
+
+def with_rows(array: np.ndarray, rows: Any, values: Any) -> np.ndarray:
+    """An array with some rows replaced: the same one, or a wider one where words are longer."""
+    if array.dtype.kind == "U" and array.dtype < values.dtype:
+        array = array.astype(values.dtype)
+    elif not array.flags.writeable:
+        array = array.copy()
+    array[rows] = values
+    return array

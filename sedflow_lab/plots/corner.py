@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..errors import InputError
 from ..parameters import NAMES, Prior, get_prior
+from ..posterior.reweight import values_of
 from ..posterior.weighting import weighted_quantile
 from ..quantities import DERIVED, QUANTITIES
 from ..sps import SEDModel
-from ..sps.properties import derived
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .style import COLORS, CREDIBLE, LabFigure, dress, method_look, new_figure, use_style
 
@@ -102,10 +102,10 @@ def plot_corner(
     layers, theta_true = as_layers(results, galaxy), as_truth(truth)
     names = tuple(NAMES if parameters is None else parameters)
     _check_names(names, model)
-    columns = [_columns(layer.theta, layer.redshift, names, model) for layer in layers]
+    columns = [values_of(names, layer.theta, layer.redshift, model) for layer in layers]
     true = np.full(len(names), np.nan)
     if theta_true is not None:
-        true = _columns(theta_true[None], layers[0].redshift, names, model)[0]
+        true = values_of(names, theta_true[None], layers[0].redshift, model)[0]
     quantities = [
         _axis(name, [values[:, k] for values in columns], layers, true[k], zoom)
         for k, name in enumerate(names)
@@ -113,7 +113,7 @@ def plot_corner(
     background = None
     if prior is not None:
         theta = get_prior(prior).sample(_PRIOR_DRAWS)
-        background = _columns(theta, layers[0].redshift, names, model)
+        background = values_of(names, theta, layers[0].redshift, model)
 
     figure, axes = _grid(len(quantities))
     for i, row in enumerate(quantities):
@@ -139,16 +139,6 @@ def _check_names(names: tuple[str, ...], model: SEDModel | None) -> None:
             )
         if name not in NAMES and model is None:
             raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
-
-
-def _columns(
-    theta: np.ndarray, redshift: float, names: tuple[str, ...], model: SEDModel | None
-) -> np.ndarray:
-    """Values of the quantities to plot, shape (D, K)."""
-    extra: dict[str, np.ndarray] = {}
-    if model is not None and not set(names) <= set(NAMES):
-        extra = derived(theta, redshift, model)
-    return np.stack([theta[:, NAMES.index(n)] if n in NAMES else extra[n] for n in names], axis=1)
 
 
 def _axis(

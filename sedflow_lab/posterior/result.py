@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arrays import with_rows
 from .._keywords import renamed
 from ..errors import InputError
 from ..parameters import N_THETA
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["PosteriorResult"]
 
 _PER_DRAW = "draw_"
-_DERIVED_BLOCK = 16_384  # draws whose histories are held at once
 _GALAXY_FIELDS = tuple(
     "samples weights redshift ids badge ess chi2_min log_evidence problems".split()
 )
@@ -104,8 +104,7 @@ class PosteriorResult:
         )
         self.ids = np.asarray(self.ids, dtype=np.str_)
         self.badge = np.asarray(self.badge, dtype=np.str_)
-        none = np.full(n, "", dtype=np.str_)
-        self.problems = none if self.problems is None else np.asarray(self.problems, np.str_)
+        self.problems = np.asarray([""] * n if self.problems is None else self.problems, np.str_)
         self.diagnostics = {k: np.asarray(v) for k, v in self.diagnostics.items()}
         per_galaxy = {name: getattr(self, name) for name in _GALAXY_FIELDS} | self.diagnostics
         for name, array in per_galaxy.items():
@@ -189,12 +188,12 @@ class PosteriorResult:
             With as many draws. Diagnostics that one of the two lacks are NaN there.
         """
         for name in _GALAXY_FIELDS:
-            setattr(self, name, _with(getattr(self, name), rows, getattr(part, name)))
+            setattr(self, name, with_rows(getattr(self, name), rows, getattr(part, name)))
         for name, values in part.diagnostics.items():
             if name not in self.diagnostics:
                 self.diagnostics[name] = np.full((len(self), *values.shape[1:]), np.nan)
         for name, values in self.diagnostics.items():
-            self.diagnostics[name] = _with(values, rows, part.diagnostics.get(name, np.nan))
+            self.diagnostics[name] = with_rows(values, rows, part.diagnostics.get(name, np.nan))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -284,6 +283,30 @@ class PosteriorResult:
             diagnostics=along,
         )
 
+    def reweight(
+        self, names: Sequence[str], model: SEDModel, prior: str | None = None, seed: int = 0
+    ) -> PosteriorResult:
+        """The same draws under a prior that is flat in derived quantities (see `reweight`).
+
+        Draws where the old prior is too thin to tell its density get no weight; their share of it
+        is the diagnostic ``flat_outside``. Badges speak of the draws as they were. A `UserWarning`
+        tells where the effective sample size falls below 100 or a tenth of before.
+
+        Parameters
+        ----------
+        names : sequence of str
+            One to three parameters or derived quantities.
+        model : SEDModel
+            The model that made the posterior.
+        prior : str, optional
+            Under which the draws were made; by default what the provenance says.
+        seed : int
+            Of the draws that tell the density of the prior.
+        """
+        from .reweight import flat_fields
+
+        return replace(self, **flat_fields(self, names, model, prior, seed))
+
     def derived(self, model: SEDModel) -> dict[str, np.ndarray]:
         """Derived quantities of every draw.
 
@@ -299,16 +322,9 @@ class PosteriorResult:
         """
         from ..sps.properties import derived
 
-        good = np.flatnonzero(self.usable)
-        draws = self.samples.shape[1]
-        step = max(1, _DERIVED_BLOCK // draws)
-        values: dict[str, np.ndarray] = {}
-        for first in range(0, max(len(good), 1), step):
-            rows = good[first : first + step]
-            block = derived(self.samples[rows], self.redshift[rows, None], model)
-            for name, array in block.items():
-                values.setdefault(name, np.full((len(self), draws), np.nan))[rows] = array
-        return values
+        good, nothing = self.usable, np.full(self.weights.shape, np.nan)
+        found = derived(self.samples[good], self.redshift[good, None], model)
+        return {name: with_rows(nothing.copy(), good, values) for name, values in found.items()}
 
     def to_table(self, i: int = 0) -> Table:
         """Draws of one galaxy with their weights, as an astropy Table of D rows."""
@@ -382,13 +398,3 @@ class PosteriorResult:
         from .hdf5 import read
 
         return cls(**read(path))
-
-
-def _with(array: np.ndarray, rows: Any, values: Any) -> np.ndarray:
-    """An array with some rows replaced: the same one, or a wider one where words are longer."""
-    if array.dtype.kind == "U" and array.dtype < values.dtype:
-        array = array.astype(values.dtype)
-    elif not array.flags.writeable:
-        array = array.copy()
-    array[rows] = values
-    return array
