@@ -7,6 +7,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import torch
 
+from .errors import InputError
+
 __all__ = ["ArrayLike", "check_device", "is_torch", "like_input", "to_tensor", "with_rows"]
 
 ArrayLike: TypeAlias = "np.ndarray | torch.Tensor"
