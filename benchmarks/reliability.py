@@ -45,7 +45,7 @@ COMMANDS = {
     "mcmc": "mcmc in.csv --posterior net --row 0 --walkers 88 --max-steps 400 --draws 200 "
     "--out out.h5 --backend chains.h5",
     "nested": "nested in.csv --posterior net --row 0 --live 100 --effective 100 --out out.h5",
-    "compare": "compare --posterior net --galaxies 1 --out out",
+    "compare": "compare --posterior net --galaxies 1 --chains-only --out out",
     "simulate": "simulate out -n 60000",
     "train": f"train out {TINY}",
     "card": "card net --out out --simulations 20 --draws 50 --galaxies 2 --weighted-draws 50 "
@@ -212,17 +212,19 @@ def run() -> None:
         if finish(start(f"train net {TINY}", source, log)):
             raise SystemExit(log.read_text())
         references: dict[str, Reference] = {}
-        while time.monotonic() < until:
-            for name, how in rng.sample(list(counts), len(counts)):
-                if time.monotonic() > until:
-                    break
-                if name not in references:
+        try:
+            while time.monotonic() < until:
+                for name, how in rng.sample(list(counts), len(counts)):
+                    if time.monotonic() > until:
+                        break
+                    if name not in references:
+                        prepare(source, folder)
+                        references[name] = refer(COMMANDS[name], folder, log)
                     prepare(source, folder)
-                    references[name] = refer(COMMANDS[name], folder, log)
-                prepare(source, folder)
-                happened = disturb(how, COMMANDS[name], references[name], folder, log, rng)
-                counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
-    print(report(counts))
+                    happened = disturb(how, COMMANDS[name], references[name], folder, log, rng)
+                    counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
+        finally:  # what was counted is said, whatever comes between
+            print(report(counts))
 
 
 if __name__ == "__main__":
