@@ -44,7 +44,6 @@ COMMANDS = {
     "--samples draws.h5",
     "mcmc": "mcmc in.csv --posterior net --row 0 --walkers 88 --max-steps 400 --draws 200 "
     "--out out.h5 --backend chains.h5",
-    "nested": "nested in.csv --posterior net --row 0 --live 100 --effective 100 --out out.h5",
     "compare": "compare --posterior net --galaxies 1 --chains-only --out out",
     "simulate": "simulate out -n 60000",
     "train": f"train out {TINY}",
