@@ -1,22 +1,36 @@
-"""Files and folders that appear complete or not at all, and belong to one process at a time."""
+"""Files and folders that appear complete or not at all, and that are known when they are read."""
 
 from __future__ import annotations
 
 import errno
 import glob
+import hashlib
+import json
 import os
 import platform
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from .errors import WriteError
+from .errors import InputError, WriteError
 
-__all__ = ["cannot_write", "locked", "replacing", "write_bytes", "write_text"]
+__all__ = [
+    "cannot_write",
+    "difference",
+    "fingerprint",
+    "locked",
+    "read_json",
+    "reading",
+    "replacing",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 _REMEDIES = {
     errno.ENOSPC: "make room on the disk, or write to another",
@@ -29,6 +43,9 @@ _REMEDIES = {
 """What to do about errors that are the machine's and not of what was asked for."""
 
 _LOOK_AGAIN = 0.1  # seconds between looks at a lock
+
+_SEAL = "sha256"
+_LONGEST_JSON = 2**28  # bytes; ours have a thousandth of it
 
 
 def cannot_write(error: OSError, path: str | Path | None = None) -> WriteError | None:
@@ -214,6 +231,94 @@ def _remove(partial: Path) -> None:
     else:
         with suppress(OSError):
             partial.unlink()
+
+
+def write_json(path: str | Path, values: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write a JSON file in one step, sealed with a checksum of its values (see `read_json`)."""
+    write_text(path, json.dumps({**values, _SEAL: fingerprint(values)}, indent=indent) + "\n")
+
+
+def read_json(path: str | Path, what: str, remedy: str) -> dict[str, Any]:
+    """Read the values of a JSON file that holds an object; without its seal, if it has one.
+
+    Parameters
+    ----------
+    path : path
+    what : str
+        What the file is, as in "the noise model".
+    remedy : str
+        What to do if it cannot be read, as in "fit it again".
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, something else, or was changed after it was sealed.
+    """
+    path = Path(path)
+    with reading(path, what, remedy):
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
+        if path.stat().st_size > _LONGEST_JSON:
+            raise ValueError("it is far too large")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it holds no names and values")
+        seal = values.pop(_SEAL, None)
+        if seal is not None and seal != fingerprint(values):
+            raise ValueError("it was changed after it was written")
+        return values
+
+
+@contextmanager
+def reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read and understood into one sentence.
+
+    A damaged file can fail in any layer, from zlib to the constructor of what it describes, so
+    every exception counts. An `InputError` that names the file stays as it is.
+
+    Parameters
+    ----------
+    path, what, remedy
+        As for `read_json`.
+
+    Raises
+    ------
+    InputError
+        Instead of any other exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) and str(path) in str(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if isinstance(error, OSError):
+            reason = error.strerror or reason
+        elif isinstance(error, KeyError):
+            reason = f"it lacks {reason}"
+        raise InputError(f"Cannot read {what} {path} ({reason}): {remedy}.") from error
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON-able values, whatever the order of their names."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In what the settings of a store differ from those wanted, in words; empty if in nothing.
+
+    A store that does not tell the version of a recipe is of the first.
+    """
+    words = []
+    for name in sorted({*found, *wanted}):
+        least = 1 if name.endswith("recipe") else None
+        there, here = found.get(name, least), wanted.get(name, least)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            words += [inner] if (inner := difference(there, here)) else []
+        elif there != here:
+            plain = all(x is None or isinstance(x, str | int | float) for x in (there, here))
+            words.append(f"{name} ({there} there, {here} here)" if plain else name)
+    return ", ".join(words)
 
 
 def _to_disk(path: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AMORTIZED", "BADGES", "METHODS", "Badge", "Method"]
+__all__ = ["AMORTIZED", "BADGES", "METHODS", "RECIPE", "Badge", "Method"]
+
+RECIPE = 1
+"""Version of the network's methods: raise it when the same network, galaxy and seed give other
+draws, so that what was kept of before is not taken for what would be found now."""
 
 
 @dataclass(frozen=True)

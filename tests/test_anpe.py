@@ -139,9 +139,9 @@ def test_training_resumes_exactly_and_refuses_what_is_not_its_own(tmp_path, tiny
 def test_bundle_refuses_what_it_does_not_belong_to(tmp_path, tiny_bundle):
     folder = tmp_path / "copy"
     for change, words in (
-        ({"schema": 99}, "schema 99"),
-        ({"ssp_hash": "0" * 16}, "SSP grid"),
-        ({"flow": {"couplings": 3}}, "damaged"),
+        ({"schema": 99, "sha256": None}, "schema 99"),
+        ({"ssp_hash": "0" * 16}, "was changed after it was written"),
+        ({"flow": {"couplings": 3}}, "was changed after it was written"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(tiny_bundle, folder)

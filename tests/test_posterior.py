@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import sys
 from types import ModuleType
@@ -14,6 +15,7 @@ import sedflow_lab as sl
 from sedflow_lab.errors import InputError
 from sedflow_lab.parameters import NAMES, get_prior
 from sedflow_lab.posterior import PosteriorResult
+from sedflow_lab.posterior.hdf5 import seal
 from sedflow_lab.posterior.weighting import kish_ess, systematic_resample, weighted_quantile
 from sedflow_lab.sps.bands import Band, BandSet, get_bands
 
@@ -314,6 +316,10 @@ def test_files_that_are_something_else_are_refused(tmp_path):
     make_result(1).save(tmp_path / "old.h5")
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["parameters"] = json.dumps(["log_mstar", "age"])
+    with pytest.raises(InputError, match=r"old\.h5 \(its content is not what was written\)"):
+        PosteriorResult.load(tmp_path / "old.h5")
+    sealed = (tmp_path / "old.h5").read_bytes()
+    (tmp_path / "old.h5").write_bytes(seal(io.BytesIO(sealed)))
     with pytest.raises(InputError, match="other parameters"):
         PosteriorResult.load(tmp_path / "old.h5")
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 import sedflow_lab as sl
 from sedflow_lab import _files
-from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, train, training
+from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, tensors, train, training
 from sedflow_lab.anpe.presets import PRESETS, make_config
 from sedflow_lab.anpe.simulate import SimulationSet, simulate
 from sedflow_lab.anpe.training import Batch, observe_batch
@@ -68,7 +68,7 @@ def steps_done(folder) -> int:
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as archive:
-        return json.loads(archive.metadata()["state"])["step"]
+        return json.loads(archive.metadata()["about"])["step"]
 
 
 def kill_at(monkeypatch, module, name, call, before=True):
@@ -95,7 +95,7 @@ def test_killed_at_any_point_resumes_to_the_same_result(
 ):
     module, name, before = {
         "in a step": (training, "_schedule", True),
-        "while writing": (training, "save_file", False),
+        "while writing": (tensors, "to_bytes", False),
         "before renaming": (_files.os, "replace", True),
         "after": (training, "_save", False),
     }[where]
@@ -182,7 +182,7 @@ def test_bundle_appears_whole_or_not_at_all(simulations, tiny_model, tmp_path, m
     from sedflow_lab.anpe import bundle as module
 
     with monkeypatch.context() as patch:
-        kill_at(patch, module, "save_file", 1, before=False)
+        kill_at(patch, module, "save_tensors", 1, before=False)
         with pytest.raises(Killed):
             recipe.train_bundle(*arguments)
     assert not out.exists()
@@ -223,10 +223,26 @@ def test_step_with_a_gradient_that_is_not_finite_is_left_out(simulations, tmp_pa
     assert record.running_loss == record.running_loss
 
 
+def test_training_stops_where_the_loss_is_no_number_any_more(simulations, tmp_path, monkeypatch):
+    """It ends with a sentence, soon, and with the checkpoint of the last step that was good."""
+    calls = []
+    original = Batch.loss
+
+    def poisoned(self, flow):
+        calls.append(1)
+        return original(self, flow) * (float("nan") if len(calls) > 6 else 1.0)
+
+    monkeypatch.setattr(Batch, "loss", poisoned)
+    with pytest.raises(sl.errors.SedflowError, match="loss is not finite any more: delete"):
+        run(simulations, tmp_path, replace(CONFIG, steps=500), evaluate_every=500)
+    assert len(calls) == 6 + training._MOST_LOST + 1
+    assert steps_done(tmp_path) == 6
+
+
 def test_damaged_checkpoint_says_what_to_do(simulations, tmp_path):
     run(simulations, tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(sl.InputError, match="Delete it to start anew"):
+    with pytest.raises(sl.InputError, match="delete it to start anew"):
         run(simulations, tmp_path)
 
 

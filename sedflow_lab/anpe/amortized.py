@@ -17,7 +17,7 @@ from .._keywords import renamed
 from .._threads import share_out, workers
 from .._version import __version__
 from ..errors import InputError
-from ..methods import AMORTIZED
+from ..methods import AMORTIZED, RECIPE
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
@@ -255,6 +255,7 @@ class AmortizedPosterior:
             "seconds": time.perf_counter() - started,
             "bundle": self.bundle.name,
             "bundle_hash": self.bundle.hash,
+            "method_recipe": RECIPE,
             "prior": self.prior.name,
             **self.model.settings(),
             "sedflow_lab": __version__,

@@ -2,36 +2,39 @@
 
 A bundle is a folder with ``bundle.json``, ``weights.safetensors``, a description of the training
 set in ``support.json`` and, once it has been judged, a calibration card ``card.json``. It records
-what it was trained on and refuses to load against anything else.
+what it was trained on and refuses to load against anything else. Checksums tell whether any of it
+was changed after it was written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
+import torch
 
-from .._files import replacing, write_text
+from .._files import read_json, reading, replacing, write_json
 from ..errors import InputError
 from ..observations.noise import NoiseModel
+from ..parameters import get_prior
 from ..sps import BandSet, SSPGrid, load_ssp_grid
 from .flow import FlowConfig, PosteriorFlow
 from .support import Support
+from .tensors import digest, load_tensors, save_tensors
 
 __all__ = ["SCHEMA", "Bundle", "attach", "load_bundle", "shipped_bundles"]
 
-SCHEMA = 1
-"""Version of the bundle's format."""
+SCHEMA = 2
+"""Version of the bundle's format; bundles of the first, which had no checksums, are read too."""
 
 _DESCRIPTION, _WEIGHTS = "bundle.json", "weights.safetensors"
 _SUPPORT, _CARD = "support.json", "card.json"
@@ -113,17 +116,18 @@ class Bundle:
         if folder.exists() and any(folder.iterdir()) and not (folder / _DESCRIPTION).exists():
             raise InputError(f"{folder} holds other files: choose another folder for the bundle.")
         folder.parent.mkdir(parents=True, exist_ok=True)
+        weights = self.flow.state_dict()
         description = {
             "schema": SCHEMA,
             **self.settings(),
             "flow": self.flow.config.to_dict(),
             "training": self.training,
+            "weights": digest(weights),
         }
-        weights = {k: v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
         with replacing(folder) as partial:
             partial.mkdir()
-            (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-            (partial / _WEIGHTS).write_bytes(to_bytes(weights))
+            write_json(partial / _DESCRIPTION, description)
+            save_tensors(partial / _WEIGHTS, weights, {})
             attach(partial, self.support, self.card)
 
 
@@ -137,9 +141,9 @@ def attach(
     """
     with _folder_of(name) as folder:
         if support is not None:
-            write_text(folder / _SUPPORT, json.dumps(support.to_dict()) + "\n")
+            write_json(folder / _SUPPORT, support.to_dict(), indent=None)
         if card:
-            write_text(folder / _CARD, json.dumps(card, indent=2) + "\n")
+            write_json(folder / _CARD, card)
         return folder
 
 
@@ -187,40 +191,40 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             f"There is no posterior bundle at {folder}: give a folder written by "
             f"sedflow-lab train, or one of the shipped bundles ({known})."
         )
-    try:
-        values = json.loads(path.read_text())
-        if values.get("schema") != SCHEMA:
-            raise InputError(
-                f"{folder} is a bundle of schema {values.get('schema')}, but this version of "
-                f"sedflow_lab reads schema {SCHEMA}: train it again."
-            )
-        bands = BandSet.from_json(values["bands"])
-        config = values["flow"]
-        flow = PosteriorFlow(
-            len(bands), FlowConfig(**{**config, "hidden": tuple(config["hidden"])})
+    what, remedy = "the bundle", "train it again or take another copy"
+    values = read_json(path, what, remedy)
+    schema = values.get("schema")
+    if schema not in (1, SCHEMA):
+        raise InputError(
+            f"{folder} is a bundle of schema {schema}, but this version of sedflow_lab reads "
+            f"schemas up to {SCHEMA}: train it again, or take a newer sedflow_lab."
         )
-        flow.load_state_dict(load_file(folder / _WEIGHTS))
-        support_path, card_path = folder / _SUPPORT, folder / _CARD
+    with reading(folder, what, remedy):
+        weights, _ = load_tensors(folder / _WEIGHTS, "the weights", remedy, sealed=schema > 1)
+        if schema > 1 and digest(weights) != values["weights"]:
+            raise ValueError(f"{_WEIGHTS} is of another network")
         bundle = Bundle(
-            flow=flow.eval().requires_grad_(False),
-            bands=bands,
-            prior=values["prior"],
-            birth_cloud_age=values["birth_cloud_age"],
-            redshift_max=values["redshift_max"],
-            ssp_hash=values["ssp_hash"],
+            bands=(bands := BandSet.from_json(values["bands"])),
+            flow=_flow(len(bands), values["flow"], weights),
+            prior=get_prior(values["prior"]).name,
+            birth_cloud_age=_positive(values, "birth_cloud_age"),
+            redshift_max=_positive(values, "redshift_max"),
+            ssp_hash=str(values["ssp_hash"]),
             noise=NoiseModel.from_dict(values["noise"]),
-            training=values["training"],
-            support=Support.from_dict(json.loads(support_path.read_text()))
-            if support_path.exists()
-            else None,
-            card=json.loads(card_path.read_text()) if card_path.exists() else {},
+            training=dict(values["training"]),
+            support=_support(folder / _SUPPORT, len(bands)),
+            card=_card(folder / _CARD),
             name=folder.name,
-            size=sum(p.stat().st_size for p in folder.iterdir() if p != card_path),
+            size=sum(p.stat().st_size for p in folder.iterdir() if p.name != _CARD),
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"The bundle {folder} is damaged: {error}") from error
+        if bundle.noise.bands != bands.names:
+            raise ValueError("its noise is of other bands")
+    of = bundle.card.get("network", bundle.hash)
+    if of != bundle.hash:
+        raise InputError(
+            f"{folder / _CARD} is of the network {of}, not of {bundle.hash}, which is beside it: "
+            "delete it, and measure this one with sedflow-lab card."
+        )
     grid = ssp if ssp is not None else load_ssp_grid()
     if grid.hash != bundle.ssp_hash:
         raise InputError(
@@ -228,3 +232,57 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             f"{grid.hash}: pass the grid it was trained with, or train it again."
         )
     return bundle, grid
+
+
+def _flow(
+    n_bands: int, values: Mapping[str, Any], weights: dict[str, torch.Tensor]
+) -> PosteriorFlow:
+    """The flow of a configuration with these weights, which must be its own to the last."""
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+    }
+    config = FlowConfig(**settings)
+    # It has at least so many numbers: compared before memory for as many is asked for.
+    least = config.couplings * _fewest(*config.hidden, config.bins) + _fewest(*config.embedding)
+    if not 0 < least <= sum(tensor.numel() for tensor in weights.values()):
+        raise ValueError("its weights are not those of its flow")
+    flow = PosteriorFlow(n_bands, config)
+    for name, own in flow.state_dict().items():
+        if own.shape != weights[name].shape or own.dtype != weights[name].dtype:
+            raise ValueError(f"{name} of its weights has another shape or type")
+        if own.dtype == torch.bool and not torch.equal(own, weights[name]):
+            raise ValueError(f"{name} of its weights is that of another mask")
+    flow.load_state_dict(weights)
+    if not (flow.mass_scale > 0 and (flow.features.scale > 0).all()):
+        raise ValueError("a scale of its standardisation is not positive")
+    return flow.eval().requires_grad_(False)
+
+
+def _fewest(*layers: int) -> int:
+    """Numbers that a network of such layers has at least."""
+    if min(layers) < 1:
+        raise ValueError("a layer of its flow has no width")
+    return sum(a * b for a, b in pairwise((1, *layers)))
+
+
+def _positive(values: Mapping[str, Any], name: str) -> float:
+    if not (isinstance(values[name], int | float) and 0 < values[name] < math.inf):
+        raise ValueError(f"{name} is {values[name]!r}")
+    return values[name]
+
+
+def _support(path: Path, n_bands: int) -> Support | None:
+    if not path.exists():
+        return None
+    what, remedy = "the description of the training set", "train the bundle again"
+    values = read_json(path, what, remedy)
+    with reading(path, what, remedy):
+        support = Support.from_dict(values)
+        if support.colours.means.shape[1] != n_bands:
+            raise ValueError("it is of other bands")
+        return support
+
+
+def _card(path: Path) -> dict[str, Any]:
+    remedy = "delete it, and make it anew with sedflow-lab card"
+    return read_json(path, "the calibration card", remedy) if path.exists() else {}

@@ -52,9 +52,16 @@ class Mixture:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Mixture:
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`; a ValueError if the values are not those of a mixture."""
         names = ("weights", "means", "covariances")
-        return cls(*(np.asarray(values[name], dtype=np.float64) for name in names))
+        weights, means, covariances = (np.asarray(values[n], dtype=np.float64) for n in names)
+        k, d = means.shape
+        if weights.shape != (k,) or covariances.shape != (k, d, d) or not (weights > 0).all():
+            raise ValueError("weights, means and covariances of a mixture do not fit together")
+        if not np.isfinite(means).all() or not np.isfinite(covariances).all():
+            raise ValueError("a mixture has numbers that are not finite")
+        np.linalg.cholesky(covariances)  # an error where they are no covariances
+        return cls(weights, means, covariances)
 
 
 def gauss(

@@ -6,23 +6,23 @@ a stored set never runs out of noise realisations.
 
 from __future__ import annotations
 
-import json
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from tqdm.auto import tqdm
 
-from .._files import write_bytes, write_text
+from .._files import difference, fingerprint, read_json, reading, write_json
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
-from ..parameters import Prior, add_young_bursts, get_prior, weigh_young_bursts
+from ..parameters import N_FREE, Prior, add_young_bursts, get_prior, weigh_young_bursts
 from ..sps import BandSet, SEDModel, SSPGrid, get_bands, load_ssp_grid
+from .tensors import load_tensors, save_tensors
 
 __all__ = [
     "REDSHIFT_MIN",
@@ -37,6 +37,10 @@ __all__ = [
 
 REDSHIFT_MIN = 1e-3
 """Lowest redshift that is simulated; the NSA reaches below 0.004."""
+
+RECIPE = 1
+"""Version of what code decides about simulations: raise it when the same settings and seed give
+other galaxies, so that sets and runs of before are not gone on with."""
 
 _MANIFEST = "simulations.json"
 _CHUNK = 50_000
@@ -90,14 +94,18 @@ class SimulationSet:
                 f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
                 "run the same sedflow-lab simulate again, it goes on where it stopped."
             )
-        chunks = [load_file(path) for path in paths]
+        return cls.join([_read_chunk(folder, i, settings) for i in range(len(paths))], settings)
+
+    @classmethod
+    def join(cls, chunks: list[dict[str, torch.Tensor]], settings: dict[str, Any]) -> SimulationSet:
+        """A set of the chunks that it is kept in."""
         joined = {key: torch.cat([c[key] for c in chunks]) for key in ("phi", "redshift", "flux")}
         return cls(**joined, settings=settings)
 
 
 def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
     """What identifies the physics of a simulation: two sets that agree in it may be mixed."""
-    return model.settings() | {"prior": prior.name}
+    return model.settings() | {"prior": prior.name, "simulation_recipe": RECIPE}
 
 
 def draw_simulations(
@@ -175,20 +183,26 @@ def simulate(
     if young_bursts > 0:
         settings["young_bursts"] = young_bursts
     found = read_settings(folder)
-    if found is not None and found != settings:
-        differing = [k for k in {**found, **settings} if found.get(k) != settings.get(k)]
+    if found is not None and (differing := difference(found, settings)):
         raise InputError(
-            f"{folder} holds simulations with another {', '.join(differing)}: choose an empty "
-            "folder or delete the old set."
+            f"{folder} holds simulations with another {differing}: choose an empty folder or "
+            "delete the old set."
         )
-    write_text(folder / _MANIFEST, json.dumps(settings, indent=2))
+    write_json(folder / _MANIFEST, settings)
+    chunks = []
     with tqdm(total=n, unit=" galaxies", desc="simulate", disable=not progress) as bar:
         for i in range(_n_chunks(n)):
             size = min(_CHUNK, n - i * _CHUNK)
-            if not _chunk_path(folder, i).exists():
-                _write_chunk(folder, i, size, model, prior, seed, young_bursts)
+            if _chunk_path(folder, i).exists():
+                try:
+                    chunks.append(_read_chunk(folder, i, settings))
+                except InputError as error:
+                    warnings.warn(f"{error} It is made anew now.", stacklevel=2)
+            if len(chunks) == i:
+                _write_chunk(folder, i, size, model, prior, settings)
+                chunks.append(_read_chunk(folder, i, settings))
             bar.update(size)
-    return SimulationSet.load(folder)
+    return SimulationSet.join(chunks, settings)
 
 
 def plan_simulations(
@@ -280,19 +294,39 @@ def mock_photometry(
 
 
 def _write_chunk(
-    folder: Path,
-    index: int,
-    size: int,
-    model: SEDModel,
-    prior: Prior,
-    seed: int,
-    young_bursts: float,
+    folder: Path, index: int, size: int, model: SEDModel, prior: Prior, settings: dict[str, Any]
 ) -> None:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    generator = torch.Generator().manual_seed(settings["seed"] * 1_000_003 + index)
+    young_bursts = settings.get("young_bursts", 0.0)
     phi, redshift, flux = draw_simulations(model, prior, size, generator, young_bursts)
+    if not bool(torch.isfinite(flux).all()):
+        bad = int((~torch.isfinite(flux)).any(1).nonzero()[0])
+        raise InputError(
+            f"The model gives simulation {index * _CHUNK + bad}, at redshift "
+            f"{float(redshift[bad]):g}, fluxes that are not finite: take another SSP grid."
+        )
     tensors = {"phi": phi, "redshift": redshift, "flux": flux}
-    contiguous = {k: v.contiguous() for k, v in tensors.items()}
-    write_bytes(_chunk_path(folder, index), to_bytes(contiguous))
+    save_tensors(_chunk_path(folder, index), tensors, _chunk_identity(settings, index))
+
+
+def _chunk_identity(settings: dict[str, Any], index: int) -> dict[str, Any]:
+    return {"settings": fingerprint({"simulation_recipe": 1} | settings)[:16], "index": index}
+
+
+def _read_chunk(folder: Path, index: int, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Tensors of a file of the set, which must be whole, in its place, and of these settings."""
+    path, what = _chunk_path(folder, index), "the simulations"
+    remedy = "run the same sedflow-lab simulate again, which makes this file anew"
+    chunk, about = load_tensors(path, what, remedy)
+    with reading(path, what, remedy):
+        if wrong := difference(about, _chunk_identity(settings, index)):
+            raise ValueError(f"they are of another {wrong}")
+        size = min(_CHUNK, settings["n"] - index * _CHUNK)
+        shapes = {"phi": (size, N_FREE), "redshift": (size,)}
+        shapes["flux"] = (size, len(settings["bands"]["bands"]))
+        if {name: tuple(t.shape) for name, t in chunk.items()} != shapes:
+            raise ValueError(f"they are not the {size} simulations that belong here")
+    return chunk
 
 
 def read_settings(folder: str | Path) -> dict[str, Any] | None:
@@ -306,15 +340,21 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
     path = Path(folder) / _MANIFEST
     if not path.exists():
         return None
-    try:
-        settings = json.loads(path.read_text())
+    what, remedy = "the settings of simulations", "delete the folder and simulate again"
+    settings = read_json(path, what, remedy)
+    with reading(path, what, remedy):
         if isinstance(settings["bands"], list):  # a set of the first version: names alone
             settings["bands"] = get_bands(settings["bands"]).to_json()
+        BandSet.from_json(settings["bands"])
+        get_prior(settings["prior"])
+        for name, least in (("n", 1), ("seed", 0)):
+            if type(settings[name]) is not int or not least <= settings[name] < 2**40:
+                raise ValueError(f"{name} is {settings[name]!r}")
+        for name in ("birth_cloud_age", "redshift_max"):
+            value = settings[name]
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value!r}")
         return settings
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"Cannot read {path}: {error}. Delete the folder and simulate again."
-        ) from error
 
 
 def _n_chunks(n: int) -> int:

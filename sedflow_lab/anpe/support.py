@@ -234,7 +234,7 @@ class Support:
             If the values are not those of a support.
         """
         try:
-            return cls(
+            found = cls(
                 Mixture.from_dict(values["colours"]),
                 Mixture.from_dict(values["uncertainties"]),
                 float(values["redshift_scale"]),
@@ -242,7 +242,20 @@ class Support:
                 {int(k): np.asarray(v, np.float64) for k, v in values["quantiles"].items()},
                 float(values["resolution"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            n_bands = found.colours.means.shape[1]
+            if found.uncertainties.means.shape[1] != n_bands:
+                raise ValueError("its colours and its uncertainties are of different bands")
+            if set(found.quantiles) != set(range(2, n_bands + 1)):
+                raise ValueError("it lacks quantiles of some number of bands")
+            for table in found.quantiles.values():
+                if table.shape != (len(PARTS), len(_LEVELS)) or not (np.diff(table) >= 0).all():
+                    raise ValueError("its quantiles do not rise")
+            if not (found.redshift_scale > 0 and 0 < found.resolution <= 1):
+                raise ValueError("a scale of it is not positive")
+            if not np.isfinite([found.redshift_scale, found.brightness]).all():
+                raise ValueError("it holds numbers that are not finite")
+            return found
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise InputError(f"This does not describe a training set: {error}") from error
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from tqdm.auto import tqdm
 
-from .._files import write_bytes
-from ..errors import InputError
+from .._files import difference, reading
+from ..errors import InputError, SedflowError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
 from .bundle import Bundle
@@ -27,12 +25,14 @@ from .features import Seen
 from .flow import PosteriorFlow
 from .presets import TrainingConfig
 from .simulate import SimulationSet
+from .tensors import load_tensors, save_tensors
 
 __all__ = ["Batch", "TrainingRecord", "fit_scaling", "observe_batch", "train"]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 10_000
 _FIT_FEATURES = 50_000
+_MOST_LOST = 20  # steps in a row without a finite gradient: more are no accident
 
 
 @dataclass
@@ -157,6 +157,8 @@ def train(
     InputError
         If the folder holds a checkpoint of another configuration or set of simulations, or the
         physics of the start or of the lessons is not that of the simulations.
+    SedflowError
+        If the loss is not finite any more; the last good checkpoint is kept.
     """
     if start is not None:
         _check_physics("posterior to start from", start.physics(), simulations)
@@ -194,7 +196,7 @@ def train(
     started = time.monotonic() - record.seconds
     last_checkpoint = time.monotonic()
     bar = tqdm(total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress)
-    step = first
+    step, lost = first, 0
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
             generator = _generator(config.seed, step)
@@ -212,7 +214,10 @@ def train(
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
             # A step with a gradient that is not finite would ruin the weights for good.
-            if torch.isfinite(norm):
+            lost = 0 if torch.isfinite(norm) else lost + 1
+            if lost > _MOST_LOST:
+                raise _no_number("loss", step, folder)
+            if not lost:
                 optimiser.step()
                 value = float(loss.detach())
                 last = value if record.running_loss is None else record.running_loss
@@ -223,6 +228,8 @@ def train(
                 record.step.append(step)
                 record.training_loss.append(record.running_loss or math.nan)
                 record.validation_loss.append(_evaluate(flow, validation))
+                if not math.isfinite(record.validation_loss[-1]):
+                    raise _no_number("validation loss", step, folder)
                 record.seconds = time.monotonic() - started
                 bar.set_postfix(
                     loss=f"{record.training_loss[-1]:.3f}",
@@ -230,12 +237,14 @@ def train(
                 )
                 if callback is not None:
                     callback(step, record)
-            if time.monotonic() - last_checkpoint > checkpoint_seconds:
+            # Weights that have just led to no number may be the reason: they are not kept.
+            if not lost and time.monotonic() - last_checkpoint > checkpoint_seconds:
                 record.seconds = time.monotonic() - started
                 _save(folder / _CHECKPOINT, flow, optimiser, step, record, identity)
                 last_checkpoint = time.monotonic()
     record.seconds = time.monotonic() - started
-    _save(folder / _CHECKPOINT, flow, optimiser, step, record, identity)
+    if not lost or step >= config.steps:
+        _save(folder / _CHECKPOINT, flow, optimiser, step, record, identity)
     return flow, record
 
 
@@ -277,12 +286,18 @@ def _evaluate(flow: PosteriorFlow, validation: Batch) -> float:
 
 
 def _check_physics(what: str, physics: dict[str, Any], simulations: SimulationSet) -> None:
-    differing = [k for k in physics if physics[k] != simulations.settings[k]]
-    if differing:
+    if differing := difference(physics, {k: simulations.settings[k] for k in physics}):
         raise InputError(
-            f"The {what} was trained with another {', '.join(differing)} than the simulations "
-            "have: take simulations, start and lessons of the same model, bands and prior."
+            f"The {what} was trained with another {differing} than the simulations have: take "
+            "simulations, start and lessons of the same model, bands and prior."
         )
+
+
+def _no_number(what: str, step: int, folder: Path) -> SedflowError:
+    return SedflowError(
+        f"Training stopped at step {step}, because the {what} is not finite any more: delete "
+        f"{folder} and train with a lower learning rate (the last good checkpoint is kept there)."
+    )
 
 
 def _identity(
@@ -325,7 +340,7 @@ def _save(
         for key, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{key}.{name}"] = value.detach().cpu().contiguous()
     state = {"step": step, "record": asdict(record), "identity": identity}
-    write_bytes(path, to_bytes(tensors, metadata={"state": json.dumps(state)}))
+    save_tensors(path, tensors, state)
 
 
 def _resume(
@@ -338,28 +353,23 @@ def _resume(
     """Load a checkpoint, if there is one, and return the number of steps done."""
     if not path.exists():
         return 0
-    try:
-        with safe_open(path, framework="pt") as archive:
-            state = json.loads(archive.metadata()["state"])
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"Cannot read the checkpoint {path}: {error}. Delete it to start anew."
-        ) from error
-    if state["identity"] != identity:
-        raise InputError(
-            f"{path} is the checkpoint of another training (other settings, simulations or "
-            "noise): choose an empty folder or delete it."
-        )
-    flow.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("flow.")})
-    for name, parameter in flow.named_parameters():
-        prefix = "optimiser."
-        optimiser.state[parameter] = {
-            key[len(prefix) :].split(".", 1)[0]: value
-            if key.startswith(prefix + "step")
-            else value.to(parameter.device)
-            for key, value in tensors.items()
-            if key.startswith(prefix) and key[len(prefix) :].split(".", 1)[1] == name
-        }
-    record.__dict__.update(TrainingRecord(**state["record"]).__dict__)
-    return int(state["step"])
+    what, remedy = "the checkpoint", "delete it to start anew"
+    tensors, state = load_tensors(path, what, remedy)
+    with reading(path, what, remedy):
+        if differing := difference(state["identity"], identity):
+            raise InputError(
+                f"{path} is the checkpoint of another training (another {differing}): "
+                "choose an empty folder or delete it."
+            )
+        flow.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("flow.")})
+        for name, parameter in flow.named_parameters():
+            prefix = "optimiser."
+            optimiser.state[parameter] = {
+                key[len(prefix) :].split(".", 1)[0]: value
+                if key.startswith(prefix + "step")
+                else value.to(parameter.device)
+                for key, value in tensors.items()
+                if key.startswith(prefix) and key[len(prefix) :].split(".", 1)[1] == name
+            }
+        record.__dict__.update(TrainingRecord(**state["record"]).__dict__)
+        return int(state["step"])

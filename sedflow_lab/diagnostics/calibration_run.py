@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from .._files import write_bytes
+from .._files import reading, write_bytes
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES
 from ..sps import BandSet
@@ -169,14 +169,24 @@ class CalibrationRun:
         InputError
             If the file is missing, damaged, or something else.
         """
-        try:
+        with reading(path, "a calibration run from", "run it again into another file"):
             with np.load(path, allow_pickle=False) as file:
-                settings = json.loads(str(file["settings"]))
+                settings = dict(json.loads(str(file["settings"])))
                 arrays = {name: file[name] for name in _ARRAYS}
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"Cannot read a calibration run from {path}: {error}.") from error
-        seconds = settings.pop("seconds")
-        return cls(**arrays, settings=settings, seconds=seconds)
+            seconds = float(settings.pop("seconds"))
+            run = cls(**arrays, settings=settings, seconds=seconds)
+            empty = cls.empty(settings, len(run.bands))
+            for name, array in arrays.items():
+                like = getattr(empty, name)
+                if (
+                    array.shape != (len(run), *like.shape[1:])
+                    or array.dtype.kind != like.dtype.kind
+                ):
+                    raise ValueError(f"{name} has the shape {array.shape} and type {array.dtype}")
+            if type(settings["draws"]) is not int or type(settings["seed"]) is not int:
+                raise ValueError("its draws or its seed is no whole number")
+            repr(run), run.method  # an error where settings are missing
+        return run
 
     @classmethod
     def concatenate(cls, runs: Sequence[CalibrationRun]) -> CalibrationRun:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .._files import difference
 from .._version import __version__
 from ..anpe.simulate import simulation_settings
 from ..errors import InputError
+from ..methods import RECIPE
 from ..observations.photometry import Photometry
 from .calibration_run import CalibrationRun
 from .mocks import Fault, draw_mocks, narrow_result
@@ -146,6 +148,7 @@ def _settings(
         "seed": seed,
         "fault": fault.to_dict(),
         "network": posterior.bundle.hash,
+        "method_recipe": RECIPE,
         "sedflow_lab": __version__,
     } | simulation_settings(posterior.model, posterior.prior)
 
@@ -222,13 +225,10 @@ def _resume(
     if path is None or not Path(path).exists():
         return []
     found = CalibrationRun.load(path)
-    if found.settings != settings:
-        differing = sorted(
-            k for k in {*settings, *found.settings} if found.settings.get(k) != settings.get(k)
-        )
+    if differing := difference(found.settings, settings):
         raise InputError(
-            f"{path} holds a calibration run of another {', '.join(differing)}: choose another "
-            "file or delete it."
+            f"{path} holds a calibration run of another {differing}: choose another file or "
+            "delete it."
         )
     # Settings do not tell which version of the SED model it was: the galaxies do.
     few = min(len(found), _MOCKS)

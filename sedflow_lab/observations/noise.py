@@ -23,8 +23,9 @@ scales the flux, so uncertainties are drawn as if the source had a magnitude bet
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from .._files import write_text
+from .._files import read_json, reading, write_text
 from ..errors import InputError
 from ..units import POGSON, flux_of_magnitude, magnitude
 from .photometry import Photometry
@@ -45,6 +46,20 @@ if TYPE_CHECKING:
 __all__ = ["NoiseModel", "find_noise", "fit_noise", "load_noise", "shipped_noise"]
 
 _PREFIX = "noise_"  # of the files of noise models that ship
+_PER_BAND = {
+    "floor": (0.0, 10.0),
+    "intercept": (-100.0, 100.0),
+    "slope": (-10.0, 10.0),
+    "softening": (0.0, 1e12),
+    "band_scatter": (0.0, 10.0),
+}
+_PER_MODEL = {
+    "common_scatter": (0.0, 10.0),
+    "bright": (-50.0, 60.0),
+    "faint": (-50.0, 60.0),
+    "degrees_of_freedom": (1.0, 1000.0),
+    "floor_scatter": (0.0, 10.0),
+}  # limits far beyond what any survey has, and within what single precision holds
 _MARGIN = 2.0  # magnitudes beyond the faintest percent of the fitted sample
 
 
@@ -87,12 +102,22 @@ class NoiseModel:
     floor_scatter: float = 0.35
 
     def __post_init__(self) -> None:
-        for name in ("floor", "intercept", "slope", "softening", "band_scatter"):
+        bands = self.bands if isinstance(self.bands, tuple) else ()
+        if not bands or not all(isinstance(band, str) for band in bands):
+            raise InputError(f"Noise model: bands needs names of filters, it is {self.bands!r}.")
+        for name, (low, high) in _PER_BAND.items():
             values = getattr(self, name)
-            if len(values) != len(self.bands) or not np.isfinite(values).all():
+            right = isinstance(values, tuple) and len(values) == len(bands)
+            if not right or not all(_is_number(v, low, high) for v in values):
                 raise InputError(
-                    f"Noise model: {name} needs one finite number per band "
-                    f"({len(self.bands)}), it is {values}."
+                    f"Noise model: {name} needs one number from {low:g} to {high:g} per band "
+                    f"({len(bands)}), it is {values!r}."
+                )
+        for name, (low, high) in _PER_MODEL.items():
+            if not _is_number(getattr(self, name), low, high):
+                raise InputError(
+                    f"Noise model: {name} needs a number from {low:g} to {high:g}, it is "
+                    f"{getattr(self, name)!r}."
                 )
 
     def draw_sigma(
@@ -202,6 +227,10 @@ class NoiseModel:
         write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and low <= value <= high
+
+
 def shipped_noise() -> tuple[str, ...]:
     """Names of the noise models in the package's data: a new one is a new file there."""
     return tuple(_shipped())
@@ -225,15 +254,12 @@ def load_noise(name: str | Path = "nsa-ugriz") -> NoiseModel:
     InputError
         If there is no such model or the file is not one.
     """
-    try:
-        shipped = _shipped()
-        text = shipped[str(name)].read_text() if str(name) in shipped else Path(name).read_text()
-        return NoiseModel.from_dict(json.loads(text))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        known = ", ".join(shipped_noise())
-        raise InputError(
-            f"Cannot read the noise model {name}: {error}. Give a JSON file or one of {known}."
-        ) from error
+    shipped, what = _shipped(), "the noise model"
+    remedy = f"give a JSON file of sedflow-lab noise or one of {', '.join(shipped)}"
+    with as_file(shipped[str(name)]) if str(name) in shipped else nullcontext(name) as path:
+        values = read_json(path, what, remedy)
+        with reading(path, what, remedy):
+            return NoiseModel.from_dict(values)
 
 
 def find_noise(bands: BandSet, noise: str | Path | None = None) -> NoiseModel:

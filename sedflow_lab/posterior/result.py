@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import with_rows
+from .._files import reading
 from .._keywords import renamed
 from ..errors import InputError
 from ..parameters import N_THETA
@@ -397,4 +398,6 @@ class PosteriorResult:
         """
         from .hdf5 import read
 
-        return cls(**read(path))
+        fields = read(path)
+        with reading(path, "a posterior result from", "infer again, or take another copy"):
+            return cls(**fields)

@@ -20,8 +20,9 @@ from emcee import State
 from emcee import __version__ as emcee_version
 from emcee.backends import Backend
 
-from .._files import locked, write_bytes
+from .._files import locked, reading, write_bytes
 from ..errors import InputError, WriteError
+from ..posterior.hdf5 import BLOCK, seal, verify
 
 __all__ = ["FileBackend"]
 
@@ -65,7 +66,8 @@ class FileBackend(Backend):
         self._new: _Whole | None = None  # what the file does not have
         with _opened(self.path) as file:
             if file is not None and name in file:
-                self._read(file[name])
+                with reading(path, "the chain in", "remove it to start anew"):
+                    self._read(file[name])
 
     def _read(self, group: h5py.Group) -> None:
         iteration = int(group.attrs["iteration"])
@@ -73,7 +75,15 @@ class FileBackend(Backend):
         self.chain, self.log_prob = group["chain"][:iteration], group["log_prob"][:iteration]
         self.accepted, self.iteration = group["accepted"][...], iteration
         state = [v for k, v in sorted(group.attrs.items()) if k.startswith("random_state_")]
-        self.random_state = state or None
+        self.random_state = state
+        shape = iteration, *self.shape
+        if self.chain.shape != shape or self.log_prob.shape != shape[:2] or iteration < 0:
+            raise ValueError("it holds another number of steps than it says")
+        if self.accepted.shape != shape[1:2] or not np.isfinite(self.accepted).all():
+            raise ValueError("what it says of accepted steps is damaged")
+        if not (np.isfinite(self.chain).all() and np.isfinite(self.log_prob).all()):
+            raise ValueError("it holds numbers that are not finite")
+        np.random.RandomState().set_state(tuple(state))  # an error where it is none
 
     def save_step(self, state: State, accepted: Any) -> None:
         """Keep a step in memory, and the chain in the file where that was not done lately."""
@@ -99,12 +109,12 @@ class FileBackend(Backend):
         began = time.monotonic()
         image = io.BytesIO()
         with locked(self.path, _PATIENCE):
-            with h5py.File(image, "w") as new, _opened(self.path) as old:
+            with h5py.File(image, "w", userblock_size=BLOCK) as new, _opened(self.path) as old:
                 if old is not None:
                     for name in old.keys() - {self.name}:
                         old.copy(name, new)
                 self._write(new.create_group(self.name), whole)
-            write_bytes(self.path, image.getbuffer())
+            write_bytes(self.path, seal(image))
         self._new = None
         ended = time.monotonic()
         self._next = ended + max(_SECONDS, _SHARE * (ended - began))
@@ -128,6 +138,7 @@ def _opened(path: Path) -> Iterator[h5py.File | None]:
     until = time.monotonic() + _PATIENCE
     while path.exists():
         try:
+            verify(path)
             file = h5py.File(path, "r")
             break
         except BlockingIOError as error:
@@ -136,7 +147,7 @@ def _opened(path: Path) -> Iterator[h5py.File | None]:
                     f"Another process has {path} open: end it, or give another file."
                 ) from error
             time.sleep(0.1)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} cannot be read as the HDF5 file of a chain ({error}): remove it to start "
                 "anew."

@@ -24,7 +24,10 @@ from .backend import FileBackend
 from .convergence import autocorrelation_time, ess_bulk, ess_tail, split_rhat
 from .moves import CrankNicolsonMove, DEMove, FittedProposal, IndependentMove
 
-__all__ = ["Chain", "sample_ensembles"]
+__all__ = ["RECIPE", "Chain", "sample_ensembles"]
+
+RECIPE = 1
+"""Version of the sampler: raise it when the same target and seed give another chain."""
 
 LogProb = Callable[[np.ndarray], np.ndarray]
 

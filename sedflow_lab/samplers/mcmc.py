@@ -21,7 +21,7 @@ from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import SEDModel
-from .ensemble import Chain, sample_ensembles
+from .ensemble import RECIPE, Chain, sample_ensembles
 from .walkers import WalkerTarget, resolve_start
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def run_mcmc(
         "walkers": walkers,
         "ensembles": ensembles,
         "seed": seed,
+        "chain_recipe": RECIPE,
         "sedflow_lab": __version__,
         **photometry.settings(),
         **(outliers.settings() if outliers else {}),

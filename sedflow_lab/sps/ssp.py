@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._files import write_bytes
+from .._files import reading, write_bytes
 from ..errors import InputError
 
 __all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid", "write_npz"]
@@ -95,6 +95,8 @@ class SSPGrid:
                 raise InputError(f"SSP grid: {name} has shape {array.shape}, it must be {shape}.")
             if not np.isfinite(array).all() or (array < 0).any():
                 raise InputError(f"SSP grid: {name} has negative or non-finite values.")
+        if not 0 < self.young_age_max_gyr < np.inf:
+            raise InputError(f"SSP grid: young_age_max_gyr is {self.young_age_max_gyr}.")
         for name in ("age_gyr", "metallicity", "wavelength_aa"):
             axis = getattr(self, name)
             if len(axis) < 2 or (np.diff(axis) <= 0).any() or axis[0] <= 0:
@@ -133,7 +135,8 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
     """
     if path is None:
         return _shipped_grid()
-    try:
+    remedy = "build it again with sedflow-lab ssp build, or take another copy"
+    with reading(path, "the SSP grid", remedy):
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in _ARRAYS if name not in archive]
             if missing:
@@ -141,11 +144,7 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
             arrays = {name: archive[name] for name in _ARRAYS}
             text = archive["provenance_json"].tobytes() if "provenance_json" in archive else b"{}"
         arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
-        return SSPGrid(**arrays, provenance=json.loads(text))
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can fail in any layer, from zlib to JSON
-        raise InputError(f"Cannot read the SSP grid {path}: {error}") from error
+        return SSPGrid(**arrays, provenance=dict(json.loads(text)))
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:

@@ -9,6 +9,7 @@ import platform
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +18,15 @@ from typing import Any
 
 import torch
 
-from ..._files import write_text
+from ..._files import read_json, write_json
 from ..._version import __version__
 from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...anpe.support import FALSE_ALARM_RATE
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
+from ...errors import InputError
+from ...methods import RECIPE
 from ...observations.photometry import Photometry
 from .goals import judge_goals, name_limits
 from .measure import describe_calibration, describe_training, measure_rows, measure_speed, summarise
@@ -138,6 +141,7 @@ def make_card(
         return None
     card: dict[str, Any] = {
         "schema": SCHEMA,
+        "network": posterior.bundle.hash,
         "made": {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "sedflow_lab": __version__,
@@ -210,15 +214,17 @@ class _Bench:
         seed = self.settings.seed + 1_000_003 * index
         identity = {
             "network": self.posterior.bundle.hash,
+            "method_recipe": RECIPE,
             "photometry": digest.hexdigest()[:16],
             "method": method,
             "draws": draws,
             "seed": seed,
         }
         if path.exists():
-            found = json.loads(path.read_text())
-            if found["identity"] == identity:
-                return found
+            with suppress(InputError):  # what is damaged, or of another network, is measured anew
+                found = read_json(path, "a part of the card", "delete it")
+                if found.get("identity") == identity:
+                    return found
         began = time.perf_counter(), time.process_time()
         result = self.posterior.infer(
             photometry, draws, method, seed, on_bad="flag", progress=self.progress, stop=self.stop
@@ -230,7 +236,7 @@ class _Bench:
             "rows": measure_rows(result, photometry),
         }
         if not self.stopped:
-            write_text(path, json.dumps(part))
+            write_json(path, part, indent=None)
         return part
 
 

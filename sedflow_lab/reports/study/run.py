@@ -18,6 +18,7 @@ import numpy as np
 from ...anpe import AmortizedPosterior, load_posterior
 from ...diagnostics.comparison import compare
 from ...errors import InputError
+from ...samplers.ensemble import RECIPE
 from ...samplers.mcmc import run_mcmc
 from ...sps import load_ssp_grid
 from .galaxies import Sample
@@ -53,6 +54,7 @@ def chain_settings(posterior: AmortizedPosterior, seed: int) -> dict[str, Any]:
         "max_steps": MAX_STEPS,
         "draws": DRAWS,
         "seed": seed,
+        "chain_recipe": RECIPE,
     }
 
 
@@ -126,6 +128,11 @@ def run_network(
     -------
     int
         Galaxies that were not reached because it was stopped.
+
+    Raises
+    ------
+    InputError
+        If results of another network are there, which would not be replaced.
     """
     ids = sample.photometry.ids
     wanted: dict[int, list[str]] = {}
@@ -134,15 +141,16 @@ def run_network(
             for method in methods:
                 if fresh or not store.path(sample.name, method, galaxy).exists():
                     wanted.setdefault(row, []).append(method)
+    network = _Network(posterior, ssp)
+    anew = [(method, str(ids[row])) for row, names in wanted.items() for method in names]
+    store.check_network(network.load().bundle.hash, sample.name, anew)
     # What an earlier run left is not taken for a result of this one.
     for row, names in wanted.items():
         for method in names:
             for suffix in (".ecsv", ".h5"):
                 store.path(sample.name, method, ids[row], suffix).unlink(missing_ok=True)
     todo = list(wanted)
-    return _each(
-        _infer, store, sample, _Network(posterior, ssp), todo, "network", workers, progress, stop
-    )
+    return _each(_infer, store, sample, network, todo, "network", workers, progress, stop)
 
 
 Task = Callable[[Store, Sample, AmortizedPosterior, int, Any], bool]

@@ -14,20 +14,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._files import write_text
+from ..._files import difference, read_json, reading, replacing, write_json
 from ...errors import InputError
+from ...methods import RECIPE
 from ...observations.photometry import Photometry
 from ...observations.write import write_table
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
+from ...sps import get_bands
 from .galaxies import Sample
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ NETWORK = ("fast", "weighted", "exact")
 
 _SETTINGS = "study.json"
 _GALAXIES = "galaxies.ecsv"
+_SEAL = b"# sha256: "
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,16 @@ class Store:
         store = cls(Path(folder).expanduser())
         path = store.folder / _SETTINGS
         if path.exists():
-            found = store.settings()
-            if found != settings:
-                differ = [k for k in settings | found if found.get(k) != settings.get(k)]
+            if differing := difference(store.settings(), settings):
                 raise InputError(
-                    f"{folder} holds a study with another {', '.join(differ)}: choose another "
-                    "folder, or delete the old study."
+                    f"{folder} holds a study with another {differing}: choose another folder, or "
+                    "delete the old study."
                 )
         elif store.folder.exists() and any(store.folder.iterdir()):
             raise InputError(f"{folder} holds other files: choose an empty folder for the study.")
         else:
             store.folder.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(settings, indent=2))
+            write_json(path, settings)
         return store
 
     def settings(self) -> dict[str, Any]:
@@ -90,27 +91,45 @@ class Store:
         InputError
             If there are none.
         """
-        try:
-            return json.loads((self.folder / _SETTINGS).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self.folder} holds no study ({error}): make one with 'sedflow-lab compare'."
-            ) from error
+        path = self.folder / _SETTINGS
+        if not path.exists():
+            raise InputError(f"{self.folder} holds no study: make one with 'sedflow-lab compare'.")
+        remedy = "delete the study, and make it again with sedflow-lab compare"
+        settings = read_json(path, "the study", remedy)
+        with reading(path, "the study", remedy):
+            get_bands(settings["bands"])
+            int(settings["seed"])
+        return settings
 
     def add(self, sample: Sample) -> None:
         """Write the photometry, and the truth where it is known, of the galaxies of a sample.
 
         A table with more galaxies stays: the samples are nested.
+
+        Raises
+        ------
+        InputError
+            If the study has other galaxies of these names, as simulations of another network are.
         """
         path = self.folder / sample.name / _GALAXIES
-        if path.exists() and len(self.sample(sample.name)) >= len(sample):
-            return
+        if path.exists():
+            before, now = self.sample(sample.name).photometry, sample.photometry
+            both = slice(min(len(before), len(now)))
+            for name in ("flux", "sigma", "redshift"):
+                there, here = (getattr(p, name)[both] for p in (before, now))
+                if not np.allclose(there, here, rtol=1e-6, equal_nan=True):
+                    raise InputError(
+                        f"{path} holds other {sample.name} than this network's: choose another "
+                        "folder for the study."
+                    )
+            if len(before) >= len(now):
+                return
         table = sample.photometry.to_table()
         if sample.truth is not None:
             for name, values in zip(NAMES, sample.truth.T, strict=True):
                 table[f"true_{name}"] = values
         path.parent.mkdir(exist_ok=True)
-        write_table(table, path)
+        _write(table, path)
 
     def sample(self, name: str) -> Sample:
         """Read the galaxies of a sample.
@@ -120,17 +139,17 @@ class Store:
         InputError
             If the study does not have it.
         """
-        from astropy.table import Table
-
         path = self.folder / name / _GALAXIES
         if not path.exists():
             raise InputError(f"The study in {self.folder} has no {name}.")
-        table = Table.read(path, format="ascii.ecsv")
-        truth = None
-        if f"true_{NAMES[0]}" in table.colnames:
-            truth = np.column_stack([table[f"true_{name}"] for name in NAMES]).astype(float)
-            table.remove_columns([f"true_{name}" for name in NAMES])
-        return Sample(name, Photometry.from_table(table, bands=self.settings()["bands"]), truth)
+        remedy = "delete it, and run the same sedflow-lab compare again"
+        table = _read(path, remedy)
+        with reading(path, "the galaxies of a study", remedy):
+            truth = None
+            if f"true_{NAMES[0]}" in table.colnames:
+                truth = np.column_stack([table[f"true_{name}"] for name in NAMES]).astype(float)
+                table.remove_columns([f"true_{name}" for name in NAMES])
+            return Sample(name, Photometry.from_table(table, bands=self.settings()["bands"]), truth)
 
     def path(self, sample: str, method: str, galaxy: str, suffix: str = ".h5") -> Path:
         """File of a result, or with ``".ecsv"`` of its comparison with the chain."""
@@ -146,7 +165,7 @@ class Store:
         """Keep the comparison of a result with the chain."""
         path = self.path(sample, method, table.meta["id"], ".ecsv")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(table, path)
+        _write(table, path)
 
     def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
         """Result of a galaxy, None if there is none yet."""
@@ -155,13 +174,62 @@ class Store:
 
     def load_comparison(self, sample: str, method: str, galaxy: str) -> Table | None:
         """Comparison with the chain, None if there is none yet."""
-        from astropy.table import Table
-
         path = self.path(sample, method, galaxy, ".ecsv")
-        return Table.read(path, format="ascii.ecsv") if path.exists() else None
+        return _read(path, "delete it, and compare again with --fresh") if path.exists() else None
+
+    def check_network(
+        self, network: str, sample: str, anew: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Refuse results that are not of a network, lest they be shown under its name.
+
+        Parameters
+        ----------
+        network : str
+            `Bundle.hash`.
+        sample : str
+            Whose results are looked at.
+        anew : sequence of (method, galaxy)
+            Results that will be replaced in any case.
+
+        Raises
+        ------
+        InputError
+            If there is a result of another network, or of another version of its methods.
+        """
+        wanted = {"bundle_hash": network, "method_recipe": RECIPE}
+        for method in NETWORK:
+            for path in sorted((self.folder / sample / method).glob("*.h5")):
+                if (method, path.stem) in anew:
+                    continue
+                known = PosteriorResult.load(path).provenance
+                found = {key: known[key] for key in wanted if key in known}
+                if differing := difference(found, wanted):
+                    raise InputError(
+                        f"{path} is of another {differing}: infer all of it anew with --fresh, "
+                        "which keeps the chains, or choose another folder."
+                    )
 
     def samples(self) -> Iterator[Sample]:
         """Samples that the study has."""
         for name in SAMPLES:
             if (self.folder / name / _GALAXIES).exists():
                 yield self.sample(name)
+
+
+def _write(table: Table, path: Path) -> None:
+    """Write a table, and its checksum as a comment at its end."""
+    write_table(table, path)
+    text = path.read_bytes()
+    with replacing(path) as partial:
+        partial.write_bytes(text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n")
+
+
+def _read(path: Path, remedy: str) -> Table:
+    """Read a table that `_write` wrote, or one from before there were checksums."""
+    from astropy.table import Table
+
+    with reading(path, "the table", remedy):
+        text, seal, found = path.read_bytes().partition(_SEAL)
+        if seal and found.strip().decode() != hashlib.sha256(text).hexdigest():
+            raise ValueError("it was changed after it was written")
+        return Table.read(text.decode(), format="ascii.ecsv")

@@ -41,6 +41,8 @@ def write_report(store: Store, posterior: AmortizedPosterior, command: str) -> s
     from ...anpe.recipe import processor_name
     from .figures import plot_distances
 
+    for sample in store.samples():
+        store.check_network(posterior.bundle.hash, sample.name)
     table = collect(store)
     notes = [
         f"Command: `{command}`.",

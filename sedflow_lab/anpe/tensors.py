@@ -1,0 +1,70 @@
+"""Safetensors files that tell what they are and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
+
+from .._files import reading, write_bytes
+
+__all__ = ["digest", "load_tensors", "save_tensors"]
+
+_LARGEST = 1e12  # no number of ours comes near, and the square of it is still one
+
+
+def digest(tensors: Mapping[str, torch.Tensor], about: str = "") -> str:
+    """SHA-256 of tensors with their names, types and shapes, and of a text about them."""
+    found = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]
+) -> None:
+    """Write tensors, JSON-able values about them, and a checksum of all; in one step."""
+    text = json.dumps(about)
+    metadata = {"about": text, "sha256": digest(tensors, text)}
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_bytes(path, to_bytes(plain, metadata=metadata))
+
+
+def load_tensors(
+    path: str | Path, what: str, remedy: str, *, sealed: bool = True
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: the tensors, and the values about them.
+
+    Parameters
+    ----------
+    path : path
+    what, remedy : str
+        As for `_files.read_json`.
+    sealed : bool
+        False for files from before there were checksums; values about them are not read.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, something else, or holds numbers that are none.
+    """
+    with reading(path, what, remedy):
+        if not Path(path).is_file():
+            raise ValueError("there is no such file")
+        with safe_open(path, framework="pt") as archive:
+            metadata = archive.metadata() or {}
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}
+        if sealed and metadata["sha256"] != digest(tensors, metadata["about"]):
+            raise ValueError("its content is not what was written")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool((tensor.abs() < _LARGEST).all()):
+                raise ValueError(f"{name} holds numbers that are not finite, or huge")
+        return tensors, json.loads(metadata["about"]) if sealed else {}
