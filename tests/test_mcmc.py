@@ -105,7 +105,11 @@ def test_a_real_galaxy_converges_by_all_criteria(chain):
 def test_ensembles_from_prior_and_network_end_in_the_same_place(chain):
     first, second = (chain.samples[0, chain.diagnostics["draw_chain"][0] == k] for k in (0, 1))
     apart = (np.median(first, axis=0) - np.median(second, axis=0)) / second.std(axis=0)
-    assert np.abs(apart).max() < 0.12
+    # A median of n independent draws scatters by 1.25 / sqrt(n) of their σ, and each half of the
+    # chain is worth half of its draws: a right sampler exceeds six such errors in any of the
+    # twelve parameters once in 4e7 runs.
+    error = 1.2533 * np.sqrt(2 / (chain.diagnostics["ess_bulk"][0] / 2))
+    assert (np.abs(apart) < 6 * error).all() and error.max() < 0.07
 
 
 def test_the_chain_agrees_with_importance_weights_that_know_nothing_of_it(chain, galaxy, posterior):
