@@ -107,7 +107,7 @@ def read(path: str | Path, kind: type[PosteriorResult]) -> PosteriorResult:
                 Band(g.attrs["name"], g.attrs["label"], g["wavelength"][:], g["response"][:])
                 for g in groups
             )
-            fields = {name: _read_array(file[name]) for name in _ARRAYS} | {
+            fields: dict[str, Any] = {name: _read_array(file[name]) for name in _ARRAYS} | {
                 "bands": BandSet(file.attrs["bands"], bands),
                 "method": file.attrs["method"],
                 "diagnostics": {k: _read_array(v) for k, v in file.get("diagnostics", {}).items()},
