@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
+from sedflow_lab._files import fingerprint
 from sedflow_lab.commands.main import main
 from sedflow_lab.reports.card import CardSettings, make_card
 from sedflow_lab.reports.card.goals import judge_goals
@@ -43,7 +44,8 @@ def carded(bundle, tmp_path_factory):
 
 def test_command_writes_card_and_page(carded, bundle):
     card = sl.load_posterior(bundle).card
-    assert card == json.loads((bundle / "card.json").read_text())
+    assert card | {"sha256": fingerprint(card)} == json.loads((bundle / "card.json").read_text())
+    assert card["network"] == sl.load_posterior(bundle).bundle.hash
     assert card["calibration"]["fast"]["simulations"] == 24
     assert len(card["calibration"]["weighted"]["quantities"]) == 15
     assert card["training"]["simulations"]["n"] == 1000

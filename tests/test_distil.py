@@ -138,14 +138,20 @@ def test_a_step_of_size_zero_starts_where_the_start_is(tiny, simulations, tmp_pa
 def test_start_and_lessons_of_another_model_are_refused(tiny, simulations, lessons, tmp_path):
     config, noise = config_of(tiny), load_noise()
     other = replace(tiny, birth_cloud_age=0.01)
-    with pytest.raises(sl.InputError, match=r"start from .* another birth_cloud_age than"):
+    with pytest.raises(
+        sl.InputError, match=r"start .* birth_cloud_age \(0.01 there, 0.1 here\) than"
+    ):
         train(simulations, noise, config, tmp_path, start=other)
     bands = sl.get_bands("decam-grz")
-    with pytest.raises(sl.InputError, match=r"start from .* another bands than"):
+    with pytest.raises(
+        sl.InputError, match=r"start .* name \(decam-grz there, sdss-ugriz here\) than"
+    ):
         train(simulations, noise, config, tmp_path, start=replace(tiny, bands=bands))
     physics = lessons.settings["physics"] | {"prior": "stick-breaking"}
     strange = replace(lessons, settings=lessons.settings | {"physics": physics})
-    with pytest.raises(sl.InputError, match=r"behind the lessons .* another prior than"):
+    with pytest.raises(
+        sl.InputError, match=r"lessons .* prior \(stick-breaking there, .* here\) than"
+    ):
         train(simulations, noise, config, tmp_path, lessons=strange)
 
 

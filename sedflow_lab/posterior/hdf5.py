@@ -83,8 +83,8 @@ def _fill(file: Any, result: PosteriorResult) -> None:
         _write_array(file, f"diagnostics/{name}", array)
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """Read the fields of a result that `write` wrote.
+def read(path: str | Path, kind: type[PosteriorResult]) -> PosteriorResult:
+    """Read a result, of the class `kind`, that `write` wrote.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def read(path: str | Path) -> dict[str, Any]:
                 Band(g.attrs["name"], g.attrs["label"], g["wavelength"][:], g["response"][:])
                 for g in groups
             )
-            fields = {name: _read_array(file[name]) for name in _ARRAYS} | {
+            fields: dict[str, Any] = {name: _read_array(file[name]) for name in _ARRAYS} | {
                 "bands": BandSet(file.attrs["bands"], bands),
                 "method": file.attrs["method"],
                 "diagnostics": {k: _read_array(v) for k, v in file.get("diagnostics", {}).items()},
@@ -116,7 +116,7 @@ def read(path: str | Path) -> dict[str, Any]:
         for name in ("samples", "weights"):
             if not np.isfinite(fields[name][fields["problems"] == ""]).all():
                 raise ValueError(f"{name} of a galaxy without a problem are not finite")
-        return fields
+        return kind(**fields)
 
 
 def _probe(path: str | Path) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import with_rows
-from .._files import reading
 from .._keywords import renamed
 from ..errors import InputError
 from ..parameters import N_THETA
@@ -398,6 +397,4 @@ class PosteriorResult:
         """
         from .hdf5 import read
 
-        fields = read(path)
-        with reading(path, "a posterior result from", "infer again, or take another copy"):
-            return cls(**fields)
+        return read(path, cls)
