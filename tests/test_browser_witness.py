@@ -67,7 +67,7 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
         # Again, to the end: the table comes by itself.
         page.get_by_role("button", name="Run emcee again").click()
         page.get_by_text("1,500 steps").wait_for()
-        page.locator(".sedflow-witness").wait_for()
+        page.locator(".sedflow-table").wait_for()
         page.get_by_text("comparing …").wait_for(state="hidden")
         page.screenshot(path=tmp_path / "compared-1440.png")
         page.set_viewport_size({"width": 1024, "height": 2300})
