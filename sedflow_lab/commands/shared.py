@@ -189,8 +189,8 @@ def add_posterior(parser: Parser) -> None:
         "--posterior",
         metavar="NAME",
         default="nsa-ugriz",
-        help="trained posterior: nsa-ugriz or nsa-ugriz-lessons, which ship, or a folder made by 'sedflow-lab train' "
-        "(default: %(default)s)",
+        help="trained posterior: nsa-ugriz or nsa-ugriz-lessons, which ship, or a folder made by "
+        "'sedflow-lab train' (default: %(default)s)",
     )
     parser.add_argument(
         "--ssp",
