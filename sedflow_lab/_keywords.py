@@ -45,6 +45,6 @@ def renamed(**new_names: str) -> Callable[[_Function], _Function]:
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return accept  # type: ignore[return-value]
+        return accept  # type: ignore[return-value]  # takes what the function takes, and old words
 
     return decorate
