@@ -136,6 +136,9 @@ def test_files_that_are_no_filters_are_refused(tmp_path, text, message):
 )
 @example(b"1e300 1\n2e300 1\n3e300 1\n")
 @example(b"4000 1e308\n5000 1e308\n6000 1e308\n")
+@example(b"0\t0\n1.79769313486231e308\t0\n-600e291\t0")
+@example(b"1e-300 1e29\n5000 1\n6000 0\n")
+@example(b"4000 0\n5000 5e-324\n6000 0\n")
 def test_any_file_is_a_filter_or_is_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(data)
@@ -146,7 +149,8 @@ def test_any_file_is_a_filter_or_is_refused(tmp_path_factory, data):
         except InputError as error:
             assert "any" in str(error)
             return
-    assert 900 <= band.effective_wavelength <= 1e8
+        assert 900 <= band.effective_wavelength <= 1e8
+        assert 0 < band.ab_flux < np.inf
     assert (np.diff(band.wavelength) > 0).all()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import safe_open
 
 import sedflow_lab as sl
 from sedflow_lab import _files
@@ -65,10 +63,7 @@ def assert_same(first, second):
 def steps_done(folder) -> int:
     """Steps in the checkpoint of a folder, 0 if there is none."""
     path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(path, framework="pt") as archive:
-        return json.loads(archive.metadata()["about"])["step"]
+    return tensors.load_tensors(path, "it", "look")[1]["step"] if path.exists() else 0
 
 
 def kill_at(monkeypatch, module, name, call, before=True):
@@ -105,7 +100,7 @@ def test_killed_at_any_point_resumes_to_the_same_result(
             run(simulations, tmp_path)
     assert steps_done(tmp_path) == (step if where == "after" else step - 1)
     if where == "while writing":  # what a kill leaves of a file may be its first half
-        partial = tmp_path / f".checkpoint.{os.getpid()}.partial.safetensors"
+        partial = tmp_path / f".checkpoint.{_files._host()}-{os.getpid()}.partial.safetensors"
         partial.write_bytes(bytes(100))
     assert_same(run(simulations, tmp_path), whole)
 
@@ -237,6 +232,20 @@ def test_training_stops_where_the_loss_is_no_number_any_more(simulations, tmp_pa
         run(simulations, tmp_path, replace(CONFIG, steps=500), evaluate_every=500)
     assert len(calls) == 6 + training._MOST_LOST + 1
     assert steps_done(tmp_path) == 6
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
+    """With another length, as a checkpoint has whose record has grown."""
+    path, read = tmp_path / "a.safetensors", tensors.from_bytes
+
+    def replace_meanwhile(data):
+        tensors.save_tensors(path, {"a": torch.ones(2)}, {"step": 2})
+        return read(data)
+
+    tensors.save_tensors(path, {"a": torch.zeros(100)}, {"step": 1})
+    monkeypatch.setattr(tensors, "from_bytes", replace_meanwhile)
+    found, about = tensors.load_tensors(path, "the file", "look")
+    assert about == {"step": 1} and torch.equal(found["a"], torch.zeros(100))
 
 
 def test_damaged_checkpoint_says_what_to_do(simulations, tmp_path):

@@ -20,6 +20,7 @@ SPEED_OF_LIGHT = 2.99792458e18  # Angstrom / s
 AB_NANOMAGGY = 3.631e-29  # erg / s / cm^2 / Hz
 
 _SHORTEST, _LONGEST = 900.0, 1e8  # Angstrom: from the Lyman limit to a centimetre
+_LARGEST = 1e30  # of a highest response, and its inverse the smallest: products stay numbers
 _SAME = 1e-4  # relative change of an effective wavelength that makes a filter another one
 
 
@@ -82,18 +83,20 @@ class Band:
                 f"its columns have the shapes {wavelength.shape} and {response.shape}."
             )
         finite = np.isfinite(wavelength).all() and np.isfinite(response).all()
-        if not finite or (np.diff(wavelength) <= 0).any() or wavelength[0] <= 0:
+        if not finite or (wavelength[1:] <= wavelength[:-1]).any() or wavelength[0] <= 0:
             raise InputError(
                 f"The filter {self.name} needs finite values and positive, rising wavelengths."
             )
-        if (response < 0).any() or not (response > 0).any():
+        if (response < 0).any() or not 1 / _LARGEST < response.max() < _LARGEST:
             raise InputError(
                 f"The filter {self.name} needs responses that are 0 or more, some of them above "
-                f"0, but they run from {response.min():g} to {response.max():g}."
+                f"0 and none beyond {_LARGEST:g}, but they run from {response.min():g} to "
+                f"{response.max():g}."
             )
         object.__setattr__(self, "wavelength", wavelength)
         object.__setattr__(self, "response", response)
-        if wavelength[-1] > _LONGEST or self.effective_wavelength < _SHORTEST:
+        inside = 1.0 <= wavelength[0] and wavelength[-1] <= _LONGEST
+        if not inside or self.effective_wavelength < _SHORTEST:
             raise InputError(
                 f"The filter {self.name} has wavelengths of {wavelength[0]:.4g} to "
                 f"{wavelength[-1]:.4g}, but Angstrom are expected: multiply nanometres by 10 and "
