@@ -5,23 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import (
-    Commands,
-    add_command,
-    add_number,
-    add_seed,
-    is_interactive,
-    load,
-    say,
-    stop_on_interrupt,
-)
+from . import shared
+from .shared import option
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add card."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "card",
         "measure how good a trained posterior is",
@@ -34,19 +26,17 @@ def add_commands(commands: Commands) -> None:
         _card,
         "run the same command again to go on.",
     )
-    parser.add_argument(
-        "posterior", metavar="BUNDLE", help="nsa-ugriz, which ships, or a folder of 'train'"
+    option(parser, "posterior BUNDLE", "nsa-ugriz, which ships, or a folder of 'train'")
+    option(parser, "--out FOLDER", "folder for the page", required=True)
+    option(
+        parser,
+        "--work FOLDER",
+        "keeps what was measured; delete it to measure anew (default: OUT.work)",
     )
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder for the page")
-    parser.add_argument(
-        "--work",
-        metavar="FOLDER",
-        help="keeps what was measured; delete it to measure anew (default: OUT.work)",
-    )
-    parser.add_argument(
-        "--catalogue",
-        metavar="FILE",
-        help="real galaxies, all of which are inferred: columns as for 'infer'; bands without a "
+    option(
+        parser,
+        "--catalogue FILE",
+        "real galaxies, all of which are inferred: columns as for 'infer'; bands without a "
         "usable value are masked",
     )
     for name, default, least, meaning in (
@@ -56,11 +46,9 @@ def add_commands(commands: Commands) -> None:
         ("weighted-draws", 10_000, 50, "draws of each"),
         ("exact", 48, 0, "real galaxies whose exact posterior is timed; 0 for none"),
     ):
-        add_number(parser, f"--{name}", default, meaning, least)
-    add_seed(parser)
-    parser.add_argument(
-        "--ssp", metavar="FILE", help="stellar populations of the bundle (default: the shipped)"
-    )
+        option(parser, f"--{name} N", meaning, default=default, least=least)
+    shared.add_seed(parser)
+    option(parser, "--ssp FILE", "stellar populations of the bundle (default: the shipped)")
 
 
 def _card(args: argparse.Namespace) -> None:
@@ -70,7 +58,7 @@ def _card(args: argparse.Namespace) -> None:
     from ..observations.nsa import showcase
     from ..reports.card import CardSettings, make_card, write_page
 
-    posterior = load(args)
+    posterior = shared.load(args)
     catalogue = None
     if args.catalogue:
         catalogue = read_photometry(args.catalogue, posterior.bands, on_bad="mask")
@@ -87,21 +75,21 @@ def _card(args: argparse.Namespace) -> None:
     )
     out = Path(args.out)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}.work")
-    with stop_on_interrupt() as stop:
+    with shared.stop_on_interrupt() as stop:
         made = make_card(
             posterior,
             work,
             settings,
             showcase=real if real.bands == posterior.bands else None,
             catalogue=catalogue,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
         )
     if made is None:
         raise KeyboardInterrupt(f"what was measured is in {work}: run the same command again.")
     card, runs = made
     page = write_page(card, runs, out, posterior.bundle.name)
-    say(f"the card is in {attach(args.posterior, card=card) / 'card.json'}")
+    shared.say(f"the card is in {attach(args.posterior, card=card) / 'card.json'}")
     reached = sum(goal["reached"] for goal in card["goals"])
     print(f"{reached} of {len(card['goals'])} goals are reached; the page is {page}.")
     for goal in card["goals"]:

@@ -6,18 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .shared import (
-    Commands,
-    add_command,
-    add_methods,
-    add_number,
-    add_posterior,
-    add_seed,
-    is_interactive,
-    load,
-    say,
-    stop_on_interrupt,
-)
+from . import shared
+from .shared import option
 
 if TYPE_CHECKING:
     from ..reports.study import Sample
@@ -25,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add compare."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "compare",
         "the network against emcee, for many real or simulated galaxies",
@@ -39,32 +29,37 @@ def add_commands(commands: Commands) -> None:
         _compare,
         "the galaxies that were finished are kept: run the same command again to go on.",
     )
-    parser.add_argument(
+    option(
+        parser,
         "--sample",
+        "real galaxies, spread over colour and brightness, or galaxies simulated with the "
+        "network's prior and noise",
         choices=("showcase", "simulations", "both"),
         default="showcase",
-        help="real galaxies, spread over colour and brightness, or galaxies simulated with the "
-        "network's prior and noise (default: %(default)s)",
     )
-    add_number(parser, "--galaxies", 30, "how many real galaxies, at most 192")
-    add_number(parser, "--simulations", 100, "how many simulated ones")
-    add_posterior(parser)
-    parser.add_argument(
-        "--chains-only", action="store_true", help="run emcee, and leave the network for later"
-    )
-    add_methods(parser, ("fast", "weighted", "exact"), "methods of the network")
-    parser.add_argument(
+    option(parser, "--galaxies N", "how many real galaxies, at most 192", default=30, least=1)
+    option(parser, "--simulations N", "how many simulated ones", default=100, least=1)
+    shared.add_posterior(parser)
+    option(parser, "--chains-only", "run emcee, and leave the network for later")
+    shared.add_methods(parser, ("fast", "weighted", "exact"), "methods of the network")
+    option(
+        parser,
         "--fresh",
-        action="store_true",
-        help="infer by these methods anew, as after they have changed; chains are kept",
+        "infer by these methods anew, as after they have changed; chains are kept",
     )
-    add_number(parser, "--workers", 1, "processes that share the galaxies, one thread each")
-    add_seed(parser)
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
+    option(
+        parser,
+        "--workers N",
+        "processes that share the galaxies, one thread each",
+        default=1,
+        least=1,
+    )
+    shared.add_seed(parser)
+    option(
+        parser,
+        "--out FOLDER",
+        "where results are kept, and report.md, report.csv and figures are written",
         required=True,
-        help="where results are kept, and report.md, report.csv and figures are written",
     )
 
 
@@ -72,18 +67,18 @@ def _compare(args: argparse.Namespace) -> None:
     from ..reports.study import open_store, run_chains, run_network, simulations, spread_showcase
     from ..reports.study.write import write_report
 
-    posterior = load(args)
+    posterior = shared.load(args)
     samples: list[Sample] = []
     if args.sample != "simulations":
         samples.append(spread_showcase(args.galaxies))
     if args.sample != "showcase":
         samples.append(simulations(posterior, args.simulations, args.seed))
     store = open_store(args.out, posterior, args.seed)
-    with stop_on_interrupt() as stop:
+    with shared.stop_on_interrupt() as stop:
         common: dict[str, Any] = {
             "ssp": args.ssp,
             "workers": args.workers,
-            "progress": is_interactive(),
+            "progress": shared.is_interactive(),
             "stop": stop,
         }
         again: dict[str, Any] = {"methods": args.methods, "fresh": args.fresh}
@@ -96,7 +91,7 @@ def _compare(args: argparse.Namespace) -> None:
             raise KeyboardInterrupt
     if not args.chains_only:
         print(write_report(store, posterior, _command(args)))
-        say(f"report.md, report.csv and the figures are in {store.folder}.")
+        shared.say(f"report.md, report.csv and the figures are in {store.folder}.")
 
 
 def _command(args: argparse.Namespace) -> str:

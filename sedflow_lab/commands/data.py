@@ -5,22 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .shared import (
-    BANDS_HELP,
-    TABLES,
-    Commands,
-    add_catalog,
-    add_command,
-    check_path,
-    is_interactive,
-    read_catalog,
-    warn_of,
-)
+from . import shared
+from .shared import option
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add noise, ssp build, ssp compare, and download."""
     _add_noise(commands)
     ssp = commands.add_parser(
@@ -34,8 +25,8 @@ def add_commands(commands: Commands) -> None:
     _add_download(commands)
 
 
-def _add_noise(commands: Commands) -> None:
-    parser = add_command(
+def _add_noise(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "noise",
         "fit the noise model to a catalogue",
@@ -45,22 +36,17 @@ def _add_noise(commands: Commands) -> None:
         _noise,
         "nothing was written.",
     )
-    add_catalog(parser)
-    parser.add_argument(
-        "--bands",
-        metavar="SET",
-        default="sdss-ugriz",
-        help=f"{BANDS_HELP} (default: %(default)s)",
-    )
-    parser.add_argument("--out", metavar="FILE", required=True, help="JSON file to write")
+    shared.add_catalog(parser)
+    option(parser, "--bands SET", shared.BANDS_HELP, default="sdss-ugriz")
+    option(parser, "--out FILE", "JSON file to write", required=True)
 
 
 def _noise(args: argparse.Namespace) -> None:
     from ..observations.noise import fit_noise
     from ..reports.noise import describe_noise
 
-    photometry = read_catalog(args, args.bands, "flag")
-    warn_of(photometry.problems)
+    photometry = shared.read_catalog(args, args.bands, "flag")
+    shared.warn_of(photometry.problems)
     noise = fit_noise(photometry)
     out = Path(args.out).expanduser()
     noise.save(out)
@@ -69,8 +55,8 @@ def _noise(args: argparse.Namespace) -> None:
     print("\n".join(table.pformat(max_lines=-1, max_width=-1)))
 
 
-def _add_build(commands: Commands) -> None:
-    parser = add_command(
+def _add_build(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "build",
         "compute a grid with FSPS",
@@ -81,19 +67,19 @@ def _add_build(commands: Commands) -> None:
         _build,
         "what is finished is kept: run the same command again to go on.",
     )
-    parser.add_argument("out", metavar="OUT", help="file to write, .npz")
-    parser.add_argument(
-        "--wavelength-range",
-        metavar=("LOW", "HIGH"),
+    option(parser, "out OUT", "file to write, .npz")
+    option(
+        parser,
+        "--wavelength-range LOW HIGH",
+        "rest-frame wavelengths to keep (default: 1000 60000 Angstrom)",
         type=float,
         nargs=2,
         default=(1000.0, 60_000.0),
-        help="rest-frame wavelengths to keep (default: 1000 60000 Angstrom)",
     )
-    parser.add_argument(
+    option(
+        parser,
         "--other-libraries",
-        action="store_true",
-        help="accept an FSPS with other isochrones or spectra than PROVABGS's MIST and MILES",
+        "accept an FSPS with other isochrones or spectra than PROVABGS's MIST and MILES",
     )
 
 
@@ -105,13 +91,13 @@ def _build(args: argparse.Namespace) -> None:
         args.out,
         wavelength_range=(low, high),
         other_libraries=args.other_libraries,
-        progress=is_interactive(),
+        progress=shared.is_interactive(),
     )
     print(f"{grid!r} is in {args.out}: use it with --ssp {args.out}.")
 
 
-def _add_compare(commands: Commands) -> None:
-    parser = add_command(
+def _add_compare(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "compare",
         "compare two grids in bands",
@@ -122,19 +108,10 @@ def _add_compare(commands: Commands) -> None:
         "nothing was written.",
     )
     for name in ("a", "b"):
-        parser.add_argument(name, metavar=name.upper(), help="a grid's file, or 'shipped'")
-    parser.add_argument(
-        "--bands",
-        metavar="SET",
-        default="sdss-ugriz",
-        help=f"rest-frame {BANDS_HELP} (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--out", metavar="FILE", help="figure to write (.png, .pdf, .svg); none is the default"
-    )
-    parser.add_argument(
-        "--table", metavar="FILE", help="table to write (.ecsv, .csv, .fits); none is the default"
-    )
+        option(parser, f"{name} {name.upper()}", "a grid's file, or 'shipped'")
+    option(parser, "--bands SET", f"rest-frame {shared.BANDS_HELP}", default="sdss-ugriz")
+    option(parser, "--out FILE", "figure to write (.png, .pdf, .svg); none is the default")
+    option(parser, "--table FILE", "table to write (.ecsv, .csv, .fits); none is the default")
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -142,9 +119,9 @@ def _compare(args: argparse.Namespace) -> None:
     from ..reports.figures import save_figure
     from ..reports.grids import compare_ssp_grids, plot_comparison
 
-    for name, endings in ((args.table, TABLES), (args.out, (".png", ".pdf", ".svg"))):
+    for name, endings in ((args.table, shared.TABLES), (args.out, (".png", ".pdf", ".svg"))):
         if name:
-            check_path(name, endings)
+            shared.check_path(name, endings)
     a, b = (None if name == "shipped" else name for name in (args.a, args.b))
     comparison = compare_ssp_grids(a, b, args.bands)
     summary = comparison.summary()
@@ -156,8 +133,8 @@ def _compare(args: argparse.Namespace) -> None:
         save_figure(plot_comparison(comparison), Path(args.out).expanduser(), dpi=150)
 
 
-def _add_download(commands: Commands) -> None:
-    parser = add_command(
+def _add_download(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "download",
         "download the NASA-Sloan Atlas",
@@ -167,21 +144,17 @@ def _add_download(commands: Commands) -> None:
         _download,
         "what has arrived is kept: run the same command again to go on.",
     )
-    parser.add_argument("what", metavar="WHAT", choices=("nsa",), help="nsa: the Atlas")
-    parser.add_argument(
-        "--release",
-        metavar="NAME",
-        default="v0_1_2",
-        help="v0_1_2 (the paper's) or v1_0_1 (default: %(default)s)",
+    option(parser, "what WHAT", "nsa: the Atlas", choices=("nsa",))
+    option(parser, "--release NAME", "v0_1_2 (the paper's) or v1_0_1", default="v0_1_2")
+    option(
+        parser,
+        "--folder FOLDER",
+        "where to put it (default: nsa in $SEDFLOW_CACHE or the user's cache folder)",
     )
-    parser.add_argument(
-        "--folder",
-        help="where to put it (default: nsa in $SEDFLOW_CACHE or the user's cache folder)",
-    )
-    parser.add_argument("--url", help="a mirror to take it from (default: the Atlas's own server)")
+    option(parser, "--url URL", "a mirror to take it from (default: the Atlas's own server)")
 
 
 def _download(args: argparse.Namespace) -> None:
     from ..observations.nsa import download_nsa
 
-    print(download_nsa(args.release, args.folder, args.url, progress=is_interactive()))
+    print(download_nsa(args.release, args.folder, args.url, progress=shared.is_interactive()))

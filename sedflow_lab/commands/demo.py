@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import (
-    Commands,
-    add_command,
-    add_number,
-    add_posterior,
-    add_seed,
-    is_interactive,
-    load,
-    say,
-)
+from . import shared
+from .shared import option
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add demo."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "demo",
         "the network beside emcee, for three real galaxies",
@@ -31,17 +23,25 @@ def add_commands(commands: Commands) -> None:
         _demo,
         "the galaxies that were finished are in the report.",
     )
-    parser.add_argument(
-        "--out", metavar="FOLDER", default="demo", help="where to write (default: %(default)s)"
-    )
+    option(parser, "--out FOLDER", "where to write", default="demo")
     which = parser.add_mutually_exclusive_group()
-    add_number(which, "--galaxies", 3, "how many galaxies, spread over the colours of the showcase")
-    which.add_argument(
-        "--ids", metavar="ID", nargs="+", help="these galaxies of the showcase, by their NSAID"
+    option(
+        which,
+        "--galaxies N",
+        "how many galaxies, spread over the colours of the showcase",
+        default=3,
+        least=1,
     )
-    add_posterior(parser)
-    add_number(parser, "--max-steps", 6000, "steps after which emcee gives up, a multiple of 50")
-    add_seed(parser)
+    option(which, "--ids ID", "these galaxies of the showcase, by their NSAID", nargs="+")
+    shared.add_posterior(parser)
+    option(
+        parser,
+        "--max-steps N",
+        "steps after which emcee gives up, a multiple of 50",
+        default=6000,
+        least=1,
+    )
+    shared.add_seed(parser)
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -51,11 +51,11 @@ def _demo(args: argparse.Namespace) -> None:
         args.out,
         args.ids,
         n=args.galaxies,
-        posterior=load(args),
+        posterior=shared.load(args),
         max_steps=args.max_steps,
         seed=args.seed,
-        progress=is_interactive(),
-        tell=say,
+        progress=shared.is_interactive(),
+        tell=shared.say,
     )
     print(report.to_markdown())
     print(f"report.md, summary.ecsv and the figures are in {args.out}.")

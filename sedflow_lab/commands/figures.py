@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import (
-    Commands,
-    add_command,
-    add_methods,
-    add_number,
-    add_posterior,
-    add_seed,
-    is_interactive,
-    load,
-    say,
-    stop_on_interrupt,
-)
+from . import shared
+from .shared import option
 
 __all__ = ["add_commands"]
 
 _FIGURES = ("1", "2", "3", "4", "5", "6", "7")
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add figures."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "figures",
         "the figures of the paper: what was trained on, and is it calibrated",
@@ -36,38 +26,25 @@ def add_commands(commands: Commands) -> None:
         _figures,
         "the simulations that were finished are kept: run the same command again to go on.",
     )
-    parser.add_argument(
-        "--out", metavar="FOLDER", default="figures", help="where to write (default: %(default)s)"
+    option(parser, "--out FOLDER", "where to write", default="figures")
+    option(
+        parser, "--only N", "make these figures only", nargs="+", choices=_FIGURES, default=_FIGURES
     )
-    parser.add_argument(
-        "--only",
-        metavar="N",
-        nargs="+",
-        choices=_FIGURES,
-        default=_FIGURES,
-        help="make these figures only",
-    )
-    add_number(parser, "--simulations", 1000, "simulations that the network infers")
-    add_number(parser, "--draws", 1000, "draws for each")
-    add_methods(
+    option(parser, "--simulations N", "simulations that the network infers", default=1000, least=1)
+    option(parser, "--draws N", "draws for each", default=1000, least=1)
+    shared.add_methods(
         parser,
         ("fast", "weighted"),
         "fast, weighted or exact; the first goes into figures 3, 4 and 6",
     )
     chains = parser.add_mutually_exclusive_group()
-    chains.add_argument(
-        "--mcmc",
-        metavar="FOLDER",
-        help="take the chains of a study that 'sedflow-lab compare' made",
-    )
+    option(chains, "--mcmc FOLDER", "take the chains of a study that 'sedflow-lab compare' made")
     meaning = "simulations that MCMC infers; 0 leaves it out"
-    add_number(chains, "--mcmc-simulations", 100, meaning, least=0)
-    parser.add_argument("--galaxy", metavar="ID", help="galaxy of the showcase for figure 2")
-    parser.add_argument(
-        "--store", metavar="FOLDER", help="where runs are kept (default: runs in --out)"
-    )
-    add_posterior(parser)
-    add_seed(parser)
+    option(chains, "--mcmc-simulations N", meaning, default=100, least=0)
+    option(parser, "--galaxy ID", "galaxy of the showcase for figure 2")
+    option(parser, "--store FOLDER", "where runs are kept (default: runs in --out)")
+    shared.add_posterior(parser)
+    shared.add_seed(parser)
 
 
 def _figures(args: argparse.Namespace) -> None:
@@ -81,17 +58,17 @@ def _figures(args: argparse.Namespace) -> None:
         galaxy=args.galaxy,
         seed=args.seed,
     )
-    with stop_on_interrupt() as stop:
+    with shared.stop_on_interrupt() as stop:
         numbers = make_figures(
             args.out,
-            load(args),
+            shared.load(args),
             settings,
             only=list(dict.fromkeys(args.only)),
             store=args.store,
             study=args.mcmc,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
-            tell=say,
+            tell=shared.say,
         )
     for method in (*settings.methods, "mcmc"):
         if method in numbers and "verdict" in numbers[method]:

@@ -6,30 +6,15 @@ import argparse
 from collections import Counter
 
 from ..errors import SedflowError
-from .shared import (
-    DRAWS,
-    TABLES,
-    Commands,
-    add_catalog,
-    add_command,
-    add_number,
-    add_posterior,
-    add_seed,
-    check_path,
-    is_interactive,
-    load,
-    read_catalog,
-    say,
-    stop_on_interrupt,
-    warn_of,
-)
+from . import shared
+from .shared import option
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add infer."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "infer",
         "infer the posteriors of a catalogue",
@@ -41,39 +26,38 @@ def add_commands(commands: Commands) -> None:
         _infer,
         "nothing was written.",
     )
-    add_catalog(parser)
-    add_posterior(parser)
-    parser.add_argument(
-        "--method",
-        metavar="NAME",
-        default="fast",
-        help="fast: the network's draws; weighted: the same with importance weights; exact: draws "
+    shared.add_catalog(parser)
+    shared.add_posterior(parser)
+    option(
+        parser,
+        "--method NAME",
+        "fast: the network's draws; weighted: the same with importance weights; exact: draws "
         "moved to the exact posterior, a few seconds a galaxy; auto: fast, and exact where the "
-        "badge asks for it (default: %(default)s)",
+        "badge asks for it",
+        default="fast",
     )
-    add_number(parser, "--draws", 1000, "draws a galaxy")
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        help="workers that share the galaxies out among them; the numbers stay the same (default: "
+    option(parser, "--draws N", "draws a galaxy", default=1000, least=1)
+    option(
+        parser,
+        "--threads N",
+        "workers that share the galaxies out among them; the numbers stay the same (default: "
         "as many as there are cores)",
+        type=int,
     )
-    add_seed(parser)
-    parser.add_argument(
-        "--out", metavar="FILE", required=True, help="table to write: .ecsv, .csv or .fits"
+    shared.add_seed(parser)
+    option(parser, "--out FILE", "table to write: .ecsv, .csv or .fits", required=True)
+    option(
+        parser,
+        "--samples FILE",
+        "HDF5 file to write with all draws, for PosteriorResult.load (default: none)",
     )
-    parser.add_argument(
-        "--samples",
-        metavar="FILE",
-        help="HDF5 file to write with all draws, for PosteriorResult.load (default: none)",
-    )
-    parser.add_argument(
+    option(
+        parser,
         "--on-bad",
+        "galaxies with values that cannot be used: flag them and go on; mask bad bands where "
+        "two good ones are left; or stop",
         choices=("flag", "mask", "raise"),
         default="flag",
-        help="galaxies with values that cannot be used: flag them and go on; mask bad bands where "
-        "two good ones are left; or stop (default: %(default)s)",
     )
 
 
@@ -81,12 +65,12 @@ def _infer(args: argparse.Namespace) -> None:
     from ..catalogue.run import infer_catalogue
     from ..observations.write import write_table
 
-    out = check_path(args.out, TABLES)
-    samples = check_path(args.samples, DRAWS) if args.samples else None
-    posterior = load(args)
-    photometry = read_catalog(args, posterior.bands, args.on_bad)
-    warn_of(posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag"))
-    with stop_on_interrupt() as stop:
+    out = shared.check_path(args.out, shared.TABLES)
+    samples = shared.check_path(args.samples, shared.DRAWS) if args.samples else None
+    posterior = shared.load(args)
+    photometry = shared.read_catalog(args, posterior.bands, args.on_bad)
+    shared.warn_of(posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag"))
+    with shared.stop_on_interrupt() as stop:
         table = infer_catalogue(
             posterior,
             photometry,
@@ -94,10 +78,10 @@ def _infer(args: argparse.Namespace) -> None:
             args.method,
             args.seed,
             samples=samples,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
             threads=args.threads,
-            tell=say,
+            tell=shared.say,
         )
     table.meta["posterior"] = str(args.posterior)
     write_table(table, out)

@@ -6,16 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from . import shared
 from .one_galaxy import add_galaxy, add_output, print_posterior, read_galaxy
-from .shared import (
-    DRAWS,
-    Commands,
-    add_command,
-    add_number,
-    check_path,
-    is_interactive,
-    stop_on_interrupt,
-)
+from .shared import option
 
 if TYPE_CHECKING:
     from ..posterior.result import PosteriorResult
@@ -23,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add mcmc."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "mcmc",
         "sample the exact posterior of one galaxy with emcee",
@@ -37,34 +30,30 @@ def add_commands(commands: Commands) -> None:
         "what --backend keeps is there: run the same command again to go on.",
     )
     add_galaxy(parser)
-    parser.add_argument(
+    option(
+        parser,
         "--start",
+        "where walkers start: at draws of the network, or of the prior, like a witness that "
+        "has not talked to the network, or half of them at each, to see whether they meet",
         choices=("posterior", "prior", "both"),
         default="prior",
-        help="where walkers start: at draws of the network, or of the prior, like a witness that "
-        "has not talked to the network, or half of them at each, to see whether they meet "
-        "(default: %(default)s)",
     )
-    for name, default, meaning in (
-        ("max-steps", 20_000, "steps of each walker after which to give up, a multiple of 50"),
-        ("walkers", 128, "a multiple of 4, at least 88"),
-    ):
-        add_number(parser, f"--{name}", default, meaning)
-    parser.add_argument(
-        "--backend", metavar="FILE", help="HDF5 file to keep the chains in and to go on from"
-    )
+    meaning = "steps of each walker after which to give up, a multiple of 50"
+    option(parser, "--max-steps N", meaning, default=20_000, least=1)
+    option(parser, "--walkers N", "a multiple of 4, at least 88", default=128, least=1)
+    option(parser, "--backend FILE", "HDF5 file to keep the chains in and to go on from")
     add_output(parser)
 
 
 def _mcmc(args: argparse.Namespace) -> None:
     from ..samplers.mcmc import run_mcmc
 
-    out = check_path(args.out, DRAWS)
+    out = shared.check_path(args.out, shared.DRAWS)
     if args.bands is not None and args.start != "prior":
         raise InputError(f"--bands is for a model without network: leave out --start {args.start}.")
     galaxy, model, prior, network = read_galaxy(args)
     start = {"prior": "prior", "posterior": network, "both": (network, "prior")}[args.start]
-    with stop_on_interrupt() as stop:
+    with shared.stop_on_interrupt() as stop:
         result = run_mcmc(
             galaxy,
             model,
@@ -75,7 +64,7 @@ def _mcmc(args: argparse.Namespace) -> None:
             draws=args.draws,
             seed=args.seed,
             backend=args.backend,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
         )
     result.save(out)

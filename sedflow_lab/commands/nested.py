@@ -5,23 +5,16 @@ from __future__ import annotations
 import argparse
 
 from ..errors import SedflowError
+from . import shared
 from .one_galaxy import add_galaxy, add_output, print_posterior, read_galaxy
-from .shared import (
-    DRAWS,
-    Commands,
-    add_command,
-    add_number,
-    check_path,
-    is_interactive,
-    stop_on_interrupt,
-)
+from .shared import option
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add nested."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "nested",
         "sample the exact posterior of one galaxy by nested sampling, with its evidence",
@@ -33,12 +26,14 @@ def add_commands(commands: Commands) -> None:
         "no draws were written: the posterior had not been found yet.",
     )
     add_galaxy(parser)
-    add_number(parser, "--live", 2000, "live points; more of them miss fewer modes", least=100)
-    add_number(
+    option(
+        parser, "--live N", "live points; more of them miss fewer modes", default=2000, least=100
+    )
+    option(
         parser,
-        "--effective",
-        10_000,
+        "--effective N",
         "effective sample size to reach; the error of the evidence goes with its root",
+        default=10_000,
         least=100,
     )
     add_output(parser)
@@ -47,9 +42,9 @@ def add_commands(commands: Commands) -> None:
 def _nested(args: argparse.Namespace) -> None:
     from ..samplers.nested import run_nested
 
-    out = check_path(args.out, DRAWS)
+    out = shared.check_path(args.out, shared.DRAWS)
     galaxy, model, prior, _ = read_galaxy(args)
-    with stop_on_interrupt() as stop:
+    with shared.stop_on_interrupt() as stop:
         try:
             result = run_nested(
                 galaxy,
@@ -59,7 +54,7 @@ def _nested(args: argparse.Namespace) -> None:
                 effective=args.effective,
                 draws=args.draws,
                 seed=args.seed,
-                progress=is_interactive(),
+                progress=shared.is_interactive(),
                 stop=stop,
             )
         except SedflowError:

@@ -7,17 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
-from .shared import (
-    BANDS_HELP,
-    Parser,
-    add_catalog,
-    add_number,
-    add_posterior,
-    add_seed,
-    as_sentence,
-    load,
-    read_catalog,
-)
+from . import shared
+from .shared import option
 
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
@@ -39,37 +30,27 @@ class Target(NamedTuple):
     """None where the command line describes the model itself."""
 
 
-def add_galaxy(parser: Parser) -> None:
+def add_galaxy(parser: shared.Parser) -> None:
     """Add the catalogue, which of its galaxies, and model and prior."""
-    add_catalog(parser)
+    shared.add_catalog(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--row", metavar="N", type=int, help="row of the galaxy, counting from 0")
-    which.add_argument("--id", metavar="ID", help="id of the galaxy")
-    add_posterior(parser)
-    parser.add_argument(
-        "--bands", metavar="SET", help=f"use no network, but a model in this {BANDS_HELP}"
-    )
-    parser.add_argument(
-        "--prior", metavar="NAME", default="flat-dirichlet", help="with --bands (%(default)s)"
-    )
-    parser.add_argument(
-        "--birth-cloud-age",
-        metavar="GYR",
-        type=float,
-        default=0.1,
-        help="with --bands (default: %(default)s Gyr)",
-    )
+    option(which, "--row N", "row of the galaxy, counting from 0", type=int)
+    option(which, "--id ID", "id of the galaxy")
+    shared.add_posterior(parser)
+    option(parser, "--bands SET", f"use no network, but a model in this {shared.BANDS_HELP}")
+    option(parser, "--prior NAME", "with --bands", default="flat-dirichlet")
+    option(parser, "--birth-cloud-age GYR", "with --bands (default: %(default)s Gyr)", default=0.1)
 
 
-def add_output(parser: Parser) -> None:
+def add_output(parser: shared.Parser) -> None:
     """Add how many draws to keep, and where."""
-    add_number(parser, "--draws", 4000, "draws to keep")
-    add_seed(parser)
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
+    option(parser, "--draws N", "draws to keep", default=4000, least=1)
+    shared.add_seed(parser)
+    option(
+        parser,
+        "--out FILE",
+        "HDF5 file to write with the draws, for PosteriorResult.load",
         required=True,
-        help="HDF5 file to write with the draws, for PosteriorResult.load",
     )
 
 
@@ -79,11 +60,11 @@ def read_galaxy(args: argparse.Namespace) -> Target:
     from ..sps import SEDModel, load_ssp_grid
 
     if args.bands is None:
-        network = load(args)
-        galaxy = _pick(args, read_catalog(args, network.bands, "flag"))
+        network = shared.load(args)
+        galaxy = _pick(args, shared.read_catalog(args, network.bands, "flag"))
         _refuse(network.check(galaxy)[0])
         return Target(galaxy, network.model, network.prior, network)
-    galaxy = _pick(args, read_catalog(args, args.bands, "flag"))
+    galaxy = _pick(args, shared.read_catalog(args, args.bands, "flag"))
     _refuse(galaxy.problems[0])
     model = SEDModel(
         galaxy.bands,
@@ -117,7 +98,7 @@ def _pick(args: argparse.Namespace, photometry: Photometry) -> Photometry:
 
 def _refuse(problem: str) -> None:
     if problem:
-        raise InputError(as_sentence(problem))
+        raise InputError(shared.as_sentence(problem))
 
 
 def print_posterior(

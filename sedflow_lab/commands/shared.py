@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,7 +30,6 @@ __all__ = [
     "add_command",
     "add_methods",
     "add_model_options",
-    "add_number",
     "add_posterior",
     "add_seed",
     "as_sentence",
@@ -39,6 +38,7 @@ __all__ = [
     "is_interactive",
     "load",
     "new_parser",
+    "option",
     "read_catalog",
     "say",
     "stop_on_interrupt",
@@ -128,75 +128,132 @@ def add_command(
     return parser
 
 
+def option(
+    parser: argparse._ActionsContainer,
+    names: str,
+    meaning: str,
+    *,
+    least: int | None = None,
+    **how: Any,
+) -> None:
+    """Add an option or argument, by its names as the help shows them: ``"-n, --number N"``.
+
+    One that has no name for its value is a switch. A default settles the type, and is told at the
+    end of the help.
+
+    Parameters
+    ----------
+    parser
+        A parser or a group of one.
+    names, meaning : str
+    least : int, optional
+        Whole numbers below it are refused.
+    **how
+        As for argparse's `add_argument`.
+    """
+    words = names.replace(",", "").split()
+    flags = [word for word in words if word.startswith("-")] or words[:1]
+    default, values = how.get("default"), words[len(flags) :]
+    if values:
+        how["metavar"] = values[0] if len(values) == 1 else tuple(values)
+    elif not how:
+        how["action"] = "store_true"
+    if least is not None:
+        how["type"] = _whole_number(least)
+    elif isinstance(default, int | float):
+        how.setdefault("type", type(default))
+    if default not in (None, []) and "(default:" not in meaning:
+        shown = " ".join(default) if isinstance(default, tuple) else "%(default)s"
+        meaning += f" (default: {shown})"
+    parser.add_argument(*flags, help=meaning, **how)
+
+
+def _whole_number(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value} is too few: give {least} or more")
+        return value
+
+    number.__name__ = "whole number"  # as the parser calls what it cannot read
+    return number
+
+
 def add_model_options(parser: Parser) -> None:
     """Add the settings of model and prior; one that is left out is None."""
     group = parser.add_argument_group(
         "model and prior", "What is left out is as in the simulations, if there are any."
     )
-    group.add_argument("--bands", metavar="SET", help=f"{BANDS_HELP} (default: sdss-ugriz)")
-    group.add_argument(
-        "--prior",
-        metavar="NAME",
-        help="flat-dirichlet, or stick-breaking as in the published code (default: flat-dirichlet)",
+    option(group, "--bands SET", f"{BANDS_HELP} (default: sdss-ugriz)")
+    option(
+        group,
+        "--prior NAME",
+        "flat-dirichlet, or stick-breaking as in the published code (default: flat-dirichlet)",
     )
-    group.add_argument(
-        "--birth-cloud-age",
-        metavar="GYR",
+    option(
+        group,
+        "--birth-cloud-age GYR",
+        "age below which stars sit in birth clouds (default: 0.1 Gyr; PROVABGS: 0.01 Gyr)",
         type=float,
-        help="age below which stars sit in birth clouds (default: 0.1 Gyr; PROVABGS: 0.01 Gyr)",
     )
-    group.add_argument(
-        "--redshift-max", metavar="Z", type=float, help="highest redshift (default: 0.2)"
-    )
-    group.add_argument(
-        "--ssp",
-        metavar="FILE",
-        help="stellar populations made by 'sedflow-lab ssp build' (default: the shipped grid)",
+    option(group, "--redshift-max Z", "highest redshift (default: 0.2)", type=float)
+    option(
+        group,
+        "--ssp FILE",
+        "stellar populations made by 'sedflow-lab ssp build' (default: the shipped grid)",
     )
 
 
 def add_catalog(parser: Parser) -> None:
     """Add the catalogue and how to read it."""
-    parser.add_argument(
-        "catalog",
-        metavar="CATALOG",
-        help="CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with "
-        "sigma_X or ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for "
-        "Galactic extinction; or the NASA-Sloan Atlas under the file name that 'download' gave it",
+    option(
+        parser,
+        "catalog CATALOG",
+        "CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with sigma_X or "
+        "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for Galactic "
+        "extinction; or the NASA-Sloan Atlas under the file name that 'download' gave it",
     )
-    parser.add_argument(
-        "--column",
-        metavar="ROLE=NAME",
+    option(
+        parser,
+        "--column ROLE=NAME",
+        "a column that has another name, such as --column flux_u=FLUX_U; nothing after the = says "
+        "that the band was not observed; may be repeated",
         action="append",
         default=[],
-        help="a column that has another name, such as --column flux_u=FLUX_U; nothing after "
-        "the = says that the band was not observed; may be repeated",
     )
-    parser.add_argument(
-        "--hdu", metavar="HDU", help="which table of a FITS file or VOTable, by number or name"
-    )
-    parser.add_argument(
-        "--extinction",
-        metavar="LAW",
-        help="correct fluxes for Galactic extinction by the column ebv, E(B-V) of the SFD maps: "
-        "F99, CCM89, O94 or G23 (default: they are corrected)",
+    option(parser, "--hdu HDU", "which table of a FITS file or VOTable, by number or name")
+    option(
+        parser,
+        "--extinction LAW",
+        "correct fluxes for Galactic extinction by the column ebv, E(B-V) of the SFD maps: F99, "
+        "CCM89, O94 or G23 (default: they are corrected)",
     )
 
 
 def add_posterior(parser: Parser) -> None:
     """Add the trained posterior and the grid that it stands on."""
-    parser.add_argument(
-        "--posterior",
-        metavar="NAME",
+    option(
+        parser,
+        "--posterior NAME",
+        "trained posterior: nsa-ugriz or nsa-ugriz-lessons, which ship, or a folder made by "
+        "'sedflow-lab train'",
         default="nsa-ugriz",
-        help="trained posterior: nsa-ugriz or nsa-ugriz-lessons, which ship, or a folder made by "
-        "'sedflow-lab train' (default: %(default)s)",
     )
-    parser.add_argument(
-        "--ssp",
-        metavar="FILE",
-        help="stellar populations that it was trained with (default: the shipped grid)",
+    option(
+        parser,
+        "--ssp FILE",
+        "stellar populations that it was trained with (default: the shipped grid)",
     )
+
+
+def add_seed(parser: Parser) -> None:
+    """Add the seed."""
+    option(parser, "--seed N", "the same seed gives the same numbers", default=0, least=0)
+
+
+def add_methods(parser: Parser, default: tuple[str, ...], meaning: str) -> None:
+    """Add the choice of some of the network's methods."""
+    choices = [method for method in AMORTIZED if method != "auto"]
+    option(parser, "--methods METHOD", meaning, nargs="+", choices=choices, default=default)
 
 
 def load(args: argparse.Namespace) -> AmortizedPosterior:
@@ -205,38 +262,6 @@ def load(args: argparse.Namespace) -> AmortizedPosterior:
     from ..sps import load_ssp_grid
 
     return load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
-
-
-def add_number(
-    parser: argparse._ActionsContainer, flag: str, default: int, meaning: str, least: int = 1
-) -> None:
-    """Add a whole number that has a default, and is refused where it is below the least."""
-
-    def number(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{value} is too few: give {least} or more")
-        return value
-
-    number.__name__ = "whole number"  # as the parser calls what it cannot read
-    meaning += " (default: %(default)s)"
-    parser.add_argument(flag, metavar="N", type=number, default=default, help=meaning)
-
-
-def add_seed(parser: Parser) -> None:
-    """Add the seed."""
-    add_number(parser, "--seed", 0, "the same seed gives the same numbers", least=0)
-
-
-def add_methods(parser: Parser, default: Sequence[str], meaning: str) -> None:
-    """Add the choice of some of the network's methods."""
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        metavar="METHOD",
-        choices=[method for method in AMORTIZED if method != "auto"],
-        default=default,
-        help=f"{meaning} (default: {' '.join(default)})",
-    )
 
 
 def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometry:

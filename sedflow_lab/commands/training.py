@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .shared import (
-    Commands,
-    Parser,
-    add_catalog,
-    add_command,
-    add_model_options,
-    add_posterior,
-    is_interactive,
-    read_catalog,
-    say,
-    stop_on_interrupt,
-)
+from . import shared
+from .shared import option
 
 if TYPE_CHECKING:
     from ..anpe.presets import TrainingConfig
@@ -32,9 +22,9 @@ __all__ = ["add_commands"]
 _AGAIN = "run the same command again to go on."
 
 
-def add_commands(commands: Commands) -> None:
+def add_commands(commands: shared.Commands) -> None:
     """Add simulate, train and distil."""
-    parser = add_command(
+    parser = shared.add_command(
         commands,
         "simulate",
         "draw galaxies from the prior and compute their photometry",
@@ -44,31 +34,27 @@ def add_commands(commands: Commands) -> None:
         _simulate,
         f"files that are complete are kept: {_AGAIN}",
     )
-    parser.add_argument("out", metavar="OUT", help="folder for the simulations")
-    parser.add_argument(
-        "-n", "--number", metavar="N", type=int, help="galaxies to simulate (default: 100000)"
-    )
-    add_model_options(parser)
+    option(parser, "out OUT", "folder for the simulations")
+    option(parser, "-n, --number N", "galaxies to simulate (default: 100000)", type=int)
+    shared.add_model_options(parser)
     _add_young_bursts(parser)
-    parser.add_argument(
-        "--seed", metavar="N", type=int, help="the same seed gives the same numbers (default: 0)"
-    )
+    option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", type=int)
     _add_train(commands)
     _add_distil(commands)
 
 
-def _add_young_bursts(parser: Parser) -> None:
-    parser.add_argument(
-        "--young-bursts",
-        metavar="SHARE",
-        type=float,
-        help="share of new simulations with bursts uniform in the log of their age, which weights "
+def _add_young_bursts(parser: shared.Parser) -> None:
+    option(
+        parser,
+        "--young-bursts SHARE",
+        "share of new simulations with bursts uniform in the log of their age, which weights "
         "undo in training: 0 or more, below 1 (default: 0, or the preset's)",
+        type=float,
     )
 
 
-def _add_train(commands: Commands) -> None:
-    parser = add_command(
+def _add_train(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "train",
         "train a network for a band set",
@@ -81,70 +67,56 @@ def _add_train(commands: Commands) -> None:
         _train,
         f"simulations that are complete are kept: {_AGAIN}",
     )
-    parser.add_argument("out", metavar="OUT", help="folder for the trained posterior")
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
+    option(parser, "out OUT", "folder for the trained posterior")
+    option(
+        parser,
+        "--preset NAME",
+        "nsa-ugriz: hours on a laptop; lessons: an hour, on from --start with --lessons; "
+        "workshop: a small network, a few minutes",
         default="nsa-ugriz",
-        help="nsa-ugriz: hours on a laptop; lessons: an hour, on from --start with --lessons; "
-        "workshop: a small network, a few minutes (default: %(default)s)",
     )
-    parser.add_argument(
-        "--start", metavar="NAME", help="posterior to go on from: nsa-ugriz, or a folder"
+    option(parser, "--start NAME", "posterior to go on from: nsa-ugriz, or a folder")
+    option(parser, "--lessons FOLDER", "lessons made by 'sedflow-lab distil' to learn from")
+    option(
+        parser,
+        "--simulations FOLDER",
+        "simulations to train on, made if missing (default: OUT.training/simulations)",
     )
-    parser.add_argument(
-        "--lessons", metavar="FOLDER", help="lessons made by 'sedflow-lab distil' to learn from"
-    )
-    parser.add_argument(
-        "--simulations",
-        metavar="FOLDER",
-        help="simulations to train on, made if missing (default: OUT.training/simulations)",
-    )
-    parser.add_argument(
-        "-n",
-        "--number",
-        metavar="N",
+    option(
+        parser,
+        "-n, --number N",
+        "galaxies to simulate (default: the preset's, 1000000 or 200000)",
         type=int,
-        help="galaxies to simulate (default: the preset's, 1000000 or 200000)",
     )
-    add_model_options(parser)
+    shared.add_model_options(parser)
     _add_young_bursts(parser)
     noise = parser.add_argument_group("noise", "One ships for sdss-ugriz; other bands need one.")
-    noise.add_argument(
-        "--noise", metavar="FILE", help="noise model made by 'sedflow-lab noise', or nsa-ugriz"
-    )
-    noise.add_argument(
-        "--depth",
-        metavar="MAG",
+    option(noise, "--noise FILE", "noise model made by 'sedflow-lab noise', or nsa-ugriz")
+    option(
+        noise,
+        "--depth MAG",
+        "5-sigma depths of the survey [AB mag], one a band or one for all",
         type=float,
         nargs="+",
-        help="5-sigma depths of the survey [AB mag], one a band or one for all",
     )
-    noise.add_argument(
-        "--floor",
-        metavar="MAG",
-        type=float,
+    option(
+        noise,
+        "--floor MAG",
+        "calibration error beside --depth (default: %(default)s mag)",
         default=0.02,
-        help="calibration error beside --depth (default: %(default)s mag)",
     )
     size = parser.add_argument_group("network and training", "Defaults are those of the preset.")
-    size.add_argument("--steps", metavar="N", type=int, help="steps of the optimiser")
-    size.add_argument("--batch", metavar="N", type=int, help="galaxies in a step")
-    size.add_argument("--learning-rate", metavar="RATE", type=float, help="its highest value")
-    size.add_argument("--couplings", metavar="N", type=int, help="spline couplings of the flow")
-    size.add_argument(
-        "--hidden", metavar="N", type=int, nargs="+", help="hidden layers of each coupling"
-    )
-    size.add_argument(
-        "--seed", metavar="N", type=int, help="of new simulations and of training (default: 0)"
-    )
-    size.add_argument(
-        "--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)"
-    )
+    option(size, "--steps N", "steps of the optimiser", type=int)
+    option(size, "--batch N", "galaxies in a step", type=int)
+    option(size, "--learning-rate RATE", "its highest value", type=float)
+    option(size, "--couplings N", "spline couplings of the flow", type=int)
+    option(size, "--hidden N", "hidden layers of each coupling", type=int, nargs="+")
+    option(size, "--seed N", "of new simulations and of training (default: 0)", type=int)
+    option(size, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
 
 
-def _add_distil(commands: Commands) -> None:
-    parser = add_command(
+def _add_distil(commands: shared.Commands) -> None:
+    parser = shared.add_command(
         commands,
         "distil",
         "make exact posteriors of galaxies like a catalogue's, to train on",
@@ -155,30 +127,23 @@ def _add_distil(commands: Commands) -> None:
         _distil,
         f"files that are complete are kept: {_AGAIN}",
     )
-    parser.add_argument("out", metavar="OUT", help="folder for the lessons")
-    add_catalog(parser)
-    add_posterior(parser)
-    parser.add_argument(
-        "-n",
-        "--number",
-        metavar="N",
-        type=int,
+    option(parser, "out OUT", "folder for the lessons")
+    shared.add_catalog(parser)
+    shared.add_posterior(parser)
+    option(
+        parser,
+        "-n, --number N",
+        "galaxies to make, from those of the catalogue in turn",
         default=6000,
-        help="galaxies to make, from those of the catalogue in turn (default: %(default)s)",
     )
-    parser.add_argument(
+    option(
+        parser,
         "--method",
+        "how draws are made exact: quickly, or surely",
         choices=("weighted", "exact"),
         default="weighted",
-        help="how draws are made exact: quickly, or surely (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=0,
-        help="the same seed gives the same lessons (default: %(default)s)",
-    )
+    option(parser, "--seed N", "the same seed gives the same lessons", default=0)
 
 
 def _plan(args: argparse.Namespace, folder: Path, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +167,7 @@ def _simulate(args: argparse.Namespace) -> None:
     from ..anpe.simulate import simulate
 
     plan = _plan(args, Path(args.out), {})
-    made = simulate(**plan, progress=is_interactive())
+    made = simulate(**plan, progress=shared.is_interactive())
     settings = made.settings
     print(
         f"{len(made):,} simulations in {', '.join(plan['model'].bands.labels)} "
@@ -244,10 +209,12 @@ def _train(args: argparse.Namespace) -> None:
     plan = _plan(args, Path(args.simulations or work / "simulations"), defaults)
     bands = plan["model"].bands
     noise = start.noise if start and args.noise is args.depth is None else _noise(args, bands)
-    say(f"simulations: {plan['n']:,} in {', '.join(bands.labels)}, kept in {plan['folder']}")
-    simulations = simulate(**plan, progress=is_interactive())
-    say(f"training: {config.steps:,} steps of {config.batch:,} galaxies; Ctrl-C stops it safely")
-    with stop_on_interrupt() as stop:
+    shared.say(f"simulations: {plan['n']:,} in {', '.join(bands.labels)}, kept in {plan['folder']}")
+    simulations = simulate(**plan, progress=shared.is_interactive())
+    shared.say(
+        f"training: {config.steps:,} steps of {config.batch:,} galaxies; Ctrl-C stops it safely"
+    )
+    with shared.stop_on_interrupt() as stop:
         bundle = recipe.train_bundle(
             out,
             simulations,
@@ -257,9 +224,9 @@ def _train(args: argparse.Namespace) -> None:
             start=start,
             lessons=lessons,
             device=args.device,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
-            callback=None if is_interactive() else _Reporter(config),
+            callback=None if shared.is_interactive() else _Reporter(config),
         )
     if bundle is None:
         raise KeyboardInterrupt(f"the checkpoint is in {work}: {_AGAIN}")
@@ -278,8 +245,8 @@ def _distil(args: argparse.Namespace) -> None:
     from ..sps import load_ssp_grid
 
     posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
-    photometry = read_catalog(args, posterior.bands, "flag")
-    with stop_on_interrupt() as stop:
+    photometry = shared.read_catalog(args, posterior.bands, "flag")
+    with shared.stop_on_interrupt() as stop:
         lessons = distil(
             args.out,
             posterior,
@@ -287,7 +254,7 @@ def _distil(args: argparse.Namespace) -> None:
             args.number,
             method=args.method,
             seed=args.seed,
-            progress=is_interactive(),
+            progress=shared.is_interactive(),
             stop=stop,
         )
     if lessons is None:
@@ -327,7 +294,7 @@ class _Reporter:
 
     def __call__(self, step: int, record: TrainingRecord) -> None:
         rate = step / max(record.seconds, 1e-9)
-        say(
+        shared.say(
             f"step {step:,} of {self._steps:,}: loss {record.training_loss[-1]:.3f}, validation "
             f"{record.validation_loss[-1]:.3f}, {rate:.1f} steps/s, "
             f"{_duration((self._steps - step) / rate)} left"
