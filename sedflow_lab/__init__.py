@@ -11,29 +11,6 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy
 from ._version import __version__
 
-__all__ = [
-    "NAMES",
-    "PARAMETERS",
-    "AmortizedPosterior",
-    "InputError",
-    "LogPosterior",
-    "Photometry",
-    "PosteriorResult",
-    "SEDModel",
-    "__version__",
-    "best_fit",
-    "get_bands",
-    "get_prior",
-    "load_posterior",
-    "magnitude",
-    "read_nsa",
-    "read_photometry",
-    "run_calibration",
-    "run_mcmc",
-    "run_nested",
-    "showcase",
-]
-
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .diagnostics.runs import run_calibration
@@ -46,21 +23,8 @@ if TYPE_CHECKING:
     from .sps import SEDModel, get_bands
     from .units import magnitude
 
-__getattr__ = lazy(
-    __name__,
-    {
-        ".anpe": "AmortizedPosterior load_posterior",
-        ".diagnostics.runs": "run_calibration",
-        ".errors": "InputError",
-        ".exact": "LogPosterior best_fit",
-        ".observations": "Photometry read_nsa read_photometry showcase",
-        ".parameters": "NAMES PARAMETERS get_prior",
-        ".posterior": "PosteriorResult",
-        ".samplers": "run_mcmc run_nested",
-        ".sps": "SEDModel get_bands",
-        ".units": "magnitude",
-    },
-)
+__getattr__, __all__ = lazy(__name__, __file__)
+__all__ += ["__version__"]
 
 
 def __dir__() -> list[str]:

@@ -10,32 +10,6 @@ from typing import TYPE_CHECKING
 
 from .._lazy import lazy
 
-__all__ = [
-    "SCORED",
-    "CalibrationRun",
-    "Draws",
-    "Fault",
-    "Uniformity",
-    "c2st",
-    "check_uniformity",
-    "compare",
-    "conditional_coverage",
-    "contraction",
-    "coverage_map",
-    "hpd_levels",
-    "pp_band",
-    "pp_curve",
-    "predictive_p_values",
-    "predictive_scores",
-    "rank_scores",
-    "replay",
-    "run_calibration",
-    "score_result",
-    "tarp_references",
-    "tarp_scores",
-    "z_scores",
-]
-
 if TYPE_CHECKING:
     from .bands import pp_band, pp_curve
     from .calibration import (
@@ -56,18 +30,4 @@ if TYPE_CHECKING:
     from .scoring import SCORED, score_result
     from .uniformity import Uniformity, check_uniformity
 
-__getattr__ = lazy(
-    __name__,
-    {
-        ".bands": "pp_band pp_curve",
-        ".calibration": "contraction hpd_levels predictive_p_values "
-        "predictive_scores rank_scores tarp_references tarp_scores z_scores",
-        ".calibration_run": "CalibrationRun",
-        ".comparison": "Draws c2st compare",
-        ".conditional": "conditional_coverage coverage_map",
-        ".mocks": "Fault",
-        ".runs": "replay run_calibration",
-        ".scoring": "SCORED score_result",
-        ".uniformity": "Uniformity check_uniformity",
-    },
-)
+__getattr__, __all__ = lazy(__name__, __file__)

@@ -6,17 +6,6 @@ from typing import TYPE_CHECKING
 
 from .._lazy import lazy
 
-__all__ = [
-    "CoveragePanel",
-    "CoverageState",
-    "ExplorerPanel",
-    "ExplorerState",
-    "GalaxyPanel",
-    "GalaxyState",
-    "WitnessPanel",
-    "WitnessState",
-]
-
 if TYPE_CHECKING:
     from .coverage.state import CoverageState
     from .coverage.view import CoveragePanel
@@ -28,16 +17,4 @@ if TYPE_CHECKING:
     from .witness.view import WitnessPanel
 
 # Bokeh and ipywidgets load when a view is first asked for: a state needs neither.
-__getattr__ = lazy(
-    __name__,
-    {
-        ".coverage.state": "CoverageState",
-        ".coverage.view": "CoveragePanel",
-        ".explorer.state": "ExplorerState",
-        ".explorer.view": "ExplorerPanel",
-        ".galaxy.state": "GalaxyState",
-        ".galaxy.view": "GalaxyPanel",
-        ".witness.state": "WitnessState",
-        ".witness.view": "WitnessPanel",
-    },
-)
+__getattr__, __all__ = lazy(__name__, __file__)
