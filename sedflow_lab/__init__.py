@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy
 from ._version import __version__
 
+<<<<<<< HEAD
+>>>>>>> 9c0f8bf (Take outliers in every method of the network that knows the likelihood; an exact posterior says so)
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .diagnostics.runs import run_calibration
     from .errors import InputError
-    from .exact import LogPosterior, best_fit
+    from .exact import LogPosterior, Outliers, best_fit
     from .observations import Photometry, read_nsa, read_photometry, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
     from .posterior import PosteriorResult
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from .sps import SEDModel, get_bands
     from .units import magnitude
 
+<<<<<<< HEAD
 __getattr__, __all__ = lazy(__name__, __file__)
 __all__ += ["__version__"]
+>>>>>>> 9c0f8bf (Take outliers in every method of the network that knows the likelihood; an exact posterior says so)
 
 
 def __dir__() -> list[str]:

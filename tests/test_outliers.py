@@ -135,3 +135,32 @@ def test_emcee_names_the_wrong_band_and_agrees_with_a_run_without_it(galaxies, t
     assert bad[2] > 0.99 and np.delete(bad, 2).max() < 0.1
     table = compare(found, known)
     assert np.abs(table["shift"]).max() < 0.15 and table["w1"].max() < 0.15
+
+
+def test_the_networks_methods_take_outliers_and_record_them(galaxies, tiny_bundle):
+    _, _, wrong = galaxies
+    posterior = sl.load_posterior(tiny_bundle)
+    one = wrong[:1].with_error_floor({"u": 0.05})
+    with pytest.raises(sl.InputError, match="weighted, exact or auto"):
+        posterior.infer(one, 200, "fast", outliers=sl.Outliers())
+    for method in ("weighted", "auto"):
+        result = posterior.infer(one, 200, method, outliers=sl.Outliers(0.02))
+        assert result.diagnostics["bad_band"].shape == (1, 5)
+        assert result.provenance["outliers"] == {"probability": 0.02}
+        assert result.provenance["error_floor"] == {"u": 0.05}
+    # The network was hardly trained, so that auto has made it exact: the wrong band is found.
+    assert result.badge.tolist() == ["exact"] and result.chi2_min[0] < 1
+    assert result.diagnostics["bad_band"][0, 0] > 0.5
+    table = result.summary()
+    assert table["bad_band"].tolist() == ["u"] and table["bad_band_probability"][0] > 0.5
+    plain = posterior.infer(one, 200, "exact")
+    assert plain.badge.tolist() == ["model cannot fit"] and "bad_band" not in plain.diagnostics
+    assert "outliers" not in plain.provenance and "bad_band" not in plain.summary().colnames
+
+
+def test_where_all_bands_are_bad_the_badge_says_so(galaxies, tiny_bundle):
+    _, good, _ = galaxies
+    nonsense = sl.Photometry(-1000 * good.flux[:1], good.sigma[:1], good.redshift[:1])
+    result = sl.load_posterior(tiny_bundle).infer(nonsense, 200, "exact", outliers=sl.Outliers())
+    assert result.badge.tolist() == ["model cannot fit"]
+    assert (result.diagnostics["bad_band"] > 0.99).all()

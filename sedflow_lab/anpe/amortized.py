@@ -17,6 +17,7 @@ from .._keywords import renamed
 from .._threads import share_out, workers
 from .._version import __version__
 from ..errors import InputError
+from ..exact.outliers import Outliers
 from ..methods import AMORTIZED, RECIPE
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, Prior, get_prior
@@ -186,6 +187,7 @@ class AmortizedPosterior:
         method: str = "fast",
         seed: int = 0,
         *,
+        outliers: Outliers | None = None,
         on_bad: str = "raise",
         threads: int | None = None,
         progress: bool = False,
@@ -207,6 +209,11 @@ class AmortizedPosterior:
         seed : int
             With the same seed a galaxy gets the same numbers, whatever other galaxies there are,
             in whatever order, and however many threads.
+        outliers : Outliers, optional
+            Let each band be bad with a small probability, in the likelihood by which draws are
+            weighted, moved and judged; the network itself knows nothing of it, so not by
+            ``"fast"``. Then ``bad_band`` (B) is among the diagnostics, the probability that
+            each of them is.
         on_bad : str
             What to do about galaxies that cannot be inferred: ``"raise"`` an error, or
             ``"flag"`` them (NaN draws, badge ``"bad photometry"``, the reason in `problems`).
@@ -225,7 +232,8 @@ class AmortizedPosterior:
         Raises
         ------
         InputError
-            If the bands differ from the network's, or on bad galaxies as `on_bad` says.
+            If the bands differ from the network's, or on bad galaxies as `on_bad` says, or if
+            `outliers` is given and the method is fast.
         """
         if method not in AMORTIZED:
             raise InputError(
@@ -233,6 +241,11 @@ class AmortizedPosterior:
             )
         if draws < 1:
             raise InputError(f"The number of draws must be positive, it is {draws}.")
+        if outliers is not None and method == "fast":
+            raise InputError(
+                "The network's own draws know nothing of bad bands: choose one of the methods "
+                "weighted, exact or auto, or leave out the outliers."
+            )
         problems = self.check(photometry, on_bad)
         usable = np.flatnonzero(problems == "")
         result = PosteriorResult.blank(photometry, draws, method, problems)
@@ -241,7 +254,13 @@ class AmortizedPosterior:
         }
         started = time.perf_counter()
         work = partial(
-            infer_galaxy, self._network, draws=draws, method=method, seed=seed, stop=stop
+            infer_galaxy,
+            self._network,
+            draws=draws,
+            method=method,
+            seed=seed,
+            stop=stop,
+            outliers=outliers,
         )
         found = share_out(work, [photometry[int(row)] for row in usable], workers(threads))
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:
@@ -258,6 +277,8 @@ class AmortizedPosterior:
             "method_recipe": RECIPE,
             "prior": self.prior.name,
             **self.model.settings(),
+            **photometry.settings(),
+            **(outliers.settings() if outliers else {}),
             "sedflow_lab": __version__,
         }
         return result

@@ -12,6 +12,8 @@ import torch
 
 from ..exact.draws import PARTICLES, nearest_chi2, sample_exact
 from ..exact.likelihood import LogPosterior, effective_sample_size, importance_weights
+from ..exact.outliers import Outliers
+from ..observations.checks import MIN_BANDS
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior
 from ..posterior.result import PosteriorResult
@@ -118,6 +120,7 @@ def infer_galaxy(
     method: str,
     seed: int,
     stop: threading.Event | None,
+    outliers: Outliers | None = None,
 ) -> PosteriorResult:
     """Posterior of one usable galaxy, whatever other galaxies there are.
 
@@ -128,11 +131,11 @@ def infer_galaxy(
         return _without(photometry, draws, method, "Stopped before this galaxy was inferred.")
     try:
         if method != "auto":
-            return _infer(network, photometry, draws, method, seed, stop)
-        fast = _infer(network, photometry, draws, "fast", seed, stop)
+            return _infer(network, photometry, draws, method, seed, stop, outliers)
+        fast = _infer(network, photometry, draws, "fast", seed, stop, outliers)
         if fast.badge[0] != "refine" or (stop is not None and stop.is_set()):
             return fast
-        fast.put([0], _infer(network, photometry, draws, "exact", seed, stop))
+        fast.put([0], _infer(network, photometry, draws, "exact", seed, stop, outliers))
         return fast
     except (RuntimeError, ArithmeticError, ValueError) as error:
         # Arithmetic that breaks down for one galaxy must not take the others along.
@@ -152,10 +155,12 @@ def _infer(
     method: str,
     seed: int,
     stop: threading.Event | None,
+    outliers: Outliers | None,
 ) -> PosteriorResult:
     generator = network.generator(photometry, seed)
-    target = LogPosterior(photometry, network.model, network.prior)
-    if method == "exact" and (reason := _hopeless(target, photometry, generator)):
+    target = LogPosterior(photometry, network.model, network.prior, outliers)
+    # Any flux may be that of a bad band; where all are, the badge says so.
+    if method == "exact" and not outliers and (reason := _hopeless(target, photometry, generator)):
         return _without(photometry, draws, method, reason, "model cannot fit")
     n_draws = _PER_PARTICLE * PARTICLES if method == "exact" else draws
     phi, log_q = network.draw(photometry, n_draws, generator)
@@ -180,20 +185,25 @@ def _infer(
             diagnostics[name] = getattr(exact, name)
     if method != "weighted":
         weights = torch.full(phi.shape[:2], 1.0 / draws)
+    samples = network.reported(phi)
+    bad = target.bad_bands(samples, _array(weights)) if outliers else None
     with torch.no_grad():
         judged = phi if method == "weighted" else phi[:, :_TRIAL_DRAWS]
-        chi2_min = _array(target.chi2(network.prior.from_free(judged)).amin(-1))
+        chi2_min = _array(target.best_chi2(network.prior.from_free(judged)))
     arrays = {name: _array(value) for name, value in diagnostics.items()}
     if network.support is not None:
         arrays["support"] = network.support(network.informative(photometry)).p_value
-    samples = network.reported(phi)
     if not (np.isfinite(samples).all() and np.isfinite(chi2_min).all()):
         raise ArithmeticError("draws or their likelihood are not finite")
+    misfit = chi2_min
+    if bad is not None:
+        arrays["bad_band"] = bad
+        misfit = np.where((bad < 0.5).sum(1) < MIN_BANDS, np.inf, chi2_min)
     words = badge(
         method,
         arrays["efficiency"],
         arrays["pareto_k"],
-        chi2_min,
+        misfit,
         photometry.mask.sum(1),
         finished,
         arrays.get("support"),

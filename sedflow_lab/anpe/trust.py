@@ -106,7 +106,7 @@ def badge(
         good &= ~(support < FALSE_ALARM_RATE)
     words = np.where(good, "ok", "refine").astype("<U16")
     if method == "exact":
-        words = np.where(good, "ok", "exact").astype("<U16")
+        words = np.full(len(good), "exact", dtype="<U16")
         # Only the exact posterior has looked everywhere the model can go.
         words[chi2_min > chi2_limit(n_bands)] = "model cannot fit"
         if finished is not None:

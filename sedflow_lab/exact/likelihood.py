@@ -108,6 +108,19 @@ class LogPosterior:
         residuals = self.residuals(to_tensor(theta, self.model.dtype))
         return like_input(residuals.square().sum(-1), theta)
 
+    def best_chi2(self, theta: Any) -> Any:
+        """Chi-squared (G,) of the likeliest of points (G, D, 12), which is the smallest.
+
+        With outliers each band counts by the probability that it is good there.
+        """
+        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        if self._terms is None:
+            return like_input(residuals.square().sum(-1).amin(-1), theta)
+        likeliest = self._terms.log_likelihood(residuals).argmax(-1)
+        residuals = residuals[torch.arange(self.n_galaxies), likeliest][:, None]
+        good = 1 - self._terms.probability(residuals)
+        return like_input((good * residuals.square()).sum(-1)[:, 0], theta)
+
     def residuals(self, theta: Any) -> Any:
         """Model minus data over uncertainty (G, D, B), zero where a band is missing."""
         flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])

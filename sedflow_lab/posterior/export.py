@@ -18,7 +18,7 @@ __all__ = ["draws_table", "summary_table", "to_arviz"]
 
 
 def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -> Table:
-    """One row a galaxy (see `PosteriorResult.summary`)."""
+    """One row a galaxy (see `PosteriorResult.summary`); the band most likely bad, if any may be."""
     from astropy.table import Column, Table
 
     table = Table({"id": result.ids, "redshift": result.redshift})
@@ -34,6 +34,12 @@ def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -
             )
     for name in ("ess", "badge", "chi2_min", "log_evidence"):
         table[name] = getattr(result, name)
+    if "bad_band" in result.diagnostics:
+        bad = result.diagnostics["bad_band"]
+        known = np.isfinite(bad).any(1)
+        worst = np.where(known, np.nan_to_num(bad, nan=-1.0).argmax(1), len(result.bands))
+        table["bad_band"] = np.array([*result.bands.labels, ""])[worst]
+        table["bad_band_probability"] = np.where(known, np.nan_to_num(bad).max(1), np.nan)
     table["problem"] = result.problems
     table.meta.update(method=result.method, bands=result.bands.name)
     return table

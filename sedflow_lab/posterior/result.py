@@ -49,13 +49,13 @@ class PosteriorResult:
     bands : BandSet
         The bands of the photometry; a name is accepted.
     method : str
-        How the draws were made: ``"fast"``, ``"weighted"``, ``"exact"``, ``"mcmc"``, ...
+        How the draws were made, a word of `methods.METHODS`.
     badge : ndarray of str, shape (N,)
         How far to trust each posterior.
     ess : ndarray, shape (N,)
         Effective number of independent draws; by default Kish's (Σw)² / Σw².
     chi2_min : ndarray, shape (N,)
-        Smallest χ² of the photometry that was met, NaN where it was not computed.
+        Smallest χ² that was met (`LogPosterior.best_chi2`), NaN where it was not computed.
     log_evidence : ndarray, shape (N,)
         Natural log of the evidence, NaN where the method gives none.
     diagnostics : dict of ndarray

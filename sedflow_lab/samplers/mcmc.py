@@ -243,7 +243,7 @@ def _result(
         "mcmc",
         chain.status,
         ess=np.array([np.nanmin([*chain.ess_bulk, draws])]),
-        chi2_min=target.exact.chi2(samples[None]).min(axis=1),
+        chi2_min=target.exact.best_chi2(samples[None]),
         diagnostics={k: np.asarray(v, dtype=np.float64)[None] for k, v in diagnostics.items()},
     )
 

@@ -155,7 +155,7 @@ def run_nested(
         "nested",
         "converged" if finished else "unfinished",
         ess=np.array([min(float(sampler.n_eff), draws)]),
-        chi2_min=target.exact.chi2(theta[None]).min(axis=1),
+        chi2_min=target.exact.best_chi2(theta[None]),
         log_evidence=np.array([float(sampler.log_z)]),
         diagnostics={name: np.array([value]) for name, value in diagnostics.items()},
         provenance=model.settings()
