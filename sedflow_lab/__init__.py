@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy
 from ._version import __version__
 
-<<<<<<< HEAD
->>>>>>> 9c0f8bf (Take outliers in every method of the network that knows the likelihood; an exact posterior says so)
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .diagnostics.runs import run_calibration
@@ -25,10 +23,8 @@ if TYPE_CHECKING:
     from .sps import SEDModel, get_bands
     from .units import magnitude
 
-<<<<<<< HEAD
 __getattr__, __all__ = lazy(__name__, __file__)
 __all__ += ["__version__"]
->>>>>>> 9c0f8bf (Take outliers in every method of the network that knows the likelihood; an exact posterior says so)
 
 
 def __dir__() -> list[str]:
