@@ -27,7 +27,7 @@ demo: $(VENV)/.plain  ## Install the package alone and run its demonstration int
 	$(BIN)/sedflow-lab demo --out demo
 
 test: $(VENV)/.dev lint  ## Check style and types, then run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## Check style and types only
 	$(BIN)/ruff check .

@@ -18,7 +18,9 @@ import torch
 
 from .errors import InputError
 
-__all__ = ["available", "one_thread", "share_out", "workers"]
+__all__ = ["available", "limited", "one_thread", "share_out", "workers"]
+
+_most = math.inf  # cores that may be used, see `limited`
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,12 +31,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def available() -> int:
-    """Cores that this process may use: by its affinity and by the limit of its container."""
+    """Cores that this process may use: by its affinity, its container, and `limited`."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no affinity
         cores = os.cpu_count() or 1
-    return max(1, min(cores, _quota()))
+    return max(1, int(min(cores, _quota(), _most)))
 
 
 def workers(threads: int | None = None) -> int:
@@ -55,8 +57,26 @@ def workers(threads: int | None = None) -> int:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread within; OpenMP counts by the thread that asks, so each must."""
+    with _torch_threads(1):
+        yield
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Let this process use so many cores at most within: as torch's threads, and as workers."""
+    global _most
+    before, _most = _most, threads
+    try:
+        with _torch_threads(min(threads, torch.get_num_threads())):
+            yield
+    finally:
+        _most = before
+
+
+@contextmanager
+def _torch_threads(n: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)
     try:
         yield
     finally:

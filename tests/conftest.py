@@ -16,6 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lab")
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of `-n auto`: the cores that this process may use, as far as memory will do."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, 8))
+
+
 TINY = ("--couplings", "2", "--hidden", "16", "--steps", "80", "--batch", "64", "-n", "1000")
 """Options of `sedflow-lab train` for a network that is trained in seconds, and is no good."""
 

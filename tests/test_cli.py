@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +192,7 @@ def test_infer_gives_what_the_package_gives(catalog: Path, tiny_bundle: Path):
 def test_infer_in_parts_counts_rows_in_the_catalogue(
     catalog: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("sedflow_lab.catalogue.run._DRAWS_AT_ONCE", 200)
+    monkeypatch.setattr("sedflow_lab.catalogue.run._AT_ONCE", 2)
     source = changed(catalog, redshift=[0.01, 0.02, 0.03, 0.04, 0.5, 0.06])
     out = source.with_name("out.ecsv")
     argv = ["infer", source, "--posterior", tiny_bundle, "--draws", "100", "--out", out]
@@ -211,8 +210,8 @@ def test_infer_gives_the_same_numbers_in_parts_and_by_any_number_of_threads(
 ):
     argv = ["infer", catalog, "--posterior", tiny_bundle, "--method", "weighted", "--draws", 100]
     tables = []
-    for at_once, threads in ((2_000_000, 1), (200, 2)):
-        monkeypatch.setattr("sedflow_lab.catalogue.run._DRAWS_AT_ONCE", at_once)
+    for at_once, threads in ((32, 1), (2, 2)):
+        monkeypatch.setattr("sedflow_lab.catalogue.run._AT_ONCE", at_once)
         out = catalog.with_name(f"{threads}.ecsv")
         assert main([str(a) for a in [*argv, "--threads", threads, "--out", out]]) == 0
         tables.append(Table.read(out))
@@ -277,7 +276,7 @@ def test_ctrl_c_writes_what_was_inferred(
         return result
 
     monkeypatch.setattr(AmortizedPosterior, "infer", interrupted)
-    monkeypatch.setattr("sedflow_lab.catalogue.run._DRAWS_AT_ONCE", 150)
+    monkeypatch.setattr("sedflow_lab.catalogue.run._AT_ONCE", 3)
     out = catalog.with_name("out.ecsv")
     argv = ["infer", catalog, "--posterior", tiny_bundle, "--draws", "50", "--out", out]
     assert main([str(a) for a in argv]) == 130
@@ -677,11 +676,12 @@ def test_train_does_not_touch_a_bundle_of_unknown_origin(
     assert "holds a bundle already" in fails(capsys, "train", foreign, *TINY)
 
 
-def test_repeating_a_finished_training_changes_nothing(tiny_bundle: Path):
+def test_repeating_a_finished_training_changes_nothing(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
     weights = (tiny_bundle / "weights.safetensors").read_bytes()
-    started = time.perf_counter()
+    monkeypatch.setattr("sedflow_lab.anpe.training.Batch.loss", None)  # no step is made
     assert main(["train", str(tiny_bundle), *TINY]) == 0
-    assert time.perf_counter() - started < 20
     assert (tiny_bundle / "weights.safetensors").read_bytes() == weights
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sedflow_lab import _threads
+from sedflow_lab.commands import main
 from sedflow_lab.errors import InputError
 
 
@@ -49,6 +50,39 @@ def test_the_number_of_workers_is_checked():
     assert _threads.workers(3) == 3 and _threads.workers() == _threads.available()
     with pytest.raises(InputError, match="threads is 0"):
         _threads.workers(0)
+
+
+def test_limits_hold_within_and_are_put_back():
+    before = torch.get_num_threads(), _threads.available()
+    with pytest.raises(ZeroDivisionError), _threads.limited(1):
+        assert (torch.get_num_threads(), _threads.workers()) == (1, 1)
+        raise ZeroDivisionError
+    with _threads.limited(1000):
+        assert (torch.get_num_threads(), _threads.available()) == before
+    assert (torch.get_num_threads(), _threads.available()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["infer", "mcmc", "nested", "simulate", "train", "distil", "card", "figures", "demo"],
+)
+def test_commands_that_compute_use_as_many_cores_as_they_may(monkeypatch, capsys, command):
+    seen = []
+    needed = {
+        "simulate": ["x"], "train": ["x"], "card": ["x", "--out", "y"], "figures": [], "demo": [],
+        "distil": ["x", "in.csv"],
+    }.get(command, ["in.csv", "--out", "x.h5"])  # fmt: skip
+    parser = main.build_parser()
+    args = parser.parse_args([command, *needed, "--threads", "1"])
+    args.run = lambda args: seen.append((torch.get_num_threads(), _threads.available()))
+    monkeypatch.setattr(main.Parser, "parse_args", lambda self, argv: args)
+    monkeypatch.setattr(_threads, "_quota", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    assert main.main([]) == 0
+    assert seen == [(1, 1)] and _threads.available() == 8
+    monkeypatch.undo()
+    assert main.main([command, *needed, "--threads", "0"]) == 2
+    assert "0 is too few" in capsys.readouterr().err
 
 
 PROGRAM = """

@@ -234,6 +234,17 @@ def test_training_stops_where_the_loss_is_no_number_any_more(simulations, tmp_pa
     assert steps_done(tmp_path) == 6
 
 
+def test_the_same_tensors_are_the_same_bytes(tmp_path):
+    """20 times, for the sake of two names of which either may come first."""
+    paths = [tmp_path / f"{k}.safetensors" for k in range(20)]
+    for path in paths:
+        tensors.save_tensors(path, {"b": torch.ones(3), "a": torch.zeros(2, 5)}, {"step": "1é"})
+    assert len({path.read_bytes() for path in paths}) == 1
+    found, about = tensors.load_tensors(paths[0], "the file", "look")
+    assert torch.equal(found["b"], torch.ones(3)) and found["a"].shape == (2, 5)
+    assert about == {"step": "1é"}
+
+
 def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
     """With another length, as a checkpoint has whose record has grown."""
     path, read = tmp_path / "a.safetensors", tensors.from_bytes

@@ -35,7 +35,21 @@ def save_tensors(
     text = json.dumps(about)
     metadata = {"about": text, "sha256": digest(tensors, text)}
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_bytes(path, to_bytes(plain, metadata=metadata))
+    write_bytes(path, _in_order(to_bytes(plain, metadata=metadata)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its header sorted: safetensors leaves the order to chance."""
+    header, end = _header(data)
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Header of a safetensors file, and where it ends."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), end
 
 
 def load_tensors(
@@ -63,8 +77,7 @@ def load_tensors(
         # where one is being replaced.
         data = Path(path).read_bytes()
         tensors = from_bytes(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__", {})
+        metadata = _header(data)[0].get("__metadata__", {})
         if sealed and metadata["sha256"] != digest(tensors, metadata["about"]):
             raise ValueError("its content is not what was written")
         for name, tensor in tensors.items():

@@ -1,28 +1,41 @@
-"""Infer a catalogue: parts that fit into memory, and one table of them all."""
+"""Infer a catalogue: what is finished is kept beside the table until all of it is."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import difference, read_json, write_json
 from ..anpe import AmortizedPosterior
+from ..errors import InputError
+from ..methods import RECIPE
 from ..observations.photometry import Photometry
+from ..observations.write import read_sealed, write_sealed, write_table
+from ..posterior.result import PosteriorResult
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 __all__ = ["infer_catalogue"]
 
-_DRAWS_AT_ONCE = 2_000_000  # of galaxies that are in memory together: 200 MB
+_AT_ONCE = 32  # galaxies, of which workers take one each
+_DRAWS_AT_ONCE = 2_000_000  # of these galaxies: 200 MB
+_SECONDS = 10.0  # of work that a kill may cost
+_PREFIX = "galaxies-"
 
 
 def infer_catalogue(
     posterior: AmortizedPosterior,
     photometry: Photometry,
+    out: str | Path,
     draws: int = 1000,
     method: str = "fast",
     seed: int = 0,
@@ -30,52 +43,159 @@ def infer_catalogue(
     samples: str | Path | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
-    threads: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Table:
     """Infer every galaxy of a catalogue; those that cannot be inferred are flagged.
+
+    A run that takes long keeps what is finished in the folder ``<out>.partial``, and the same
+    call goes on from there. The folder is removed once the table is written.
 
     Parameters
     ----------
     posterior : AmortizedPosterior
     photometry : Photometry
         N galaxies.
-    draws, method, seed, progress, stop, threads
+    out : path
+        Table to write.
+    draws, method, seed, stop
         As for `AmortizedPosterior.infer`.
     samples : path, optional
         HDF5 file for all draws, for which all have to fit into memory.
+    progress : bool
+        Show a progress bar.
     tell : callable
-        Called with a sentence on each part, where there are several.
+        Called with a sentence where an earlier run goes on, or left something damaged.
 
     Returns
     -------
     astropy.table.Table
         One row a galaxy, in their order: `PosteriorResult.summary`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds parts of another run.
     """
+    from tqdm.auto import tqdm
+
+    settings = {
+        "network": posterior.bundle.hash,
+        "method_recipe": RECIPE,
+        **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
+        "galaxies": _identity(photometry),
+    }
+    out = Path(out)
+    kept = _Kept(out.with_name(f"{out.name}.partial"), settings)
+    done, fresh = kept.read(tell), list[Any]()
+    first, since = sum(len(part) for part in done), time.monotonic()
+    if first:
+        tell(f"{first:,} galaxies were inferred before, and are taken from {kept.folder}")
+    n, stopped = len(photometry), False
+    size = max(1, min(_AT_ONCE, _DRAWS_AT_ONCE // max(1, draws)))
+    with tqdm(total=n, initial=first, unit=" galaxies", desc=method, disable=not progress) as bar:
+        while first < n or not (done or fresh):
+            last = n if stopped else min(n, first + size)
+            result = posterior.infer(
+                photometry[first:last], draws, method, seed, on_bad="flag", stop=stop
+            )
+            now = stop is not None and stop.is_set() and "unfinished" in result.badge
+            if fresh and not stopped and (now or time.monotonic() - since > _SECONDS):
+                part = _join(fresh)
+                kept.write(first - len(part), part)
+                done, fresh, since = [*done, part], [], time.monotonic()
+            fresh.append(result if samples else result.summary())
+            bar.update(last - first)
+            first, stopped = last, stopped or now
+    whole = _join(done + fresh)
+    if samples:
+        whole.save(samples)
+        whole = whole.summary()
+    whole.meta |= {"draws": draws, "seed": seed, "posterior": posterior.bundle.name}
+    write_table(whole, out)
+    if not stopped:
+        kept.remove()
+    return whole
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is finished of a run: consecutive galaxies, in files named by the first of each.
+
+    With draws they are results, without them tables.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+
+    def read(self, tell: Callable[[str], None]) -> list[Any]:
+        """Parts that are there, from the first galaxy on without a gap."""
+        if not self._manifest.exists():
+            return []
+        found = read_json(self._manifest, "what is kept of a run", "delete its folder")
+        if differing := difference(found, self.settings):
+            raise InputError(
+                f"{self.folder} keeps a run with another {differing}: delete it, or write to "
+                "another file."
+            )
+        parts, first = list[Any](), 0
+        while (path := self._path(first)).exists():
+            try:
+                parts.append(PosteriorResult.load(path) if self._draws else read_sealed(path))
+            except InputError as error:
+                tell(f"{error} It is made anew now.")
+                break
+            first += len(parts[-1])
+        return parts
+
+    def write(self, first: int, part: Any) -> None:
+        """Keep a part that begins with a galaxy."""
+        self.folder.mkdir(exist_ok=True)
+        if not self._manifest.exists():
+            write_json(self._manifest, self.settings)
+        if self._draws:
+            part.save(self._path(first))
+        else:
+            write_sealed(part, self._path(first))
+
+    def remove(self) -> None:
+        """Remove all of it, and the folder where nothing else is in it."""
+        for path in (*self.folder.glob(f"{_PREFIX}*"), self._manifest):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it was never made, or holds something else
+            self.folder.rmdir()
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def _draws(self) -> bool:
+        return bool(self.settings["samples"])
+
+    def _path(self, first: int) -> Path:
+        return self.folder / f"{_PREFIX}{first:09d}.{'h5' if self._draws else 'ecsv'}"
+
+
+def _join(parts: list[Any]) -> Any:
+    """One table, or one result, of several."""
     from astropy.table import vstack
 
-    n = len(photometry)
-    size = n if samples else max(1, _DRAWS_AT_ONCE // max(1, draws))
-    tables = []
-    for first in range(0, n, size):
-        if n > size:
-            tell(f"galaxies {first + 1:,} to {min(first + size, n):,} of {n:,}")
-        result = posterior.infer(
-            photometry[first : first + size],
-            draws,
-            method,
-            seed,
-            on_bad="flag",
-            progress=progress,
-            stop=stop,
-            threads=threads,
-        )
-        tables.append(result.summary())
-        if samples:
-            result.save(samples)
-    table = vstack(tables, metadata_conflicts="silent")
-    table.meta |= {"draws": draws, "seed": seed}
-    # Rows are counted in the catalogue, not in its parts.
-    problems = posterior.check(photometry)
-    table["problem"] = np.where(problems != "", problems, table["problem"])
-    return table
+    if not isinstance(parts[0], PosteriorResult):
+        return vstack(parts, metadata_conflicts="silent")
+    names = {name: v for part in parts for name, v in part.diagnostics.items()}
+    for part in parts:
+        for name, values in names.items():
+            unknown = np.full((len(part), *values.shape[1:]), np.nan)
+            part.diagnostics.setdefault(name, unknown)
+    whole = PosteriorResult.concatenate(parts)
+    seconds = sum(part.provenance["seconds"] for part in parts)
+    whole.provenance = parts[0].provenance | {"seconds": seconds}
+    return whole
+
+
+def _identity(photometry: Photometry) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of all galaxies."""
+    found = hashlib.sha256("\n".join([*photometry.ids, *photometry.problems]).encode())
+    for array in (photometry.flux, photometry.sigma, photometry.mask, photometry.redshift):
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]

@@ -48,6 +48,7 @@ def add_commands(commands: shared.Commands) -> None:
     ):
         option(parser, f"--{name} N", meaning, default=default, least=least)
     shared.add_seed(parser)
+    shared.add_threads(parser)
     option(parser, "--ssp FILE", "stellar populations of the bundle (default: the shipped)")
 
 

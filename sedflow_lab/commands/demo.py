@@ -42,6 +42,7 @@ def add_commands(commands: shared.Commands) -> None:
         least=1,
     )
     shared.add_seed(parser)
+    shared.add_threads(parser)
 
 
 def _demo(args: argparse.Namespace) -> None:

@@ -45,6 +45,7 @@ def add_commands(commands: shared.Commands) -> None:
     option(parser, "--store FOLDER", "where runs are kept (default: runs in --out)")
     shared.add_posterior(parser)
     shared.add_seed(parser)
+    shared.add_threads(parser)
 
 
 def _figures(args: argparse.Namespace) -> None:

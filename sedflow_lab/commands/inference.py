@@ -21,10 +21,11 @@ def add_commands(commands: shared.Commands) -> None:
         "Infers the posterior of every galaxy of a catalogue and writes a table, one row a galaxy\n"
         "in the order of the catalogue: medians and 68 % intervals of the 12 parameters, and a\n"
         "badge that says how far to trust them. Galaxies that cannot be used are flagged in the\n"
-        "column 'problem'.",
+        "column 'problem'. A long run that was stopped goes on when repeated; what it needs is\n"
+        "kept beside FILE, in FILE.partial, until it ends.",
         "sedflow-lab infer galaxies.csv --method exact --out results.ecsv",
         _infer,
-        "nothing was written.",
+        "what is finished of a long run is kept: run the same command again to go on.",
     )
     shared.add_catalog(parser)
     shared.add_posterior(parser)
@@ -37,14 +38,8 @@ def add_commands(commands: shared.Commands) -> None:
         default="fast",
     )
     option(parser, "--draws N", "draws a galaxy", default=1000, least=1)
-    option(
-        parser,
-        "--threads N",
-        "workers that share the galaxies out among them; the numbers stay the same (default: "
-        "as many as there are cores)",
-        type=int,
-    )
     shared.add_seed(parser)
+    shared.add_threads(parser)
     option(parser, "--out FILE", "table to write: .ecsv, .csv or .fits", required=True)
     option(
         parser,
@@ -63,7 +58,6 @@ def add_commands(commands: shared.Commands) -> None:
 
 def _infer(args: argparse.Namespace) -> None:
     from ..catalogue.run import infer_catalogue
-    from ..observations.write import write_table
 
     out = shared.check_path(args.out, shared.TABLES)
     samples = shared.check_path(args.samples, shared.DRAWS) if args.samples else None
@@ -74,23 +68,24 @@ def _infer(args: argparse.Namespace) -> None:
         table = infer_catalogue(
             posterior,
             photometry,
+            out,
             args.draws,
             args.method,
             args.seed,
             samples=samples,
             progress=shared.is_interactive(),
             stop=stop,
-            threads=args.threads,
             tell=shared.say,
         )
-    table.meta["posterior"] = str(args.posterior)
-    write_table(table, out)
     inferred = table["problem"].tolist().count("")
     print(f"{inferred:,} of {len(table):,} galaxies were inferred; the table is {out}.")
     for badge, count in Counter(table["badge"].tolist()).most_common():
         print(f"  {count:>8,}  {badge}")
     if stop.is_set():
-        raise KeyboardInterrupt(f"galaxies that were not reached are flagged in {out}.")
+        raise KeyboardInterrupt(
+            f"galaxies that were not reached are flagged in {out}: run the same command again to "
+            "go on."
+        )
     if not inferred:
         raise SedflowError(
             f"No galaxy of {args.catalog} could be inferred: see 'problem' in {out}."

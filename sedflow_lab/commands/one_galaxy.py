@@ -46,6 +46,7 @@ def add_output(parser: shared.Parser) -> None:
     """Add how many draws to keep, and where."""
     option(parser, "--draws N", "draws to keep", default=4000, least=1)
     shared.add_seed(parser)
+    shared.add_threads(parser)
     option(
         parser,
         "--out FILE",

@@ -32,7 +32,9 @@ __all__ = [
     "add_model_options",
     "add_posterior",
     "add_seed",
+    "add_threads",
     "as_sentence",
+    "at_most",
     "check_path",
     "end_like_ctrl_c",
     "is_interactive",
@@ -248,6 +250,23 @@ def add_posterior(parser: Parser) -> None:
 def add_seed(parser: Parser) -> None:
     """Add the seed."""
     option(parser, "--seed N", "the same seed gives the same numbers", default=0, least=0)
+
+
+def add_threads(parser: Parser) -> None:
+    """Add how many cores to use, which `main` sees to."""
+    option(parser, "--threads N", "cores to use at most (default: all)", least=1)
+
+
+@contextmanager
+def at_most(threads: int | None) -> Iterator[None]:
+    """Let a command use so many cores at most; None for all."""
+    if threads is None:
+        yield
+        return
+    from .._threads import limited
+
+    with limited(threads):
+        yield
 
 
 def add_methods(parser: Parser, default: tuple[str, ...], meaning: str) -> None:

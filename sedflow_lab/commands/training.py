@@ -39,6 +39,7 @@ def add_commands(commands: shared.Commands) -> None:
     shared.add_model_options(parser)
     _add_young_bursts(parser)
     option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", type=int)
+    shared.add_threads(parser)
     _add_train(commands)
     _add_distil(commands)
 
@@ -113,6 +114,7 @@ def _add_train(commands: shared.Commands) -> None:
     option(size, "--hidden N", "hidden layers of each coupling", type=int, nargs="+")
     option(size, "--seed N", "of new simulations and of training (default: 0)", type=int)
     option(size, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
+    shared.add_threads(parser)
 
 
 def _add_distil(commands: shared.Commands) -> None:
@@ -144,6 +146,7 @@ def _add_distil(commands: shared.Commands) -> None:
         default="weighted",
     )
     option(parser, "--seed N", "the same seed gives the same lessons", default=0)
+    shared.add_threads(parser)
 
 
 def _plan(args: argparse.Namespace, folder: Path, defaults: dict[str, Any]) -> dict[str, Any]:

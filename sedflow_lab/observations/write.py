@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._files import write_bytes, write_text
+from .._files import reading, write_bytes, write_text
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["write_table"]
+__all__ = ["read_sealed", "write_sealed", "write_table"]
 
+_SEAL = b"# sha256: "
 _FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
 
 
@@ -55,6 +57,35 @@ def write_table(table: Table, path: str | Path) -> None:
         warnings.simplefilter("ignore")  # of long keywords
         table.write(image, format="fits")
     write_bytes(path, image.getbuffer())
+
+
+def write_sealed(table: Table, path: str | Path) -> None:
+    """Write a table as ECSV, in one step, with its checksum in a line of the header."""
+    stream = io.StringIO()
+    table.write(stream, format="ascii.ecsv")
+    text = stream.getvalue().encode()
+    head, rule, rest = text.partition(b"# ---\n")
+    seal = _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n"
+    write_bytes(path, head + rule + seal + rest)
+
+
+def read_sealed(path: str | Path, remedy: str = "delete it, and make it again") -> Table:
+    """Read a table that `write_sealed` wrote, or one from before there were checksums.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or was changed after it was written.
+    """
+    from astropy.table import Table
+
+    with reading(path, "the table", remedy):
+        head, seal, rest = Path(path).read_bytes().partition(_SEAL)
+        found, _, rest = rest.partition(b"\n")
+        text = head + rest
+        if seal and found.decode() != hashlib.sha256(text).hexdigest():
+            raise ValueError("it was changed after it was written")
+        return Table.read(text.decode(), format="ascii.ecsv")
 
 
 def _spell_in_ascii(table: Table) -> None:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._files import difference, read_json, reading, replacing, write_json
+from ..._files import difference, read_json, reading, write_json
 from ...errors import InputError
 from ...methods import RECIPE
 from ...observations.photometry import Photometry
-from ...observations.write import write_table
+from ...observations.write import read_sealed, write_sealed
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
 from ...sps import get_bands
@@ -45,7 +44,6 @@ NETWORK = ("fast", "weighted", "exact")
 
 _SETTINGS = "study.json"
 _GALAXIES = "galaxies.ecsv"
-_SEAL = b"# sha256: "
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Store:
             for name, values in zip(NAMES, sample.truth.T, strict=True):
                 table[f"true_{name}"] = values
         path.parent.mkdir(exist_ok=True)
-        _write(table, path)
+        write_sealed(table, path)
 
     def sample(self, name: str) -> Sample:
         """Read the galaxies of a sample.
@@ -143,7 +141,7 @@ class Store:
         if not path.exists():
             raise InputError(f"The study in {self.folder} has no {name}.")
         remedy = "delete it, and run the same sedflow-lab compare again"
-        table = _read(path, remedy)
+        table = read_sealed(path, remedy)
         with reading(path, "the galaxies of a study", remedy):
             truth = None
             if f"true_{NAMES[0]}" in table.colnames:
@@ -165,7 +163,7 @@ class Store:
         """Keep the comparison of a result with the chain."""
         path = self.path(sample, method, table.meta["id"], ".ecsv")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(table, path)
+        write_sealed(table, path)
 
     def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
         """Result of a galaxy, None if there is none yet."""
@@ -175,7 +173,8 @@ class Store:
     def load_comparison(self, sample: str, method: str, galaxy: str) -> Table | None:
         """Comparison with the chain, None if there is none yet."""
         path = self.path(sample, method, galaxy, ".ecsv")
-        return _read(path, "delete it, and compare again with --fresh") if path.exists() else None
+        remedy = "delete it, and compare again with --fresh"
+        return read_sealed(path, remedy) if path.exists() else None
 
     def check_network(
         self, network: str, sample: str, anew: Sequence[tuple[str, str]] = ()
@@ -214,22 +213,3 @@ class Store:
         for name in SAMPLES:
             if (self.folder / name / _GALAXIES).exists():
                 yield self.sample(name)
-
-
-def _write(table: Table, path: Path) -> None:
-    """Write a table, and its checksum as a comment at its end."""
-    write_table(table, path)
-    text = path.read_bytes()
-    with replacing(path) as partial:
-        partial.write_bytes(text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n")
-
-
-def _read(path: Path, remedy: str) -> Table:
-    """Read a table that `_write` wrote, or one from before there were checksums."""
-    from astropy.table import Table
-
-    with reading(path, "the table", remedy):
-        text, seal, found = path.read_bytes().partition(_SEAL)
-        if seal and found.strip().decode() != hashlib.sha256(text).hexdigest():
-            raise ValueError("it was changed after it was written")
-        return Table.read(text.decode(), format="ascii.ecsv")
