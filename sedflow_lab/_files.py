@@ -27,9 +27,11 @@ __all__ = [
     "read_json",
     "reading",
     "replacing",
+    "to_disk",
     "write_bytes",
     "write_json",
     "write_text",
+    "writing",
 ]
 
 _REMEDIES = {
@@ -85,24 +87,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     mine = f".{path.stem}.{_host()}-"
-    partial = path.with_name(f"{mine}{os.getpid()}.partial{path.suffix}")
+    partial, before = (
+        path.with_name(f"{mine}{os.getpid()}{word}.partial{path.suffix}") for word in ("", ".old")
+    )
     _remove_orphans(path.parent, mine, f".partial{path.suffix}")
     try:
-        yield partial
-        if partial.is_dir():
-            for inner in partial.rglob("*"):
-                if inner.is_file():
-                    _to_disk(inner)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            _to_disk(partial)
-        os.replace(partial, path)
+        with writing(path):
+            yield partial
+            if partial.is_dir():
+                for inner in partial.rglob("*"):
+                    if inner.is_file():
+                        to_disk(inner)
+                if path.is_dir():  # away at once, and not file by file
+                    os.replace(path, before)
+            else:
+                to_disk(partial)
+            os.replace(partial, path)
+    finally:
+        _remove(partial)
+        if before.exists() and not path.exists():  # an error came between the two steps
+            os.replace(before, path)
+        _remove(before)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn the errors of a disk that is full or may not be written into a `WriteError`."""
+    try:
+        yield
     except OSError as error:
         if (sentence := cannot_write(error, path)) is not None:
             raise sentence from error
         raise
-    finally:
-        _remove(partial)
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
@@ -210,7 +226,7 @@ def _remove_orphans(folder: Path, start: str, end: str) -> None:
     if os.name != "posix":  # where a process cannot be asked whether it lives
         return
     for partial in folder.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
-        process = partial.name[len(start) : -len(end)]
+        process = partial.name[len(start) : -len(end)].removesuffix(".old")
         if process.isdecimal() and not _lives(int(process)):
             _remove(partial)
 
@@ -321,6 +337,7 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Have a file written to the disk itself, before hours of work are called kept."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

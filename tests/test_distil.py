@@ -85,6 +85,15 @@ def test_lessons_go_on_where_they_stopped_and_refuse_others(posterior, tmp_path,
         distil.Lessons.load(tmp_path / "b")
     again = distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6)
     assert torch.equal(whole.phi, again.phi) and torch.equal(whole.flux, again.flux)
+    part = tmp_path / "b" / "lessons-00001.safetensors"
+    other = part.with_name("lessons-00000.safetensors").read_bytes()
+    for damaged in (b"", part.read_bytes()[:-9], other):
+        part.write_bytes(damaged)
+        with pytest.raises(sl.InputError, match=r"lessons-00001.*distil again, which makes this"):
+            distil.Lessons.load(tmp_path / "b")
+        with pytest.warns(UserWarning, match=r"lessons-00001.*It is made anew now"):
+            again = distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6)
+        assert torch.equal(whole.phi, again.phi)
     with pytest.raises(sl.InputError, match="lessons with another seed"):
         distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6, seed=1)
     with pytest.raises(sl.InputError, match="holds no lessons"):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sedflow_lab import _files
 from sedflow_lab._files import replacing, write_text
+from sedflow_lab.errors import WriteError
 
 
 def test_a_file_is_replaced_and_keeps_its_ending(tmp_path: Path):
@@ -40,3 +46,33 @@ def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path: Path):
         partial.mkdir()
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_killed_processes_left_is_removed_by_the_next(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    dead, start = int(done.stdout), f".bundle.{_files._host()}-"
+    for name in (f"{start}{dead}.partial", f"{start}{dead}.old.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text("half")
+    (tmp_path / f"{start}{os.getpid()}.old.partial").mkdir()  # of one that lives
+    with replacing(tmp_path / "bundle") as partial:
+        partial.mkdir()
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "old").write_text("1")
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target).name == "bundle" and not Path(source).name.endswith(".old.partial"):
+            raise OSError(errno.ENOSPC, "full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteError), replacing(tmp_path / "bundle") as partial:
+        partial.mkdir()
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["bundle", "bundle/old"]

@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 import socket
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sedflow_lab.errors import InputError, SedflowError
+from sedflow_lab._files import locked
+from sedflow_lab.errors import InputError, SedflowError, WriteError
 from sedflow_lab.observations import download as download_module
 from sedflow_lab.observations.download import cache_folder, download
 from sedflow_lab.observations.nsa import (
@@ -288,6 +290,32 @@ def test_download(server, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     fetch(server, path.parent)
     assert len(server.asked) == 1  # it was there already
+
+
+def test_two_downloads_do_not_mix(server, tmp_path):
+    with (
+        locked(tmp_path / "nsa_v0_1_2.fits"),
+        pytest.raises(WriteError, match=r"Another process .* is writing .*nsa_v0_1_2\.fits"),
+    ):
+        fetch(server, tmp_path)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("where", ["while it comes", "when it is whole"])
+def test_a_full_disk_is_told_and_what_has_come_is_kept(server, tmp_path, monkeypatch, where):
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if where == "when it is whole":
+            patch.setattr(download_module, "to_disk", full)
+        else:
+            patch.setattr("tqdm.auto.tqdm.update", full)  # after the first block
+        with pytest.raises(WriteError, match=r"No space left.*make room"):
+            fetch(server, tmp_path)
+    assert (tmp_path / "nsa_v0_1_2.fits.part").stat().st_size > 0
+    assert not (tmp_path / "nsa_v0_1_2.fits").exists() and len(server.asked) == 1
+    assert fetch(server, tmp_path).read_bytes() == server.content
 
 
 def test_broken_connections_are_resumed(server, tmp_path, capsys):

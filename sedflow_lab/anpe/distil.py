@@ -8,24 +8,23 @@ distribution of the galaxies: they only decide where the network is good.
 
 from __future__ import annotations
 
-import json
 import threading
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
-from .._files import replacing, write_text
+from .._files import difference, fingerprint, read_json, reading, write_json
 from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..sps.histories import Cosmology
 from .amortized import AmortizedPosterior
 from .features import Seen
+from .tensors import load_tensors, save_tensors
 
 __all__ = ["DRAWS", "Lessons", "distil", "vary"]
 
@@ -98,13 +97,7 @@ class Lessons:
                 f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
                 "run the same sedflow-lab distil again, it goes on where it stopped."
             )
-        try:
-            chunks = [load_file(path) for path in paths]
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"Cannot read the lessons in {folder}: {error}. Delete the folder and make them "
-                "again with sedflow-lab distil."
-            ) from error
+        chunks = [_read_chunk(folder, i, settings) for i in range(len(paths))]
         return cls(**{k: torch.cat([c[k] for c in chunks]) for k in chunks[0]}, settings=settings)
 
 
@@ -204,24 +197,22 @@ def distil(
         "seed": seed,
     }
     found = _read_settings(folder)
-    if found is not None and found != settings:
-        differing = [k for k in settings if found.get(k) != settings[k]]
+    if found is not None and (differing := difference(found, settings)):
         raise InputError(
-            f"{folder} holds lessons with another {', '.join(differing)}: choose an empty folder "
-            "or delete the old lessons."
+            f"{folder} holds lessons with another {differing}: choose an empty folder or delete "
+            "the old lessons."
         )
-    write_text(folder / _MANIFEST, json.dumps(settings, indent=2))
+    write_json(folder / _MANIFEST, settings)
     order = np.random.default_rng(seed).permutation(len(usable))
     with tqdm(total=n, unit=" galaxies", desc="distil", disable=not progress) as bar:
         for i in range(_n_chunks(n)):
             if stop is not None and stop.is_set():
                 return None
             rows = np.arange(i * _CHUNK, min(n, (i + 1) * _CHUNK))
-            if not _chunk_path(folder, i).exists():
+            if not _is_whole(folder, i, settings):
                 part = usable[order[rows % len(usable)]]
                 tensors = _learn(posterior, part, method, draws, seed * 1_000_003 + i)
-                with replacing(_chunk_path(folder, i)) as partial:
-                    save_file(tensors, partial)
+                save_tensors(_chunk_path(folder, i), tensors, _chunk_identity(settings, i))
             bar.update(len(rows))
     return Lessons.load(folder)
 
@@ -250,15 +241,41 @@ def _learn(
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
-    path = folder / _MANIFEST
+    path, remedy = folder / _MANIFEST, "delete the folder and make the lessons again"
     if not path.exists():
         return None
+    settings = read_json(path, "the settings of lessons", remedy)
+    with reading(path, "the settings of lessons", remedy):
+        if not (type(settings["n"]) is int and settings["n"] > 0):
+            raise ValueError("their number is none")
+        return settings | {"physics": dict(settings["physics"])}
+
+
+def _chunk_identity(settings: dict[str, Any], index: int) -> dict[str, Any]:
+    return {"settings": fingerprint(settings)[:16], "index": index}
+
+
+def _read_chunk(folder: Path, index: int, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Tensors of a file of lessons, which must be whole, in its place, and of these settings."""
+    path, what = _chunk_path(folder, index), "the lessons"
+    remedy = "run the same sedflow-lab distil again, which makes this file anew"
+    chunk, about = load_tensors(path, what, remedy)
+    with reading(path, what, remedy):
+        if wrong := difference(about, _chunk_identity(settings, index)):
+            raise ValueError(f"they are of another {wrong}")
+    return chunk
+
+
+def _is_whole(folder: Path, index: int, settings: dict[str, Any]) -> bool:
+    """Whether a file of the lessons is there, and can be read."""
+    if not _chunk_path(folder, index).exists():
+        return False
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"Cannot read {path}: {error}. Delete the folder and make the lessons again."
-        ) from error
+        _read_chunk(folder, index, settings)
+    except InputError as error:
+        warnings.warn(f"{error} It is made anew now.", stacklevel=3)
+        return False
+    return True
 
 
 def _n_chunks(n: int) -> int:

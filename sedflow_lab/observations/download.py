@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from .._files import write_text
+from .._files import cannot_write, locked, to_disk, write_text, writing
 from ..errors import InputError, SedflowError
 
 __all__ = ["cache_folder", "download"]
@@ -68,12 +68,31 @@ def download(
     ------
     SedflowError
         If the server cannot be reached, refuses, or sends the wrong content.
+    WriteError
+        If the disk is full or may not be written, or another process downloads the same.
     """
     if not url.startswith(("http://", "https://")):
         raise InputError(f"The address {url!r} is not a web address: give one with http or https.")
     path = Path(path).expanduser()
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        _receive(url, path, part, progress, timeout)
+        if check is not None:
+            try:
+                check(part)
+            except SedflowError:
+                _forget(part)  # resuming it could never help
+                raise
+        with writing(path):
+            to_disk(part)
+            os.replace(part, path)
+        _forget(part)
+    return path
+
+
+def _receive(url: str, path: Path, part: Path, progress: bool, timeout: float) -> None:
+    """Fetch what is missing of a part, until it is complete or nothing comes any more."""
     stalls = most = 0
     while stalls < STALLS:
         if stalls:
@@ -90,6 +109,8 @@ def download(
                 ) from error
             reason = f"the server answered {error.code} {error.reason}"
         except (URLError, HTTPException, OSError) as error:
+            if isinstance(error, OSError) and (full := cannot_write(error, part)):
+                raise full from error
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         stalls = 0 if _size(part) > most else stalls + 1
         most = max(most, _size(part))  # what has come once and came to nothing is no progress
@@ -100,15 +121,6 @@ def download(
             f"({kept if _size(part) else 'nothing has arrived so far'}), or fetch the file "
             f"another way and put it at {path}."
         )
-    if check is not None:
-        try:
-            check(part)
-        except SedflowError:
-            _forget(part)  # resuming it could never help
-            raise
-    os.replace(part, path)
-    _forget(part)
-    return path
 
 
 def _size(path: Path) -> int:

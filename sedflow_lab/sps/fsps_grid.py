@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .._files import write_text
+from .._files import read_json, reading, write_json
 from ..errors import InputError
 from .histories import N_YOUNG_BINS, TIME_EDGES
 from .ssp import SSPGrid, write_npz
@@ -190,11 +190,15 @@ def _span(nodes: np.ndarray, low: float, high: float) -> slice:
 def _prepare_parts(path: Path, settings: dict[str, Any]) -> Path:
     """Folder for finished metallicities, emptied if they were computed with other settings."""
     parts = path.with_name(path.name + ".parts")
-    record, text = parts / "settings.json", json.dumps(settings, indent=1)
-    if not record.exists() or record.read_text() != text:
+    record = parts / "settings.json"
+    try:
+        same = read_json(record, "the settings of parts", "start anew") == settings
+    except InputError:
+        same = False
+    if not same:
         _clear(parts)
         parts.mkdir(parents=True, exist_ok=True)
-        write_text(record, text)
+        write_json(record, settings)
     return parts
 
 
@@ -252,7 +256,11 @@ def _assemble(
 ) -> SSPGrid:
     columns: dict[str, list[np.ndarray]] = {"young": [], "ssp": [], "surviving_mass": []}
     for index in range(len(metallicity)):
-        with np.load(_part(parts, index), allow_pickle=False) as part:
+        path = _part(parts, index)
+        with (
+            reading(path, "the part of a grid", "delete it, and build the grid again"),
+            np.load(path, allow_pickle=False) as part,
+        ):
             wavelength = part["wavelength"]
             for name, column in columns.items():
                 column.append(part[name])
