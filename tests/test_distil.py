@@ -70,7 +70,7 @@ def test_lessons_are_draws_of_the_exact_posterior(posterior, tmp_path):
 
 
 def test_lessons_go_on_where_they_stopped_and_refuse_others(posterior, tmp_path, monkeypatch):
-    monkeypatch.setattr(distil, "_CHUNK", 3)
+    monkeypatch.setitem(distil._CHUNK, "weighted", 3)
     whole = distil.distil(tmp_path / "a", posterior, sl.showcase()[:4], 6)
     stop = threading.Event()
     learn = distil._learn

@@ -50,7 +50,7 @@ def apply_couplings(
     rows = points.movedim(-1, 0).flatten(1)
     ladj = torch.zeros_like(rows[0])
     for coupling in couplings:
-        fixed, free = torch.nonzero(coupling.mask)[:, 0], torch.nonzero(~coupling.mask)[:, 0]
+        fixed, free, back = _halves(coupling)
         given, moving = rows[fixed], rows[free]
         first, *rest = (layer for layer in coupling.hyper if isinstance(layer, Linear))
         size = len(given)
@@ -61,9 +61,22 @@ def apply_couplings(
             x = torch.addmm(layer.bias[:, None], layer.weight, silu(x))
         parameters = x.reshape(len(free), coupling.total, -1)
         moved, each = (_affine if coupling.total == 2 else _spline)(moving, parameters)
-        rows = torch.cat([given, moved])[torch.cat([fixed, free]).argsort()]
+        rows = torch.cat([given, moved])[back]
         ladj = ladj + each.sum(0)
     return rows.unflatten(1, batch).movedim(0, -1), ladj.unflatten(0, batch)
+
+
+def _halves(coupling: GeneralCouplingTransform) -> tuple[torch.Tensor, ...]:
+    """Which rows a coupling reads, which it moves, and where both lie one after the other.
+
+    Found once: asking an accelerator for them at every step would make it wait.
+    """
+    mask = coupling.mask
+    found = getattr(coupling, "halves", None)
+    if found is None or found[0].device != mask.device:
+        fixed, free = torch.nonzero(mask)[:, 0], torch.nonzero(~mask)[:, 0]
+        found = coupling.halves = fixed, free, torch.cat([fixed, free]).argsort()
+    return found
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from ..observations.photometry import Photometry
 from ..sps.histories import Cosmology
 from .amortized import AmortizedPosterior
 from .features import Seen
+from .likeness import fit_likeness, simulate_alike, vary
 from .tensors import load_tensors, save_tensors
 
 __all__ = ["DRAWS", "Lessons", "distil", "vary"]
@@ -32,12 +33,11 @@ DRAWS = 64
 """Exact draws that are kept of each galaxy."""
 
 _MANIFEST = "lessons.json"
-_CHUNK = 500  # galaxies of a file
+METHODS = ("weighted", "exact", "simulated")
+"""How draws of exact posteriors are had: made from the network's, or known from simulations."""
+
+_CHUNK = {"weighted": 500, "exact": 500, "simulated": 500_000}  # galaxies of a file
 _FEWEST_EFFECTIVE = 25.0  # effective draws: with fewer, the weights cannot be believed
-_NOISE = 0.7  # of the measured uncertainties, added to fluxes that have theirs already
-_SIGMA_SCATTER = 0.1  # in ln σ, of all bands together and of each
-_REDSHIFT_SCATTER = 0.07  # in ln z
-_INCOMPLETE = 0.1  # galaxies from which a band is hidden
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Lessons:
         Nanomaggies.
     mask : tensor of bool, shape (G, B)
     redshift : tensor, shape (G,)
+    weights : tensor, shape (G,)
+        In the loss.
     settings : dict
         What they were made of.
     """
@@ -61,6 +63,7 @@ class Lessons:
     sigma: torch.Tensor
     mask: torch.Tensor
     redshift: torch.Tensor
+    weights: torch.Tensor
     settings: dict[str, Any]
 
     def __len__(self) -> int:
@@ -68,14 +71,20 @@ class Lessons:
 
     def draw(
         self, n: int, cosmology: Cosmology, generator: torch.Generator
-    ) -> tuple[torch.Tensor, Seen]:
-        """Free coordinates (n, 11) and galaxies, at random."""
-        rows = torch.randint(len(self), (n,), generator=generator)
-        which = torch.randint(self.phi.shape[1], (n,), generator=generator)
+    ) -> tuple[torch.Tensor, Seen, torch.Tensor]:
+        """Free coordinates (n, 11), galaxies and weights (n,), at random."""
+        kind: dict[str, Any] = {"generator": generator, "device": self.phi.device}
+        rows = torch.randint(len(self), (n,), **kind)
+        which = torch.randint(self.phi.shape[1], (n,), **kind)
         seen = Seen.at(
             self.redshift[rows], self.flux[rows], self.sigma[rows], self.mask[rows], cosmology
         )
-        return self.phi[rows, which], seen
+        return self.phi[rows, which], seen, self.weights[rows]
+
+    def to(self, device: torch.device | str) -> Lessons:
+        """Copy to a device."""
+        tensors = {k: v for k, v in vars(self).items() if k != "settings"}
+        return Lessons(**{k: v.to(device) for k, v in tensors.items()}, settings=self.settings)
 
     @classmethod
     def load(cls, folder: str | Path) -> Lessons:
@@ -90,7 +99,8 @@ class Lessons:
         settings = _read_settings(folder)
         if settings is None:
             raise InputError(f"{folder} holds no lessons: make some with sedflow-lab distil.")
-        paths = [_chunk_path(folder, i) for i in range(_n_chunks(settings["n"]))]
+        n = _n_chunks(settings["n"], settings["method"])
+        paths = [_chunk_path(folder, i) for i in range(n)]
         missing = [path.name for path in paths if not path.exists()]
         if missing:
             raise InputError(
@@ -99,37 +109,6 @@ class Lessons:
             )
         chunks = [_read_chunk(folder, i, settings) for i in range(len(paths))]
         return cls(**{k: torch.cat([c[k] for c in chunks]) for k in chunks[0]}, settings=settings)
-
-
-def vary(photometry: Photometry, rng: np.random.Generator, redshift_max: float) -> Photometry:
-    """Galaxies like those of a catalogue: other noise, uncertainties, distances, missing bands.
-
-    Parameters
-    ----------
-    photometry : Photometry
-        G usable galaxies.
-    rng : numpy.random.Generator
-    redshift_max : float
-
-    Returns
-    -------
-    Photometry
-        G galaxies.
-    """
-    shape = photometry.flux.shape
-    scatter = rng.normal(size=(shape[0], 1)) + rng.normal(size=shape)
-    flux = photometry.flux + _NOISE * photometry.sigma * rng.normal(size=shape)
-    redshift = photometry.redshift * np.exp(_REDSHIFT_SCATTER * rng.normal(size=shape[0]))
-    chosen = (rng.random(shape[0]) < _INCOMPLETE) & (photometry.mask.sum(1) > 2)
-    hidden = chosen[:, None] & (rng.random(shape).argsort(1) == 0)
-    return Photometry(
-        flux,
-        photometry.sigma * np.exp(_SIGMA_SCATTER * scatter),
-        np.minimum(redshift, redshift_max),
-        bands=photometry.bands,
-        ids=photometry.ids,
-        mask=photometry.mask & ~hidden,
-    )
 
 
 def distil(
@@ -180,8 +159,8 @@ def distil(
     """
     if n < 1:
         raise InputError(f"The number of galaxies must be positive, it is {n}.")
-    if method not in ("weighted", "exact"):
-        raise InputError(f"Lessons are made by 'weighted' or 'exact' draws, not by {method!r}.")
+    if method not in METHODS:
+        raise InputError(f"Lessons are made by {', '.join(METHODS)} draws, not by {method!r}.")
     usable = photometry[np.flatnonzero(posterior.check(photometry) == "")]
     if len(usable) == 0:
         raise InputError("No galaxy of the catalogue can be used: see sedflow-lab check.")
@@ -204,14 +183,20 @@ def distil(
         )
     write_json(folder / _MANIFEST, settings)
     order = np.random.default_rng(seed).permutation(len(usable))
+    likeness = fit_likeness(posterior, usable, seed) if method == "simulated" else None
+    size = _CHUNK[method]
     with tqdm(total=n, unit=" galaxies", desc="distil", disable=not progress) as bar:
-        for i in range(_n_chunks(n)):
+        for i in range(_n_chunks(n, method)):
             if stop is not None and stop.is_set():
                 return None
-            rows = np.arange(i * _CHUNK, min(n, (i + 1) * _CHUNK))
+            rows = np.arange(i * size, min(n, (i + 1) * size))
             if not _is_whole(folder, i, settings):
-                part = usable[order[rows % len(usable)]]
-                tensors = _learn(posterior, part, method, draws, seed * 1_000_003 + i)
+                own = seed * 1_000_003 + i
+                if likeness is not None:
+                    tensors = simulate_alike(len(rows), posterior, likeness, own)
+                else:
+                    part = usable[order[rows % len(usable)]]
+                    tensors = _learn(posterior, part, method, draws, own)
                 save_tensors(_chunk_path(folder, i), tensors, _chunk_identity(settings, i))
             bar.update(len(rows))
     return Lessons.load(folder)
@@ -237,6 +222,7 @@ def _learn(
         "sigma": torch.where(seen.mask, seen.sigma, 1.0),
         "mask": seen.mask,
         "redshift": seen.redshift,
+        "weights": torch.ones_like(seen.redshift),
     }
 
 
@@ -278,8 +264,8 @@ def _is_whole(folder: Path, index: int, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _n_chunks(n: int) -> int:
-    return -(-n // _CHUNK)
+def _n_chunks(n: int, method: str) -> int:
+    return -(-n // _CHUNK[method])
 
 
 def _chunk_path(folder: Path, index: int) -> Path:

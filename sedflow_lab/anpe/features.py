@@ -175,7 +175,7 @@ class Features(torch.nn.Module):
         bad = features[..., n + 1 : 2 * n + 1] > math.log10(_WELL_MEASURED)
         present[..., :n] *= ~bad
         features = torch.where(present > 0, features, torch.nan)
-        levels = torch.tensor([0.1587, 0.5, 0.8413], dtype=features.dtype)
+        levels = features.new_tensor([0.1587, 0.5, 0.8413])
         low, middle, high = torch.nanquantile(features, levels, dim=0)
         self.mean.copy_(middle)
         self.scale.copy_((0.5 * (high - low)).clamp_min(1e-3))

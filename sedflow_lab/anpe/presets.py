@@ -62,6 +62,16 @@ class TrainingConfig:
 
 PRESETS: dict[str, TrainingConfig] = {
     "nsa-ugriz": TrainingConfig(),
+    "accelerator": TrainingConfig(
+        flow=FlowConfig(hidden=(192, 192), embedding=(512, 512, 96)),
+        simulations=8_000_000,
+        batch=16_384,
+        steps=40_000,
+        learning_rate=2e-3,
+        warmup_steps=1_500,
+        decay_steps=34_000,
+        young_bursts=0.25,
+    ),
     "lessons": TrainingConfig(
         steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=8_900, young_bursts=0.25
     ),
@@ -75,7 +85,7 @@ PRESETS: dict[str, TrainingConfig] = {
         learning_rate=2e-3,
     ),
 }
-"""Named training recipes; "lessons" goes on from another network, with lessons."""
+"""Named training recipes; "lessons" goes on from another network, with lessons of its draws."""
 
 
 def make_config(

@@ -70,6 +70,11 @@ class SimulationSet:
     def __len__(self) -> int:
         return len(self.redshift)
 
+    def to(self, device: torch.device | str) -> SimulationSet:
+        """Copy to a device."""
+        moved = (x.to(device) for x in (self.phi, self.redshift, self.flux))
+        return SimulationSet(*moved, self.settings)
+
     def weights(self, rows: Any) -> torch.Tensor:
         """Weights that make some of the simulations those of the prior; their mean is 1."""
         return weigh_young_bursts(self.phi[rows], self.settings.get("young_bursts", 0.0))

@@ -70,17 +70,13 @@ class Batch:
         """Weighted mean of the negative log density of the true parameters."""
         return -(self.weights * flow.log_prob(self.phi, *flow.context(self.seen))).mean()
 
-    def joined(self, phi: torch.Tensor, seen: Seen) -> Batch:
-        """Itself and other galaxies, of weight 1."""
+    def joined(self, phi: torch.Tensor, seen: Seen, weights: torch.Tensor) -> Batch:
+        """Itself and other galaxies."""
         return Batch(
             torch.cat([self.phi, phi]),
             Seen(*(torch.cat(pair) for pair in zip(self.seen, seen, strict=True))),
-            torch.cat([self.weights, torch.ones_like(phi[:, 0])]),
+            torch.cat([self.weights, weights]),
         )
-
-    def to(self, device: torch.device | str) -> Batch:
-        """Copy to a device."""
-        return Batch(self.phi.to(device), self.seen.to(device), self.weights.to(device))
 
 
 def observe_batch(
@@ -95,9 +91,10 @@ def observe_batch(
     redshift = simulations.redshift[rows]
     flux, sigma = noise.observe(simulations.flux[rows], generator)
     n, n_bands = flux.shape
-    keep = torch.randint(2, n_bands + 1, (n, 1), generator=generator)
-    keep[torch.rand(n, generator=generator) < complete_fraction] = n_bands
-    order = torch.rand(n, n_bands, generator=generator).argsort(1).argsort(1)
+    kind: dict[str, Any] = {"generator": generator, "device": flux.device}
+    keep = torch.randint(2, n_bands + 1, (n, 1), **kind)
+    keep.masked_fill_((torch.rand(n, **kind) < complete_fraction)[:, None], n_bands)
+    order = torch.rand(n, n_bands, **kind).argsort(1).argsort(1)
     seen = Seen.at(redshift, flux, sigma, order < keep, cosmology)
     return Batch(simulations.phi[rows], seen, simulations.weights(rows))
 
@@ -167,7 +164,11 @@ def train(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_bands = simulations.flux.shape[1]
-    cosmology = Cosmology(simulations.settings["redshift_max"], torch.float32)
+    device = torch.device(device)
+    simulations = simulations.to(device)
+    if lessons is not None:
+        lessons = lessons.to(device)
+    cosmology = Cosmology(simulations.settings["redshift_max"], torch.float32).to(device)
     n_validation = min(_VALIDATION, len(simulations) // 10)
     n_training = len(simulations) - n_validation
     validation = observe_batch(
@@ -176,16 +177,15 @@ def train(
         noise,
         cosmology,
         1.0,
-        _generator(config.seed, -1),
-    ).to(device)
+        _generator(config.seed, -1, device),
+    )
 
     if start is None:
         torch.manual_seed(config.seed)
-        flow = PosteriorFlow(n_bands, config.flow)
+        flow = PosteriorFlow(n_bands, config.flow).to(device)
         fit_scaling(flow, simulations, n_training, noise, cosmology, config)
     else:
-        flow = copy.deepcopy(start.flow).requires_grad_(True).train()
-    flow.to(device)
+        flow = copy.deepcopy(start.flow).requires_grad_(True).train().to(device)
     optimiser = torch.optim.AdamW(
         flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -199,14 +199,15 @@ def train(
     step, lost = first, 0
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
-            generator = _generator(config.seed, step)
-            rows = torch.randint(n_training, (config.batch - n_lessons,), generator=generator)
+            generator = _generator(config.seed, step, device)
+            rows = torch.randint(
+                n_training, (config.batch - n_lessons,), generator=generator, device=device
+            )
             batch = observe_batch(
                 simulations, rows, noise, cosmology, config.complete_fraction, generator
             )
             if lessons is not None:
                 batch = batch.joined(*lessons.draw(n_lessons, cosmology, generator))
-            batch = batch.to(device)
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * _schedule(step, config)
             optimiser.zero_grad(set_to_none=True)
@@ -258,19 +259,18 @@ def fit_scaling(
 ) -> None:
     """Set the flow's standardisation from simulations."""
     rows = torch.arange(min(_FIT_FEATURES, n_training))
-    batch = observe_batch(
-        simulations, rows, noise, cosmology, config.complete_fraction, _generator(config.seed, -2)
-    )
+    generator = _generator(config.seed, -2, simulations.flux.device)
+    batch = observe_batch(simulations, rows, noise, cosmology, config.complete_fraction, generator)
     flow.features.fit(batch.seen)
     _, offset = flow.context(batch.seen)
     mass = batch.phi[:, 0] + offset
-    low, middle, high = torch.quantile(mass, torch.tensor([0.1587, 0.5, 0.8413]))
+    low, middle, high = torch.quantile(mass, mass.new_tensor([0.1587, 0.5, 0.8413]))
     flow.mass_mean.copy_(middle)
     flow.mass_scale.copy_(0.5 * (high - low))
 
 
-def _generator(seed: int, step: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed + 1) * 1_000_000_007 + step)
+def _generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device).manual_seed((seed + 1) * 1_000_000_007 + step)
 
 
 def _schedule(step: int, config: TrainingConfig) -> float:

@@ -72,8 +72,8 @@ def _add_train(commands: shared.Commands) -> None:
     option(
         parser,
         "--preset NAME",
-        "nsa-ugriz: hours on a laptop; lessons: an hour, on from --start with --lessons; "
-        "workshop: a small network, a few minutes",
+        "nsa-ugriz: hours on a laptop; accelerator: minutes on one, with --lessons; lessons: an "
+        "hour, on from --start with --lessons; workshop: a small network, a few minutes",
         default="nsa-ugriz",
     )
     option(parser, "--start NAME", "posterior to go on from: nsa-ugriz, or a folder")
@@ -141,10 +141,12 @@ def _add_distil(commands: shared.Commands) -> None:
     option(
         parser,
         "--method",
-        "how draws are made exact: quickly, or surely",
-        choices=("weighted", "exact"),
+        "how draws are made exact, quickly or surely; or simulate galaxies that look alike, whose "
+        "parameters are known",
+        choices=("weighted", "exact", "simulated"),
         default="weighted",
     )
+    option(parser, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
     option(parser, "--seed N", "the same seed gives the same lessons", default=0)
     shared.add_threads(parser)
 
@@ -247,7 +249,7 @@ def _distil(args: argparse.Namespace) -> None:
     from ..anpe.distil import distil
     from ..sps import load_ssp_grid
 
-    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp))
+    posterior = load_posterior(args.posterior, ssp=load_ssp_grid(args.ssp), device=args.device)
     photometry = shared.read_catalog(args, posterior.bands, "flag")
     with shared.stop_on_interrupt() as stop:
         lessons = distil(

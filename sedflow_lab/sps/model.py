@@ -24,6 +24,7 @@ __all__ = ["SEDModel"]
 
 _STARLIGHT_ENDS = 25_000.0  # Angstrom
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
+_DEVICE_CHUNK = 2**18  # an accelerator wants enough to do at a time
 _SPECTRUM_CHUNK = 512
 
 
@@ -154,7 +155,8 @@ class SEDModel(torch.nn.Module):
             If shapes do not match or a redshift is not in (0, redshift_max].
         """
         flat, z, shape = self.check_inputs(theta, redshift)
-        flux = _in_chunks(self.photometer, flat, z, _CHUNK)
+        size = _CHUNK if self.device.type == "cpu" else _DEVICE_CHUNK
+        flux = _in_chunks(self.photometer, flat, z, size)
         return like_input(flux.reshape(*shape, len(self.bands)), theta)
 
     def spectrum(self, theta: Any, redshift: Any) -> Any:
