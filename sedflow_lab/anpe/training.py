@@ -68,7 +68,11 @@ class Batch:
 
     def loss(self, flow: PosteriorFlow) -> torch.Tensor:
         """Weighted mean of the negative log density of the true parameters."""
-        return -(self.weights * flow.log_prob(self.phi, *flow.context(self.seen))).mean()
+        return _Loss(flow)(*self.tensors())
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All of it, side by side."""
+        return self.phi, *self.seen, self.weights
 
     def joined(self, phi: torch.Tensor, seen: Seen, weights: torch.Tensor) -> Batch:
         """Itself and other galaxies."""
@@ -77,6 +81,18 @@ class Batch:
             Seen(*(torch.cat(pair) for pair in zip(self.seen, seen, strict=True))),
             torch.cat([self.weights, weights]),
         )
+
+
+class _Loss(torch.nn.Module):
+    """The loss as a module of tensors only."""
+
+    def __init__(self, flow: PosteriorFlow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, phi: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        *seen, weights = rest
+        return -(weights * self.flow.log_prob(phi, *self.flow.context(Seen(*seen)))).mean()
 
 
 def observe_batch(
@@ -197,6 +213,7 @@ def train(
     last_checkpoint = time.monotonic()
     bar = tqdm(total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress)
     step, lost = first, 0
+    find_loss = _Loss(flow)
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
             generator = _generator(config.seed, step, device)
@@ -211,7 +228,10 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * _schedule(step, config)
             optimiser.zero_grad(set_to_none=True)
-            loss = batch.loss(flow)
+            if device.type == "cuda" and step == first:
+                # An accelerator is faster than it can be told what to do, piece by piece.
+                find_loss = torch.cuda.make_graphed_callables(find_loss, batch.tensors())
+            loss = find_loss(*batch.tensors())
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
             # A step with a gradient that is not finite would ruin the weights for good.
