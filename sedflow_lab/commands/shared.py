@@ -236,8 +236,7 @@ def add_posterior(parser: Parser) -> None:
     option(
         parser,
         "--posterior NAME",
-        "trained posterior: nsa-ugriz or nsa-ugriz-lessons, which ship, or a folder made by "
-        "'sedflow-lab train'",
+        "trained posterior: nsa-ugriz, which ships, or a folder made by 'sedflow-lab train'",
         default="nsa-ugriz",
     )
     option(
