@@ -72,8 +72,8 @@ class SimulationSet:
 
     def to(self, device: torch.device | str) -> SimulationSet:
         """Copy to a device."""
-        moved = (x.to(device) for x in (self.phi, self.redshift, self.flux))
-        return SimulationSet(*moved, self.settings)
+        phi, redshift, flux = (x.to(device) for x in (self.phi, self.redshift, self.flux))
+        return SimulationSet(phi, redshift, flux, self.settings)
 
     def weights(self, rows: Any) -> torch.Tensor:
         """Weights that make some of the simulations those of the prior; their mean is 1."""

@@ -213,7 +213,7 @@ def train(
     last_checkpoint = time.monotonic()
     bar = tqdm(total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress)
     step, lost = first, 0
-    find_loss = _Loss(flow)
+    find_loss: Callable[..., Any] = _Loss(flow)
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
             generator = _generator(config.seed, step, device)
@@ -230,7 +230,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             if device.type == "cuda" and step == first:
                 # An accelerator is faster than it can be told what to do, piece by piece.
-                find_loss = torch.cuda.make_graphed_callables(find_loss, batch.tensors())
+                find_loss = torch.cuda.make_graphed_callables(_Loss(flow), batch.tensors())
             loss = find_loss(*batch.tensors())
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
