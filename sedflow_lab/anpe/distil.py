@@ -9,30 +9,26 @@ distribution of the galaxies: they only decide where the network is good.
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
-from .._files import difference, fingerprint, read_json, reading, write_json
 from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..sps.histories import Cosmology
 from .amortized import AmortizedPosterior
+from .chunks import Chunks
 from .features import Seen
 from .likeness import fit_likeness, simulate_alike, vary
-from .tensors import load_tensors, save_tensors
 
 __all__ = ["DRAWS", "Lessons", "distil", "vary"]
 
 DRAWS = 64
 """Exact draws that are kept of each galaxy."""
 
-_MANIFEST = "lessons.json"
 METHODS = ("weighted", "exact", "simulated")
 """How draws of exact posteriors are had: made from the network's, or known from simulations."""
 
@@ -88,27 +84,10 @@ class Lessons:
 
     @classmethod
     def load(cls, folder: str | Path) -> Lessons:
-        """Read lessons written by `distil`.
-
-        Raises
-        ------
-        InputError
-            If the folder holds no complete set.
-        """
-        folder = Path(folder)
-        settings = _read_settings(folder)
-        if settings is None:
-            raise InputError(f"{folder} holds no lessons: make some with sedflow-lab distil.")
-        n = _n_chunks(settings["n"], settings["method"])
-        paths = [_chunk_path(folder, i) for i in range(n)]
-        missing = [path.name for path in paths if not path.exists()]
-        if missing:
-            raise InputError(
-                f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
-                "run the same sedflow-lab distil again, it goes on where it stopped."
-            )
-        chunks = [_read_chunk(folder, i, settings) for i in range(len(paths))]
-        return cls(**{k: torch.cat([c[k] for c in chunks]) for k in chunks[0]}, settings=settings)
+        """Read lessons written by `distil`; InputError if the folder holds no complete set."""
+        settings = _chunks(folder).settings()
+        chunks = _chunks(folder, (settings or {}).get("method", ""))
+        return cls(**chunks.load(settings), settings=settings or {})
 
 
 def distil(
@@ -164,8 +143,6 @@ def distil(
     usable = photometry[np.flatnonzero(posterior.check(photometry) == "")]
     if len(usable) == 0:
         raise InputError("No galaxy of the catalogue can be used: see sedflow-lab check.")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "posterior": posterior.bundle.hash,
         "physics": posterior.bundle.physics(),
@@ -175,31 +152,18 @@ def distil(
         "draws": draws,
         "seed": seed,
     }
-    found = _read_settings(folder)
-    if found is not None and (differing := difference(found, settings)):
-        raise InputError(
-            f"{folder} holds lessons with another {differing}: choose an empty folder or delete "
-            "the old lessons."
-        )
-    write_json(folder / _MANIFEST, settings)
     order = np.random.default_rng(seed).permutation(len(usable))
     likeness = fit_likeness(posterior, usable, seed) if method == "simulated" else None
-    size = _CHUNK[method]
-    with tqdm(total=n, unit=" galaxies", desc="distil", disable=not progress) as bar:
-        for i in range(_n_chunks(n, method)):
-            if stop is not None and stop.is_set():
-                return None
-            rows = np.arange(i * size, min(n, (i + 1) * size))
-            if not _is_whole(folder, i, settings):
-                own = seed * 1_000_003 + i
-                if likeness is not None:
-                    tensors = simulate_alike(len(rows), posterior, likeness, own)
-                else:
-                    part = usable[order[rows % len(usable)]]
-                    tensors = _learn(posterior, part, method, draws, own)
-                save_tensors(_chunk_path(folder, i), tensors, _chunk_identity(settings, i))
-            bar.update(len(rows))
-    return Lessons.load(folder)
+
+    def make(index: int, rows: range) -> dict[str, torch.Tensor]:
+        own = seed * 1_000_003 + index
+        if likeness is not None:
+            return simulate_alike(len(rows), posterior, likeness, own)
+        part = usable[order[np.array(rows) % len(usable)]]
+        return _learn(posterior, part, method, draws, own)
+
+    made = _chunks(folder, method).fill(settings, make, progress, stop)
+    return None if made is None else Lessons(**made, settings=settings)
 
 
 def _learn(
@@ -226,47 +190,5 @@ def _learn(
     }
 
 
-def _read_settings(folder: Path) -> dict[str, Any] | None:
-    path, remedy = folder / _MANIFEST, "delete the folder and make the lessons again"
-    if not path.exists():
-        return None
-    settings = read_json(path, "the settings of lessons", remedy)
-    with reading(path, "the settings of lessons", remedy):
-        if not (type(settings["n"]) is int and settings["n"] > 0):
-            raise ValueError("their number is none")
-        return settings | {"physics": dict(settings["physics"])}
-
-
-def _chunk_identity(settings: dict[str, Any], index: int) -> dict[str, Any]:
-    return {"settings": fingerprint(settings)[:16], "index": index}
-
-
-def _read_chunk(folder: Path, index: int, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Tensors of a file of lessons, which must be whole, in its place, and of these settings."""
-    path, what = _chunk_path(folder, index), "the lessons"
-    remedy = "run the same sedflow-lab distil again, which makes this file anew"
-    chunk, about = load_tensors(path, what, remedy)
-    with reading(path, what, remedy):
-        if wrong := difference(about, _chunk_identity(settings, index)):
-            raise ValueError(f"they are of another {wrong}")
-    return chunk
-
-
-def _is_whole(folder: Path, index: int, settings: dict[str, Any]) -> bool:
-    """Whether a file of the lessons is there, and can be read."""
-    if not _chunk_path(folder, index).exists():
-        return False
-    try:
-        _read_chunk(folder, index, settings)
-    except InputError as error:
-        warnings.warn(f"{error} It is made anew now.", stacklevel=3)
-        return False
-    return True
-
-
-def _n_chunks(n: int, method: str) -> int:
-    return -(-n // _CHUNK[method])
-
-
-def _chunk_path(folder: Path, index: int) -> Path:
-    return folder / f"lessons-{index:05d}.safetensors"
+def _chunks(folder: str | Path, method: str = "") -> Chunks:
+    return Chunks(Path(folder), "lessons", "distil", _CHUNK.get(method, 1))

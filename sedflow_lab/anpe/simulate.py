@@ -7,22 +7,20 @@ a stored set never runs out of noise realisations.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
-from .._files import difference, fingerprint, read_json, reading, write_json
+from .._files import reading
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
-from ..parameters import N_FREE, Prior, add_young_bursts, get_prior, weigh_young_bursts
-from ..sps import BandSet, SEDModel, SSPGrid, get_bands, load_ssp_grid
-from .tensors import load_tensors, save_tensors
+from ..parameters import Prior, add_young_bursts, get_prior, weigh_young_bursts
+from ..sps import BandSet, SEDModel, SSPGrid, load_ssp_grid
+from .chunks import Chunks
 
 __all__ = [
     "REDSHIFT_MIN",
@@ -42,8 +40,7 @@ RECIPE = 1
 """Version of what code decides about simulations: raise it when the same settings and seed give
 other galaxies, so that sets and runs of before are not gone on with."""
 
-_MANIFEST = "simulations.json"
-_CHUNK = 50_000
+_CHUNK = 50_000  # simulations of a file
 
 
 @dataclass(frozen=True)
@@ -88,24 +85,8 @@ class SimulationSet:
         InputError
             If the folder holds no complete set.
         """
-        folder = Path(folder)
         settings = read_settings(folder)
-        if settings is None:
-            raise InputError(f"{folder} holds no simulations: make some with sedflow-lab simulate.")
-        paths = [_chunk_path(folder, i) for i in range(_n_chunks(settings["n"]))]
-        missing = [path.name for path in paths if not path.exists()]
-        if missing:
-            raise InputError(
-                f"{folder} lacks {len(missing)} of {len(paths)} files (the first is {missing[0]}): "
-                "run the same sedflow-lab simulate again, it goes on where it stopped."
-            )
-        return cls.join([_read_chunk(folder, i, settings) for i in range(len(paths))], settings)
-
-    @classmethod
-    def join(cls, chunks: list[dict[str, torch.Tensor]], settings: dict[str, Any]) -> SimulationSet:
-        """A set of the chunks that it is kept in."""
-        joined = {key: torch.cat([c[key] for c in chunks]) for key in ("phi", "redshift", "flux")}
-        return cls(**joined, settings=settings)
+        return cls(**_chunks(folder).load(settings), settings=settings or {})
 
 
 def simulation_settings(model: SEDModel, prior: Prior) -> dict[str, Any]:
@@ -182,32 +163,24 @@ def simulate(
     if not 0 <= young_bursts < 1:
         raise InputError(f"The share of young bursts is {young_bursts:g}: give 0 or more, below 1.")
     prior = get_prior(prior)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {**simulation_settings(model, prior), "n": n, "seed": seed}
     if young_bursts > 0:
         settings["young_bursts"] = young_bursts
-    found = read_settings(folder)
-    if found is not None and (differing := difference(found, settings)):
-        raise InputError(
-            f"{folder} holds simulations with another {differing}: choose an empty folder or "
-            "delete the old set."
-        )
-    write_json(folder / _MANIFEST, settings)
-    chunks = []
-    with tqdm(total=n, unit=" galaxies", desc="simulate", disable=not progress) as bar:
-        for i in range(_n_chunks(n)):
-            size = min(_CHUNK, n - i * _CHUNK)
-            if _chunk_path(folder, i).exists():
-                try:
-                    chunks.append(_read_chunk(folder, i, settings))
-                except InputError as error:
-                    warnings.warn(f"{error} It is made anew now.", stacklevel=2)
-            if len(chunks) == i:
-                _write_chunk(folder, i, size, model, prior, settings)
-                chunks.append(_read_chunk(folder, i, settings))
-            bar.update(size)
-    return SimulationSet.join(chunks, settings)
+
+    def make(index: int, rows: range) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+        phi, redshift, flux = draw_simulations(model, prior, len(rows), generator, young_bursts)
+        if not bool(torch.isfinite(flux).all()):
+            bad = int((~torch.isfinite(flux)).any(1).nonzero()[0])
+            raise InputError(
+                f"The model gives simulation {rows[bad]}, at redshift {float(redshift[bad]):g}, "
+                "fluxes that are not finite: take another SSP grid."
+            )
+        return {"phi": phi, "redshift": redshift, "flux": flux}
+
+    made = _chunks(folder).fill(settings, make, progress)
+    assert made is not None  # nothing stops it
+    return SimulationSet(**made, settings=settings)
 
 
 def plan_simulations(
@@ -298,42 +271,6 @@ def mock_photometry(
     return photometry, prior.from_free(phi.double().numpy())
 
 
-def _write_chunk(
-    folder: Path, index: int, size: int, model: SEDModel, prior: Prior, settings: dict[str, Any]
-) -> None:
-    generator = torch.Generator().manual_seed(settings["seed"] * 1_000_003 + index)
-    young_bursts = settings.get("young_bursts", 0.0)
-    phi, redshift, flux = draw_simulations(model, prior, size, generator, young_bursts)
-    if not bool(torch.isfinite(flux).all()):
-        bad = int((~torch.isfinite(flux)).any(1).nonzero()[0])
-        raise InputError(
-            f"The model gives simulation {index * _CHUNK + bad}, at redshift "
-            f"{float(redshift[bad]):g}, fluxes that are not finite: take another SSP grid."
-        )
-    tensors = {"phi": phi, "redshift": redshift, "flux": flux}
-    save_tensors(_chunk_path(folder, index), tensors, _chunk_identity(settings, index))
-
-
-def _chunk_identity(settings: dict[str, Any], index: int) -> dict[str, Any]:
-    return {"settings": fingerprint({"simulation_recipe": 1} | settings)[:16], "index": index}
-
-
-def _read_chunk(folder: Path, index: int, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Tensors of a file of the set, which must be whole, in its place, and of these settings."""
-    path, what = _chunk_path(folder, index), "the simulations"
-    remedy = "run the same sedflow-lab simulate again, which makes this file anew"
-    chunk, about = load_tensors(path, what, remedy)
-    with reading(path, what, remedy):
-        if wrong := difference(about, _chunk_identity(settings, index)):
-            raise ValueError(f"they are of another {wrong}")
-        size = min(_CHUNK, settings["n"] - index * _CHUNK)
-        shapes = {"phi": (size, N_FREE), "redshift": (size,)}
-        shapes["flux"] = (size, len(settings["bands"]["bands"]))
-        if {name: tuple(t.shape) for name, t in chunk.items()} != shapes:
-            raise ValueError(f"they are not the {size} simulations that belong here")
-    return chunk
-
-
 def read_settings(folder: str | Path) -> dict[str, Any] | None:
     """Settings of the set in a folder, finished or not; None where there is no set.
 
@@ -342,14 +279,10 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
     InputError
         If they cannot be read.
     """
-    path = Path(folder) / _MANIFEST
-    if not path.exists():
+    settings = _chunks(folder).settings()
+    if settings is None:
         return None
-    what, remedy = "the settings of simulations", "delete the folder and simulate again"
-    settings = read_json(path, what, remedy)
-    with reading(path, what, remedy):
-        if isinstance(settings["bands"], list):  # a set of the first version: names alone
-            settings["bands"] = get_bands(settings["bands"]).to_json()
+    with reading(folder, "the simulations in", "delete the folder and simulate again"):
         BandSet.from_json(settings["bands"])
         get_prior(settings["prior"])
         for name, least in (("n", 1), ("seed", 0)):
@@ -362,9 +295,5 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
         return settings
 
 
-def _n_chunks(n: int) -> int:
-    return -(-n // _CHUNK)
-
-
-def _chunk_path(folder: Path, index: int) -> Path:
-    return folder / f"simulations-{index:05d}.safetensors"
+def _chunks(folder: str | Path) -> Chunks:
+    return Chunks(Path(folder), "simulations", "simulate", _CHUNK)

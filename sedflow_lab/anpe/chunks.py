@@ -1,0 +1,106 @@
+"""Tensors kept in files of a fixed number of rows: an interrupted run goes on, to the same set."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm.auto import tqdm
+
+from .._files import difference, fingerprint, read_json, reading, write_json
+from ..errors import InputError
+from .tensors import load_tensors, save_tensors
+
+__all__ = ["Chunks"]
+
+
+class Chunks(NamedTuple):
+    """A folder of tensors, with their settings beside them, of which ``n`` is the number of rows.
+
+    It and its files are called by what they hold, and `sedflow-lab command` makes it.
+    """
+
+    folder: Path
+    what: str
+    command: str
+    size: int  # rows of a file
+
+    def settings(self) -> dict[str, Any] | None:
+        """What the set is made of, finished or not; None where there is none."""
+        path = self._manifest
+        remedy = f"delete the folder and {self.command} again"
+        return read_json(path, f"the settings of {self.what}", remedy) if path.exists() else None
+
+    def fill(
+        self,
+        settings: dict[str, Any],
+        make: Callable[[int, range], dict[str, torch.Tensor]],
+        progress: bool = False,
+        stop: threading.Event | None = None,
+    ) -> dict[str, torch.Tensor] | None:
+        """Tensors by name, of files that are there and of others, made from number and rows.
+
+        None if `stop` is set before all are there; InputError if those there are of other settings.
+        """
+        found = self.settings()
+        if found is not None and (differing := difference(found, settings)):
+            raise InputError(
+                f"{self.folder} holds {self.what} with another {differing}: choose an empty folder "
+                "or delete the old set."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._manifest, settings)
+        chunks: list[dict[str, torch.Tensor]] = []
+        n = settings["n"]
+        with tqdm(total=n, unit=" galaxies", desc=self.command, disable=not progress) as bar:
+            for index, first in enumerate(range(0, n, self.size)):
+                if stop is not None and stop.is_set():
+                    return None
+                rows, path = range(first, min(n, first + self.size)), self._path(index)
+                if path.exists():
+                    try:
+                        chunks.append(self._read(index, settings))
+                    except InputError as error:
+                        warnings.warn(f"{error} It is made anew now.", stacklevel=3)
+                if len(chunks) == index:
+                    chunks.append(make(index, rows))
+                    save_tensors(path, chunks[index], _identity(settings, index))
+                bar.update(len(rows))
+        return _joined(chunks)
+
+    def load(self, settings: dict[str, Any] | None) -> dict[str, torch.Tensor]:
+        """Tensors by name of a set of these settings; InputError if it is not whole."""
+        if settings is None:
+            raise InputError(
+                f"{self.folder} holds no {self.what}: make some with sedflow-lab {self.command}."
+            )
+        return _joined([self._read(i, settings) for i in range(-(-settings["n"] // self.size))])
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / f"{self.what}.json"
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{self.what}-{index:05d}.safetensors"
+
+    def _read(self, index: int, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Tensors of a file, which must be whole, in its place, and of these settings."""
+        path, what = self._path(index), f"the {self.what}"
+        remedy = f"run the same sedflow-lab {self.command} again, which makes this file anew"
+        chunk, about = load_tensors(path, what, remedy)
+        with reading(path, what, remedy):
+            if wrong := difference(about, _identity(settings, index)):
+                raise ValueError(f"they are of another {wrong}")
+        return chunk
+
+
+def _identity(settings: dict[str, Any], index: int) -> dict[str, Any]:
+    return {"settings": fingerprint({"simulation_recipe": 1} | settings)[:16], "index": index}
+
+
+def _joined(chunks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
