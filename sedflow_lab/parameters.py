@@ -44,11 +44,7 @@ N_FREE = len(FREE_NAMES)
 
 
 class Parameters(NamedTuple):
-    """Views of an array of reported parameters (..., 12), by name.
-
-    All have the shape (...) of the array without its last axis, but for the weights of the
-    bases: ``beta`` (..., 4), and ``log_gamma`` (..., 2).
-    """
+    """Views of reported parameters (..., 12): beta (..., 4), log_gamma (..., 2), others (...)."""
 
     log_mstar: Any
     beta: Any
@@ -62,16 +58,7 @@ class Parameters(NamedTuple):
 
 def split(theta: Any) -> Parameters:
     """Name the parameters of an array or tensor (..., 12), without copying."""
-    return Parameters(
-        theta[..., 0],
-        theta[..., 1:5],
-        theta[..., 5],
-        theta[..., 6],
-        theta[..., 7:9],
-        theta[..., 9],
-        theta[..., 10],
-        theta[..., 11],
-    )
+    return Parameters(*(theta[..., k] for k in (0, slice(1, 5), 5, 6, slice(7, 9), 9, 10, 11)))
 
 
 PRIORS: dict[str, tuple[float, float, float]] = {
@@ -98,7 +85,6 @@ class Prior:
     Parameters
     ----------
     name : str
-        ``"flat-dirichlet"`` or ``"stick-breaking"``.
     powers : tuple of float
         The three powers :math:`p_k`.
 
@@ -111,17 +97,7 @@ class Prior:
     powers: tuple[float, float, float]
 
     def from_free(self, phi: Any) -> Any:
-        """Reported parameters from free coordinates.
-
-        Parameters
-        ----------
-        phi : array, shape (..., 11)
-            Free coordinates.
-
-        Returns
-        -------
-        array, shape (..., 12)
-        """
+        """Reported parameters (..., 12) from free coordinates (..., 11)."""
         x = _checked(phi, N_FREE, "free coordinates")
         powers = x.new_tensor(self.powers)
         # log(1 - u) = log Phi(-phi) keeps its digits where u is close to 1.
@@ -135,19 +111,10 @@ class Prior:
         return like_input(theta, phi)
 
     def to_free(self, theta: Any) -> Any:
-        """Free coordinates from reported parameters, the inverse of `from_free`.
+        """Free coordinates (..., 11) from reported parameters (..., 12), inverse of `from_free`.
 
         Parameters on an edge of the prior map to probits of ±8, beyond which lies 1e-15 of the
         prior: they come back to within 1e-14 of their range, SFH weights to within 1e-5.
-
-        Parameters
-        ----------
-        theta : array, shape (..., 12)
-            Reported parameters.
-
-        Returns
-        -------
-        array, shape (..., 11)
 
         Raises
         ------
@@ -158,7 +125,7 @@ class Prior:
         _check_inside(t)
         beta = split(t).beta
         # What is left of the stick, summed from the far end: no cancellation for small rests.
-        left = torch.flip(torch.cumsum(torch.flip(beta, [-1]), dim=-1), [-1])
+        left = beta.flip(-1).cumsum(-1).flip(-1)
         ratio = left[..., 1:] / left[..., :3].clamp_min(torch.finfo(t.dtype).tiny)
         powers = t.new_tensor(self.powers)
         sticks = -_probit(ratio.clamp(0.0, 1.0) ** powers, 1 - ratio.clamp(0.0, 1.0) ** powers)
@@ -168,16 +135,9 @@ class Prior:
         return like_input(torch.cat([t[..., :1], sticks, probits], dim=-1), theta)
 
     def log_prob_free(self, phi: Any) -> Any:
-        """Normalised log prior density in the free coordinates.
+        """Normalised log prior density (...) in the free coordinates (..., 11).
 
-        Parameters
-        ----------
-        phi : array, shape (..., 11)
-
-        Returns
-        -------
-        array, shape (...)
-            Minus infinity where log M* is outside its limits.
+        Minus infinity where log M* is outside its limits.
         """
         x = _checked(phi, N_FREE, "free coordinates")
         mass = PARAMETERS[0]
@@ -187,16 +147,7 @@ class Prior:
         return like_input(torch.where(inside, log_prob, -torch.inf), phi)
 
     def log_abs_det_jacobian(self, phi: Any) -> Any:
-        r"""Log of :math:`|\partial\theta/\partial\phi|`, with β4 left out of θ.
-
-        Parameters
-        ----------
-        phi : array, shape (..., 11)
-
-        Returns
-        -------
-        array, shape (...)
-        """
+        r"""Log of :math:`|\partial\theta/\partial\phi|` (...), at φ (..., 11), without β4 in θ."""
         x = _checked(phi, N_FREE, "free coordinates")
         log_normal = -0.5 * (x[..., 1:].square() + math.log(2 * math.pi))
         log_survival = torch.special.log_ndtr(-x[..., 1:4])
@@ -212,24 +163,17 @@ class Prior:
         return like_input(total, phi)
 
     def log_prob(self, theta: Any) -> Any:
-        """Normalised log prior density in the reported coordinates, with β4 left out.
+        """Normalised log prior density (...) in the reported parameters (..., 12) without β4.
 
-        Parameters
-        ----------
-        theta : array, shape (..., 12)
-
-        Returns
-        -------
-        array, shape (...)
-            Minus infinity outside the prior.
+        Minus infinity outside the prior.
         """
         t = _checked(theta, N_THETA, "parameters")
         inside = _inside(t)
-        safe = torch.where(inside[..., None], t, _centre(t))
         low, high = _limits(t, slice(0, 12))
         width = torch.log(high - low)
         log_prob = torch.full_like(t[..., 0], -float(width[0] + width[_BOX].sum()))
-        left = torch.flip(torch.cumsum(torch.flip(split(safe).beta, [-1]), dim=-1), [-1])
+        beta = torch.where(inside[..., None], split(t).beta, 0.25)
+        left = beta.flip(-1).cumsum(-1).flip(-1)
         p1, p2, p3 = self.powers
         # With L_k the stick left before break k, p(beta) = prod_k p_k (L_{k+1}/L_k)^(p_k-1) / L_k;
         # collecting powers of each L leaves a constant for (3, 2, 1), as a flat Dirichlet must.
@@ -251,10 +195,7 @@ class Prior:
     def sample(self, n: int, seed: int | None = 0) -> Any:
         """Draw reported parameters from the prior: float64 array of shape (n, 12)."""
         generator = torch.Generator()
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator.manual_seed(generator.seed() if seed is None else seed)
         return self.from_free(self.sample_free(n, generator).double().numpy())
 
 
@@ -317,16 +258,8 @@ def _checked(array: ArrayLike, size: int, what: str) -> torch.Tensor:
 
 
 def _limits(like: torch.Tensor, which: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    low = like.new_tensor([p.low for p in PARAMETERS[which]])
-    high = like.new_tensor([p.high for p in PARAMETERS[which]])
-    return low, high
-
-
-def _centre(like: torch.Tensor) -> torch.Tensor:
-    low, high = _limits(like, slice(0, 12))
-    centre = 0.5 * (low + high)
-    centre[1:5] = 0.25
-    return centre
+    low, high = zip(*((p.low, p.high) for p in PARAMETERS[which]), strict=True)
+    return like.new_tensor(low), like.new_tensor(high)
 
 
 def _inside(theta: torch.Tensor) -> torch.Tensor:

@@ -151,7 +151,7 @@ class BandSet:
         If there is no band, or one twice.
     """
 
-    name: str
+    name: str = field(compare=False)
     bands: tuple[Band, ...]
 
     def __post_init__(self) -> None:
@@ -182,12 +182,6 @@ class BandSet:
     def effective_wavelength(self) -> np.ndarray:
         """Effective wavelengths [Angstrom], shape (B,)."""
         return np.array([band.effective_wavelength for band in self.bands])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BandSet) and self.bands == other.bands
-
-    def __hash__(self) -> int:
-        return hash(self.bands)
 
     def to_json(self) -> dict[str, Any]:
         """Describe the set for a JSON file: speclite's filters by name, others by their curves."""

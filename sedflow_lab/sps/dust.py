@@ -20,22 +20,11 @@ _R_V = 4.05
 
 
 def dust_curves(wavelength: torch.Tensor, blue: torch.Tensor | None = None) -> torch.Tensor:
-    """Everything that attenuation needs to know of the wavelengths.
+    """What `attenuation` needs to know (..., 4, L) of rest-frame wavelengths (..., L) [Å].
 
-    Parameters
-    ----------
-    wavelength : tensor, shape (..., L)
-        Rest-frame wavelengths [Å].
-    blue : tensor of bool, shape (..., L), optional
-        Where to use the polynomial of Calzetti et al. that is meant for less than 6300 Å;
-        by default just there.
-
-    Returns
-    -------
-    tensor, shape (..., 4, L)
-        What `attenuation` multiplies with the dust parameters: the terms of the negative
-        optical depth at τ = 1 without and with n, that of birth clouds (a power law of slope
-        -1), and the logarithm of the wavelength over 5500 Å.
+    That is the terms of the negative optical depth at τ = 1 without and with n, that of birth
+    clouds (a power law of slope -1), and the logarithm of the wavelength over 5500 Å. The
+    polynomial of Calzetti et al. for less than 6300 Å is used there, or where `blue` (..., L) says.
     """
     if blue is None:
         blue = wavelength < CALZETTI_BREAK
@@ -58,21 +47,15 @@ def dust_curves(wavelength: torch.Tensor, blue: torch.Tensor | None = None) -> t
 def attenuation(
     curves: torch.Tensor, tau_bc: torch.Tensor, tau_ism: torch.Tensor, n_dust: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Transmitted fractions for all stars, and the additional one for young stars.
+    """Transmitted fractions (..., L) for all stars, and the additional one for young stars.
 
     Parameters
     ----------
     curves : tensor, shape (..., 4, L)
         What `dust_curves` returned.
-    tau_bc, tau_ism : tensor, shape (..., 1)
-        Optical depths of birth clouds and of diffuse dust at 5500 Å.
-    n_dust : tensor, shape (..., 1)
-        Slope offset from the Calzetti curve.
-
-    Returns
-    -------
-    diffuse, birth_cloud : tensor, shape (..., L)
-        Old populations are dimmed by `diffuse`, young ones by ``diffuse * birth_cloud``.
+    tau_bc, tau_ism, n_dust : tensor, shape (..., 1)
+        Optical depths of birth clouds and of diffuse dust at 5500 Å, and the offset of its slope
+        from the Calzetti curve.
     """
     calzetti, bump, cloud, log_pivot = curves.unbind(-2)
     depth = torch.addcmul(calzetti, n_dust, bump) * torch.exp(n_dust * log_pivot)

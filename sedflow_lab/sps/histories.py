@@ -93,21 +93,16 @@ def load_bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class RedshiftTable(torch.nn.Module):
-    """Functions of redshift, tabulated in even steps of ln(1 + z) and linear in between.
+    """K functions, with values (T, K) at T redshifts in even steps of ln(1 + z), from 0.
 
-    Parameters
-    ----------
-    values : ndarray, shape (T, K)
-        K functions at ln(1 + z) = 0, step, 2 step, ...
-    step : float
-    dtype : torch.dtype
+    They are linear in between.
     """
 
     values: torch.Tensor
 
-    def __init__(self, values: np.ndarray, step: float, dtype: torch.dtype) -> None:
+    def __init__(self, redshift: np.ndarray, values: np.ndarray, dtype: torch.dtype) -> None:
         super().__init__()
-        self.step = step
+        self.step = float(np.log1p(redshift[1]))
         self.register_buffer("values", torch.as_tensor(values).to(dtype), persistent=False)
 
     def forward(self, redshift: torch.Tensor) -> torch.Tensor:
@@ -123,18 +118,11 @@ def between(table: torch.Tensor, low: torch.Tensor, fraction: torch.Tensor) -> t
 
 
 class Cosmology(torch.nn.Module):
-    """Age of the universe and distance against redshift (Planck 2013).
-
-    Parameters
-    ----------
-    redshift_max : float
-    dtype : torch.dtype
-    """
+    """Age of the universe and distance against redshift (Planck 2013)."""
 
     def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
         super().__init__()
-        redshift, values = planck13(float(redshift_max))
-        self.table = RedshiftTable(values, float(np.log1p(redshift[1])), dtype)
+        self.table = RedshiftTable(*planck13(float(redshift_max)), dtype)
 
     def _column(self, redshift: torch.Tensor, column: int) -> torch.Tensor:
         return self.table(redshift.reshape(-1))[:, column].reshape(redshift.shape)
@@ -186,7 +174,7 @@ class StarFormation(torch.nn.Module):
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
-        times, sfh, zh = load_bases()
+        times, sfh, zh_bases = load_bases()
         slope = np.diff(sfh, axis=0) / np.diff(times)[:, None]
         # Segment s covers [left_s, left_(s+1)]; the first one reaches down to now (t = 0).
         left = np.concatenate([[0.0], times[1:-1]])
@@ -194,8 +182,8 @@ class StarFormation(torch.nn.Module):
         width = np.diff(np.append(left, times[-1]))[:, None]
         steps = value * width + 0.5 * slope * width**2
         integral = np.concatenate([np.zeros((1, 4)), np.cumsum(steps, axis=0)[:-1]])
-        zh_slope = np.diff(zh, axis=0) / np.diff(times)[:, None]
-        zh_value = zh[:-1] + zh_slope * (left - times[:-1])[:, None]
+        zh_slope = np.diff(zh_bases, axis=0) / np.diff(times)[:, None]
+        zh_value = zh_bases[:-1] + zh_slope * (left - times[:-1])[:, None]
         buffers = {
             "nodes": times[1:-1],
             "sfh_segments": np.column_stack([left, integral, value, 0.5 * slope]),
@@ -205,11 +193,9 @@ class StarFormation(torch.nn.Module):
         for name, array in buffers.items():
             self.register_buffer(name, torch.tensor(array, dtype=torch.float64), persistent=False)
         middles = 0.5 * (self.edges[1:] + self.edges[:-1])
-        for name, tensor in (
-            ("edge_integrals", self.basis_integrals(self.edges)),
-            ("middle_zh", self.basis_metallicity(middles)),
-        ):
-            self.register_buffer(name, tensor, persistent=False)
+        integrals, zh = self.basis_integrals(self.edges), self.basis_metallicity(middles)
+        self.register_buffer("edge_integrals", integrals, persistent=False)
+        self.register_buffer("middle_zh", zh, persistent=False)
         self.to(dtype)
 
     def _segment(self, table: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
@@ -236,21 +222,10 @@ class StarFormation(torch.nn.Module):
     def cumulative(
         self, beta: torch.Tensor, age: torch.Tensor, time: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Fraction of the smooth SFH's mass that formed since each lookback time.
+        """Fraction (..., T) of the smooth SFH's mass that formed since each lookback time.
 
-        Parameters
-        ----------
-        beta : tensor, shape (..., 4)
-            Weights of the bases.
-        age : tensor, shape (...)
-            Age of the universe at the galaxy's redshift [Gyr].
-        time : tensor, shape (T,), optional
-            Lookback times [Gyr]; the 43 bin edges when left out.
-
-        Returns
-        -------
-        tensor, shape (..., T)
-            From 0 now to 1 at the age of the universe and beyond.
+        From weights of the bases (..., 4), the age of the universe (...) [Gyr], and times (T,)
+        [Gyr], which are the 43 bin edges when left out.
         """
         if time is None:
             time, integrals = self.edges, self.edge_integrals

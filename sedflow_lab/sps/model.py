@@ -160,18 +160,9 @@ class SEDModel(torch.nn.Module):
         return like_input(flux.reshape(*shape, len(self.bands)), theta)
 
     def spectrum(self, theta: Any, redshift: Any) -> Any:
-        """Rest-frame spectra behind dust.
+        """Rest-frame spectra behind dust, (..., L) [L_sun / Angstrom] at `wavelength`.
 
-        Parameters
-        ----------
-        theta : array, shape (..., 12)
-        redshift : float or array, broadcastable to (...)
-            Sets the age of the universe, and so the oldest stars.
-
-        Returns
-        -------
-        array, shape (..., L)
-            Luminosity densities [L_sun / Angstrom] at `wavelength`.
+        Parameters are those of `photometry`; the redshift sets the age of the oldest stars.
         """
         flat, z, shape = self.check_inputs(theta, redshift)
         spectra = _in_chunks(self._spectrum, flat, z, _SPECTRUM_CHUNK)
@@ -180,10 +171,7 @@ class SEDModel(torch.nn.Module):
     def observed_spectrum(self, theta: Any, redshift: Any) -> tuple[Any, Any]:
         """Observed-frame spectra in nanomaggies, to be drawn over photometry.
 
-        Parameters
-        ----------
-        theta : array, shape (..., 12)
-        redshift : float or array, broadcastable to (...)
+        Parameters are those of `photometry`.
 
         Returns
         -------
@@ -208,14 +196,7 @@ class SEDModel(torch.nn.Module):
     def histories(self, theta: Any, redshift: Any) -> Histories:
         """Star-formation and metallicity histories in the model's 42 time bins.
 
-        Parameters
-        ----------
-        theta : array, shape (..., 12)
-        redshift : float or array, broadcastable to (...)
-
-        Returns
-        -------
-        Histories
+        Parameters are those of `photometry`.
         """
         flat, z, shape = self.check_inputs(theta, redshift)
         galaxies, history = split(flat), self.populations.star_formation
@@ -272,20 +253,10 @@ class SEDModel(torch.nn.Module):
         return flat, z.expand(shape).reshape(-1), tuple(shape)
 
     def surviving_fraction(self, age: torch.Tensor, metallicity: torch.Tensor) -> torch.Tensor:
-        """Fraction of a population's mass that still is in stars and remnants.
+        """Fraction (...) of mass that still is in stars and remnants at ages (...) [Gyr].
 
-        Linear in log age and log metallicity on the SSP grid, whose ends hold.
-
-        Parameters
-        ----------
-        age : tensor, shape (...)
-            Ages [Gyr].
-        metallicity : tensor, shape (...)
-            PROVABGS labels.
-
-        Returns
-        -------
-        tensor, shape (...)
+        Linear in log age and log metallicity (...), a PROVABGS label, on the SSP grid, whose ends
+        hold.
         """
         i, f = self.age_axis(age)
         j, g = self.metallicity_axis(metallicity)
@@ -329,10 +300,7 @@ class SEDModel(torch.nn.Module):
         """Spectra of the mean young population, then of the grid, shape (M + A M, L)."""
         if self._spectra is None:
             grid = self.ssp
-            rows = [
-                grid.young_lsun_per_aa,
-                grid.ssp_lsun_per_aa.reshape(-1, len(self.wavelength)),
-            ]
+            rows = [grid.young_lsun_per_aa, *grid.ssp_lsun_per_aa]
             self._spectra = torch.as_tensor(np.concatenate(rows), dtype=self.dtype)
         self._spectra = self._spectra.to(self.device)
         return self._spectra

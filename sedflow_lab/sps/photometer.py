@@ -25,14 +25,6 @@ class Photometer(torch.nn.Module):
     For each tabulated redshift there is a row of fluxes, one per dust node, for every population
     of the smooth history (at its age) and every SSP of the grid (for bursts of any age), at
     every metallicity of the grid. Two neighbouring redshifts are interpolated linearly.
-
-    Parameters
-    ----------
-    grid : SSPGrid
-    bands : BandSet
-    populations : Populations
-    redshift_max : float
-    dtype : torch.dtype
     """
 
     rows: torch.Tensor
@@ -81,13 +73,14 @@ class Photometer(torch.nn.Module):
         self, table: ProjectionTable, redshift_max: float, dtype: torch.dtype
     ) -> RedshiftTable:
         """Epoch, position among the tabulated redshifts, and dust curves, by redshift."""
-        x = np.log1p(planck13(redshift_max)[0])
+        redshift = planck13(redshift_max)[0]
+        x = np.log1p(redshift)
         at = np.log1p(table.redshift)
         log_wavelength = [np.interp(x, at, column) for column in np.log(table.wavelength).T]
         wavelength = torch.as_tensor(np.exp(np.transpose(log_wavelength)))
         curves = dust_curves(wavelength, torch.as_tensor(table.blue))
         columns = [self.populations.epoch_values, x / at[1], curves.flatten(1)]
-        return RedshiftTable(np.column_stack(columns), float(x[1]), dtype)
+        return RedshiftTable(redshift, np.column_stack(columns), dtype)
 
     def forward(self, theta: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
         """Fluxes (N, B) [nanomaggies] of parameters (N, 12) at redshifts (N,)."""

@@ -30,12 +30,7 @@ class LogAxis:
 
     The position, a whole number at each node, is a piecewise-linear function of the logarithm:
     a straight line plus a hinge wherever the spacing changes. Grids are nearly evenly spaced,
-    so this is much faster than searching.
-
-    Parameters
-    ----------
-    nodes : ndarray, shape (K,)
-        Positive, rising.
+    so this is much faster than searching. The nodes (K,) are positive and rising.
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
@@ -92,14 +87,8 @@ class Populations(torch.nn.Module):
     """Masses, ages and metallicities of the populations that make up galaxies.
 
     They are the mean young population, one population in the middle of each later time bin as
-    far as the universe is old, and the burst.
-
-    Parameters
-    ----------
-    redshift_max : float
-    birth_cloud_age : float
-        Age [Gyr] below which stars sit in birth clouds: a time bin does if it begins below it.
-    dtype : torch.dtype
+    far as the universe is old, and the burst. A time bin sits in birth clouds if it begins below
+    their age [Gyr].
     """
 
     early_mass: torch.Tensor
@@ -131,7 +120,7 @@ class Populations(torch.nn.Module):
                 late_zh.swapaxes(1, 2).flatten(1),
             ]
         )
-        self.epoch_table = RedshiftTable(self.epoch_values, float(np.log1p(redshift[1])), dtype)
+        self.epoch_table = RedshiftTable(redshift, self.epoch_values, dtype)
         early_mass = torch.diff(history.basis_integrals(early), dim=0)
         early_zh = history.basis_metallicity(0.5 * (early[1:] + early[:-1]))
         buffers = {

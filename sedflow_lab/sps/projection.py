@@ -109,13 +109,7 @@ def check_coverage(bands: BandSet, grid: SSPGrid, redshift_max: float) -> None:
 def make_projection(
     grid: SSPGrid, bands: BandSet, redshift_max: float, dtype: type[np.floating] = np.float32
 ) -> ProjectionTable:
-    """Compute the table for a grid, a band set and a range of redshifts.
-
-    Raises
-    ------
-    InputError
-        If the grid does not cover a band.
-    """
+    """Compute the table; raises `InputError` if the grid does not cover a band."""
     check_coverage(bands, grid, redshift_max)
     redshifts = redshift_nodes(redshift_max)
     n_age, n_met = grid.surviving_mass.shape
