@@ -42,21 +42,9 @@ class _Whole(NamedTuple):
 class FileBackend(Backend):
     """A chain in memory, which begins as what the file holds of it and is kept there.
 
-    The file is one of emcee's `HDFBackend`; several chains share it, also of several processes.
-
-    Parameters
-    ----------
-    path : path
-        HDF5 file, which need not exist.
-    name : str
-        Group of the chain in it.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    WriteError
-        If another process has it for long.
+    The file, which need not exist, is one of emcee's `HDFBackend`; several chains share it, each
+    in its group, also of several processes. InputError is raised if it cannot be read, WriteError
+    if another process has it for long.
     """
 
     def __init__(self, path: str | Path, name: str) -> None:
@@ -96,13 +84,7 @@ class FileBackend(Backend):
         self.keep()
 
     def keep(self) -> None:
-        """Write the chain to the file; the chains of others in it stay.
-
-        Raises
-        ------
-        WriteError
-            If the disk is full or may not be written.
-        """
+        """Write the chain to the file; the chains of others in it stay."""
         whole = self._new
         if whole is None:
             return

@@ -26,19 +26,10 @@ _WINDOW = 5  # autocorrelation times, emcee's choice
 
 
 def split_rhat(chains: np.ndarray) -> np.ndarray:
-    """Rank-normalised split R-hat; 1 where chains agree, below 1.01 by convention.
+    """Rank-normalised split R-hat (P,) of C independent chains (C, S, P) of S draws.
 
-    The larger of R-hat of the draws (location) and of their distances from the median (scale).
-
-    Parameters
-    ----------
-    chains : ndarray, shape (C, S, P)
-        S draws of P parameters from C independent chains.
-
-    Returns
-    -------
-    ndarray, shape (P,)
-        NaN for a parameter that never varies.
+    The larger of R-hat of the draws (location) and of their distances from the median (scale): 1
+    where chains agree, below 1.01 by convention, NaN for a parameter that never varies.
     """
     halves = _split(chains)
     folded = np.abs(halves - np.median(halves, axis=(0, 1)))
@@ -46,53 +37,24 @@ def split_rhat(chains: np.ndarray) -> np.ndarray:
 
 
 def ess_bulk(chains: np.ndarray) -> np.ndarray:
-    """Effective number of independent draws for the bulk of the posterior.
-
-    Parameters
-    ----------
-    chains : ndarray, shape (C, S, P)
-
-    Returns
-    -------
-    ndarray, shape (P,)
-    """
+    """Effective number (P,) of independent draws, for the bulk of the posterior (C, S, P)."""
     return _ess(rank_normalize(_split(chains)))
 
 
 def ess_tail(chains: np.ndarray) -> np.ndarray:
-    """Effective number of independent draws for the 5 % and 95 % quantiles, the smaller.
-
-    Parameters
-    ----------
-    chains : ndarray, shape (C, S, P)
-
-    Returns
-    -------
-    ndarray, shape (P,)
-    """
+    """The same for its 5 % and 95 % quantiles, the smaller of the two."""
     halves = _split(chains)
     low, high = np.quantile(_checked(chains), [0.05, 0.95], axis=(0, 1))
     return np.minimum(_ess((halves <= low) * 1.0), _ess((halves <= high) * 1.0))
 
 
 def autocorrelation_time(chain: np.ndarray) -> np.ndarray:
-    """Integrated autocorrelation time of an ensemble, as emcee has it, in steps of the chain.
+    """Integrated autocorrelation time (P,), as emcee has it, of S steps of W walkers (S, W, P).
 
-    Parameters
-    ----------
-    chain : ndarray, shape (S, W, P)
-        S steps of W walkers.
-
-    Returns
-    -------
-    ndarray, shape (P,)
-        Infinite if a walker never moved, for then nothing is known.
-
-    Notes
-    -----
-    The estimate subtracts each walker's own mean, so it is too low where walkers stay in one
-    mode each. R-hat and the effective sample sizes notice that. emcee's own function gives the
-    same numbers, but takes the walkers one by one.
+    It is in steps, and infinite if a walker never moved, for then nothing is known. The estimate
+    subtracts each walker's own mean, so it is too low where walkers stay in one mode each. R-hat
+    and the effective sample sizes notice that. emcee's own function gives the same numbers, but
+    takes the walkers one by one.
     """
     chain = _checked(chain)
     size = len(chain)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +70,11 @@ class Chain:
         Convergence of the reported parameters; NaN where the chain is too short to say.
     acceptance : float
         Mean fraction of accepted proposals.
+    status : str
+        ``"converged"``, ``"not converged"`` or ``"unfinished"``.
     evaluations : int
         Evaluations of the target in this call.
     seconds : float
-    status : str
-        ``"converged"``, ``"not converged"`` or ``"unfinished"``.
     """
 
     points: np.ndarray
@@ -87,9 +87,9 @@ class Chain:
     ess_bulk: np.ndarray
     ess_tail: np.ndarray
     acceptance: float
-    evaluations: int
-    seconds: float
     status: str
+    evaluations: int = 0
+    seconds: float = 0.0
 
 
 class _Counted:
@@ -156,6 +156,7 @@ def sample_ensembles(
     if max_steps < _CHUNK or max_steps % _CHUNK:
         raise InputError(f"max_steps must be a multiple of {_CHUNK}, it is {max_steps}.")
     began = time.perf_counter()
+    stop = stop or threading.Event()
     target = _Counted(log_prob)
     with _open(backend) as store:
         state = _first_state(store, target, start, ensembles, seed)
@@ -164,9 +165,9 @@ def sample_ensembles(
         while True:
             step = _rows(store) * _THIN
             if step in checks or step >= max_steps:
-                verdict = _judge(store, ensembles, reported, final=step >= max_steps)
-                tau = verdict.tau
-                if verdict.converged or step >= max_steps:
+                chain = _judge(store, ensembles, reported, final=step >= max_steps)
+                tau = chain.tau
+                if chain.status == "converged" or step >= max_steps:
                     break
             if step in _PRUNE:
                 state = _prune(state, ensembles, seed, step)
@@ -178,35 +179,20 @@ def sample_ensembles(
                 state, iterations=count, thin_by=_THIN, skip_initial_state_check=True
             ):
                 state = advanced
-                if _is_set(stop):
+                if stop.is_set():
                     break
             if watch is not None:
                 watch(store.iteration * _THIN, state, tau)
-            if _is_set(stop):
-                verdict = _judge(store, ensembles, reported, final=True)
+            if stop.is_set():
+                chain = _judge(store, ensembles, reported, final=True)
                 break
-    status = "converged" if verdict.converged else "not converged"
-    if not verdict.converged and _is_set(stop):
-        status = "unfinished"
-    return Chain(
-        points=verdict.points,
-        reported=verdict.reported,
-        log_prob=store.get_log_prob(discard=store.iteration - len(verdict.points)),
-        thin=_THIN,
-        steps=store.iteration * _THIN,
-        tau=verdict.tau,
-        rhat=verdict.rhat,
-        ess_bulk=verdict.ess_bulk,
-        ess_tail=verdict.ess_tail,
-        acceptance=float(np.mean(store.accepted) / store.iteration),
+    unfinished = chain.status != "converged" and stop.is_set()
+    return replace(
+        chain,
+        status="unfinished" if unfinished else chain.status,
         evaluations=target.evaluations,
         seconds=time.perf_counter() - began,
-        status=status,
     )
-
-
-def _is_set(stop: threading.Event | None) -> bool:
-    return stop is not None and stop.is_set()
 
 
 def _check_steps(max_steps: int) -> set[int]:
@@ -293,25 +279,12 @@ def _last_fit(step: int) -> int:
     return max((fit for fit in _FITS if fit < step), default=0)
 
 
-@dataclass(frozen=True)
-class _Verdict:
-    """What is kept of a chain so far, and whether it has converged."""
-
-    points: np.ndarray
-    reported: np.ndarray
-    tau: np.ndarray
-    rhat: np.ndarray
-    ess_bulk: np.ndarray
-    ess_tail: np.ndarray
-    converged: bool
-
-
 def _judge(
     store: Backend,
     ensembles: int,
     reported: Callable[[np.ndarray], np.ndarray],
     final: bool = False,
-) -> _Verdict:
+) -> Chain:
     """Apply the criteria, the cheap ones first; all of them if this is the final verdict."""
     steps = store.iteration * _THIN
     first = _last_fit(steps)
@@ -323,27 +296,32 @@ def _judge(
     burn = BURN_TAUS * tau.max() / _THIN
     if burn < len(points) / 2:
         points = points[int(np.ceil(burn)) :]
-    long_enough = len(points) * _THIN > max(MIN_TAUS * tau.max(), 2 * _LOOK_BACK)
-    if long_enough:
+    converged = len(points) * _THIN > max(MIN_TAUS * tau.max(), 2 * _LOOK_BACK)
+    if converged:
         before = _THIN * autocorrelation_time(points[: -_LOOK_BACK // _THIN])
-        long_enough = bool(abs(before.max() / tau.max() - 1) < _STABLE)
-    unknown = np.full(1, np.nan)
-    if not long_enough and not final:
-        return _Verdict(points, points, tau, unknown, unknown, unknown, False)
-    size, walkers = points.shape[:2]
-    values = reported(points.reshape(size * walkers, -1)).reshape(size, walkers, -1)
-    unknown = np.full(values.shape[-1], np.nan)
-    if size < 4:
-        return _Verdict(points, values, tau, unknown, unknown, unknown, False)
-    each = walkers // ensembles
-    whole = np.swapaxes(values.reshape(size, ensembles, each, -1), 0, 1)
-    rhat = split_rhat(whole.reshape(ensembles, size * each, -1))
-    single = np.swapaxes(values, 0, 1)
-    bulk, tail = ess_bulk(single), ess_tail(single)
-    converged = (
-        long_enough
-        and bool((rhat < MAX_RHAT).all())
-        and bool((bulk > MIN_ESS_BULK).all())
-        and bool((tail > MIN_ESS_TAIL).all())
+        converged = bool(abs(before.max() / tau.max() - 1) < _STABLE)
+    size, walkers, _ = points.shape
+    values = points
+    if converged or final:
+        values = reported(points.reshape(size * walkers, -1)).reshape(size, walkers, -1)
+    rhat = bulk = tail = np.full(values.shape[-1], np.nan)
+    if size >= 4 and (converged or final):
+        whole = np.swapaxes(values.reshape(size, ensembles, walkers // ensembles, -1), 0, 1)
+        rhat = split_rhat(whole.reshape(ensembles, size * walkers // ensembles, -1))
+        single = np.swapaxes(values, 0, 1)
+        bulk, tail = ess_bulk(single), ess_tail(single)
+    # What is not known is not above a limit either.
+    limits = (rhat < MAX_RHAT) & (bulk > MIN_ESS_BULK) & (tail > MIN_ESS_TAIL)
+    return Chain(
+        points,
+        values,
+        store.get_log_prob(discard=store.iteration - size),
+        _THIN,
+        steps,
+        tau,
+        rhat,
+        bulk,
+        tail,
+        float(np.mean(store.accepted) / store.iteration),
+        "converged" if converged and limits.all() else "not converged",
     )
-    return _Verdict(points, values, tau, rhat, bulk, tail, converged)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._keywords import renamed
-from .._version import __version__
 from ..errors import InputError
 from ..exact.outliers import Outliers
 from ..observations.photometry import Photometry
@@ -22,7 +21,7 @@ from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import SEDModel
 from .ensemble import RECIPE, Chain, sample_ensembles
-from .walkers import WalkerTarget, resolve_start
+from .walkers import WalkerTarget, model_for, resolve_start, settings_of
 
 if TYPE_CHECKING:
     from emcee import State
@@ -139,27 +138,15 @@ def run_mcmc(
             f"{ensembles} ensembles and {draws} draws: take at least two ensembles, whose "
             "agreement can be checked, and a draw from each."
         )
-    top = float(photometry.redshift[photometry.usable].max(initial=0.0))
-    if model is None:
-        model = SEDModel(photometry.bands, redshift_max=max(0.2, top))
-    if top > model.redshift_max:
-        highest = np.argmax(np.where(photometry.usable, photometry.redshift, 0))
-        raise InputError(
-            f"Galaxy {photometry.ids[highest]} is at redshift {top:g}, but the model ends at "
-            f"{model.redshift_max:g}: give one that reaches further."
-        )
+    model = model_for(photometry, model)
     begin, start_name = resolve_start(start, photometry)
-    settings = model.settings() | {
+    settings = settings_of(photometry, model, prior, outliers) | {
         "method": "mcmc",
-        "prior": prior.name,
         "start": start_name,
         "walkers": walkers,
         "ensembles": ensembles,
         "seed": seed,
         "chain_recipe": RECIPE,
-        "sedflow_lab": __version__,
-        **photometry.settings(),
-        **(outliers.settings() if outliers else {}),
     }
     result = PosteriorResult.blank(photometry, draws, "mcmc")
     result.provenance = settings | {"draws": draws, "max_steps": max_steps}

@@ -22,10 +22,7 @@ __all__ = ["CrankNicolsonMove", "DEMove", "FittedProposal", "IndependentMove"]
 class _SplitMove(Move):
     """Metropolis-Hastings in halves: each half of an ensemble moves with the help of the other.
 
-    Parameters
-    ----------
-    ensembles : int
-        Number K of independent ensembles; the walkers of each lie next to each other.
+    The walkers of each of K independent ensembles lie next to each other.
     """
 
     def __init__(self, ensembles: int = 1) -> None:
@@ -54,20 +51,9 @@ class _SplitMove(Move):
     def get_proposal(
         self, walkers: np.ndarray, others: np.ndarray, random: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Propose new positions.
+        """New positions (K, H, d) of the half that moves, with the help of the other (K, J, d).
 
-        Parameters
-        ----------
-        walkers : ndarray, shape (K, H, d)
-            The half that moves.
-        others : ndarray, shape (K, J, d)
-            The half that helps.
-
-        Returns
-        -------
-        new : ndarray, shape (K, H, d)
-        log_factor : ndarray, shape (K, H)
-            Log ratio of the densities of proposing back and forth.
+        With them the log ratio (K, H) of the densities of proposing back and forth.
         """
         raise NotImplementedError
 
@@ -153,15 +139,8 @@ class FittedProposal:
     t tails and 15 % more variance, and one broad component covers what they leave out, so that
     the density does not fall off faster than a posterior would. `exact.mixture` is another: that
     one fits many galaxies at once in torch, this one draws from the `RandomState` of emcee, with
-    which a resumed chain goes on exactly as it would have.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n, d)
-    components : int
-        Upper limit; fewer are used where there are not some fifty points for each.
-    seed : int
-        Seed of the fit.
+    which a resumed chain goes on exactly as it would have. There are fewer components where there
+    are not some fifty of the points (n, d) for each.
     """
 
     _FREEDOM = 6.0
@@ -224,14 +203,9 @@ class FittedProposal:
 class IndependentMove(Move):
     """Iterated sampling-importance-resampling with a fixed proposal.
 
-    Each walker sees `tries` points of the proposal q and goes to one of them, or stays, with
+    Each walker sees some points of the proposal q and goes to one of them, or stays, with
     probabilities in proportion to π/q. That leaves π invariant, crosses from mode to mode, and
     needs one call of the target for all walkers and tries.
-
-    Parameters
-    ----------
-    proposal : FittedProposal
-    tries : int
 
     References
     ----------
@@ -240,8 +214,7 @@ class IndependentMove(Move):
     """
 
     def __init__(self, proposal: FittedProposal, tries: int = 4) -> None:
-        self.proposal = proposal
-        self.tries = tries
+        self.proposal, self.tries = proposal, tries
 
     def propose(self, model: Any, state: State) -> tuple[State, np.ndarray]:
         """Advance all walkers by one step."""

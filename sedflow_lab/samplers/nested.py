@@ -19,7 +19,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from .._keywords import renamed
-from .._version import __version__
 from ..errors import InputError, SedflowError
 from ..exact.outliers import Outliers
 from ..exact.profile import with_mass
@@ -28,7 +27,7 @@ from ..parameters import N_FREE, PARAMETERS, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import systematic_resample
 from ..sps import SEDModel
-from .walkers import WalkerTarget
+from .walkers import WalkerTarget, model_for, settings_of
 
 __all__ = ["run_nested"]
 
@@ -56,20 +55,14 @@ def run_nested(
     ----------
     photometry : Photometry
         One usable galaxy.
-    model : SEDModel, optional
-        By default one for the photometry's bands.
-    prior : Prior or str
-    outliers : Outliers, optional
-        Let each band be bad with a small probability; then ``bad_band`` (B) is among the
-        diagnostics, the probability that each of them is.
+    model, prior, outliers, seed
+        As for `run_mcmc`.
     live : int
         Live points; more of them miss fewer modes.
     effective : int
         Effective sample size to reach. The error of the evidence goes with its root.
     draws : int
         Equally weighted draws to return.
-    seed : int
-        The same seed gives the same numbers.
     progress : bool
         Show how many evaluations have been made.
     stop : threading.Event, optional
@@ -110,9 +103,7 @@ def run_nested(
             f"{live} live points, an effective sample size of {effective} and {draws} draws: take "
             "at least 100 of each."
         )
-    prior = get_prior(prior)
-    if model is None:
-        model = SEDModel(photometry.bands, redshift_max=max(0.2, float(photometry.redshift[0])))
+    prior, model = get_prior(prior), model_for(photometry, model)
     target = WalkerTarget(photometry, model, prior, outliers)
     began = time.perf_counter()
     sampler = Sampler(
@@ -158,18 +149,8 @@ def run_nested(
         chi2_min=target.exact.best_chi2(theta[None]),
         log_evidence=np.array([float(sampler.log_z)]),
         diagnostics={name: np.array([value]) for name, value in diagnostics.items()},
-        provenance=model.settings()
-        | {
-            "method": "nested",
-            "prior": prior.name,
-            "live": live,
-            "effective": effective,
-            "draws": draws,
-            "seed": seed,
-            "sedflow_lab": __version__,
-            **photometry.settings(),
-            **(outliers.settings() if outliers else {}),
-        },
+        provenance=settings_of(photometry, model, prior, outliers)
+        | {"method": "nested", "live": live, "effective": effective, "draws": draws, "seed": seed},
     )
 
 

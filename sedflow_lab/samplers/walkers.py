@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .._version import __version__
 from ..errors import InputError, SedflowError
 from ..exact.likelihood import LogPosterior
 from ..exact.outliers import Outliers
@@ -22,7 +23,7 @@ from ..sps import SEDModel
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
 
-__all__ = ["Start", "WalkerTarget", "resolve_start"]
+__all__ = ["Start", "WalkerTarget", "model_for", "resolve_start", "settings_of"]
 
 _POOL = 8192  # prior draws among which each ensemble finds its start
 
@@ -32,14 +33,6 @@ class WalkerTarget(MassRidge):
 
     In NumPy and double precision throughout, but for the model itself. The moves and proposals of
     walkers find their scales themselves: u is in units of log mass.
-
-    Parameters
-    ----------
-    photometry : Photometry
-        One usable galaxy.
-    model : SEDModel
-    prior : Prior
-    outliers : Outliers, optional
     """
 
     def __init__(
@@ -95,8 +88,34 @@ class WalkerTarget(MassRidge):
         return self.exact.prior.from_free(self.to_phi(x))
 
 
+def model_for(photometry: Photometry, model: SEDModel | None) -> SEDModel:
+    """The model, by default one for the photometry's bands, which reaches all usable galaxies."""
+    redshift = np.where(photometry.usable, photometry.redshift, 0.0)
+    top = float(redshift.max(initial=0.0))
+    if model is None:
+        return SEDModel(photometry.bands, redshift_max=max(0.2, top))
+    if top > model.redshift_max:
+        raise InputError(
+            f"Galaxy {photometry.ids[redshift.argmax()]} is at redshift {top:g}, but the model "
+            f"ends at {model.redshift_max:g}: give one that reaches further."
+        )
+    return model
+
+
+def settings_of(
+    photometry: Photometry, model: SEDModel, prior: Prior, outliers: Outliers | None
+) -> dict[str, Any]:
+    """What decides about a posterior (JSON-able)."""
+    about = {"prior": prior.name, "sedflow_lab": __version__}
+    bad = outliers.settings() if outliers else {}
+    return model.settings() | about | photometry.settings() | bad
+
+
 Start = Callable[[WalkerTarget, int, int, int, int], np.ndarray]
 """From target, row, walkers, ensembles and seed to where the walkers start (W, 11)."""
+
+Points = Callable[[int, int, int], np.ndarray]
+"""From row, walkers and seed to reported parameters (W, 12) at which walkers start."""
 
 
 def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
@@ -111,25 +130,30 @@ def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
             raise InputError(
                 f"The start has {len(start)} galaxies, but the photometry has {len(photometry)}."
             )
-        return partial(_from_result, start), f"result of {start.method}"
+        return partial(_at, partial(_of_result, start)), f"result of {start.method}"
     if isinstance(start, np.ndarray):
-        return partial(_from_points, np.atleast_2d(start)), "given parameters"
+        return partial(_at, partial(_of_array, np.atleast_2d(start))), "given parameters"
     if isinstance(start, str) and start not in ("prior", "posterior"):
         raise InputError(f"start is {start!r}: give 'prior', 'posterior', a result or parameters.")
-    if start == "prior":
-        return _from_prior, "prior"
-    if start is None or start == "posterior":
+    name = "amortized posterior"
+    if start == "posterior" or start is None:
         from ..anpe import load_posterior
 
         try:
-            network = load_posterior()
-            network.check(photometry[photometry.usable], "raise")
+            given, start, name = start, load_posterior(), "shipped posterior"
+            start.check(photometry[photometry.usable], "raise")
         except SedflowError:
-            if start == "posterior":
+            if given == "posterior":
                 raise
-            return _from_prior, "prior"
-        return partial(_from_network, network, photometry), "shipped posterior"
-    return partial(_from_network, start, photometry), "amortized posterior"
+            start = "prior"
+    if isinstance(start, str):
+        return _from_prior, "prior"
+    network: AmortizedPosterior = start
+
+    def drawn(row: int, walkers: int, seed: int) -> np.ndarray:
+        return network.sample(photometry[row], walkers, seed)[0]
+
+    return partial(_at, drawn), name
 
 
 def _in_turn(
@@ -174,41 +198,26 @@ def _temper(log_weight: np.ndarray, ess: float) -> np.ndarray:
     return weight / weight.sum()
 
 
-def _from_network(
-    network: AmortizedPosterior,
-    photometry: Photometry,
-    target: WalkerTarget,
-    row: int,
-    walkers: int,
-    ensembles: int,
-    seed: int,
-) -> np.ndarray:
-    return _spread(target, network.sample(photometry[row], walkers, seed)[0], seed)
-
-
-def _from_result(
-    result: PosteriorResult, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
-) -> np.ndarray:
+def _of_result(result: PosteriorResult, row: int, walkers: int, seed: int) -> np.ndarray:
     if not result.usable[row]:
         raise InputError(f"The start has no posterior for galaxy {result.ids[row]}.")
     even = result[row].resample(walkers, seed).samples[0]
-    return _spread(target, np.random.default_rng([seed, 2]).permutation(even), seed)
+    return np.random.default_rng([seed, 2]).permutation(even)
 
 
-def _from_points(
-    points: np.ndarray, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
-) -> np.ndarray:
+def _of_array(points: np.ndarray, row: int, walkers: int, seed: int) -> np.ndarray:
+    """Every point is used as often as any other, give or take one."""
     if points.ndim != 2 or points.shape[1] != N_THETA or not len(points):
         raise InputError(f"Starting parameters need the shape (n, {N_THETA}), not {points.shape}.")
     rng = np.random.default_rng([seed, 2])
-    # Every point is used as often as any other, give or take one.
-    pick = rng.permutation(np.resize(rng.permutation(len(points)), walkers))
-    return _spread(target, points[pick], seed)
+    return points[rng.permutation(np.resize(rng.permutation(len(points)), walkers))]
 
 
-def _spread(target: WalkerTarget, theta: np.ndarray, seed: int) -> np.ndarray:
-    """Coordinates of walkers at `theta`, no two the same: repeated points are scattered."""
-    x = target.from_phi(target.exact.prior.to_free(theta))
+def _at(
+    points: Points, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
+) -> np.ndarray:
+    """Walkers at parameters, no two at the same: repeated points are scattered."""
+    x = target.from_phi(target.exact.prior.to_free(points(row, walkers, seed)))
     _, first = np.unique(x, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(x)), first)
     rng = np.random.default_rng([seed, 3])
