@@ -81,7 +81,7 @@ def test_lessons_go_on_where_they_stopped_and_refuse_others(posterior, tmp_path,
 
     monkeypatch.setattr(distil, "_learn", once)
     assert distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6, stop=stop) is None
-    with pytest.raises(sl.InputError, match="lessons-00001.*no such file.*distil again"):
+    with pytest.raises(sl.InputError, match=r"lessons-00001.*no such file.*distil again"):
         distil.Lessons.load(tmp_path / "b")
     again = distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6)
     assert torch.equal(whole.phi, again.phi) and torch.equal(whole.flux, again.flux)

@@ -76,7 +76,7 @@ def test_simulations_survive_interruption(tmp_path, tiny_model, monkeypatch):
     whole = simulate(tmp_path / "whole", 250, tiny_model, seed=4)
     simulate(tmp_path / "broken", 250, tiny_model, seed=4)
     (tmp_path / "broken" / "simulations-00001.safetensors").unlink()
-    with pytest.raises(sl.InputError, match="simulations-00001.*no such file.*simulate again"):
+    with pytest.raises(sl.InputError, match=r"simulations-00001.*no such file.*simulate again"):
         SimulationSet.load(tmp_path / "broken")
     again = simulate(tmp_path / "broken", 250, tiny_model, seed=4)
     assert torch.equal(whole.flux, again.flux)

@@ -85,22 +85,10 @@ def _halves(coupling: GeneralCouplingTransform) -> tuple[torch.Tensor, ...]:
 def invert_couplings(
     couplings: Iterable[GeneralCouplingTransform], latent: torch.Tensor, context: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Carry points through the inverses of couplings, without gradients.
+    """Carry latents (..., d) through the inverses of couplings, without gradients, to the points.
 
-    Parameters
-    ----------
-    couplings : iterable of GeneralCouplingTransform
-        From the latents to the parameters: the reverse of the order in which a density is found.
-        Those with two parameters a coordinate are affine, the others splines.
-    latent : tensor, shape (..., d)
-    context : tensor, shape (..., E)
-        Its leading dimensions broadcast against those of `latent`.
-
-    Returns
-    -------
-    points : tensor, shape (..., d)
-    ladj : tensor, shape (...)
-        Log of the absolute determinant of the map's Jacobian.
+    Couplings come in the reverse of the order in which a density is found; all else is as for
+    `apply_couplings`.
     """
     points = latent.clone()
     ladj = torch.zeros_like(latent[..., 0])

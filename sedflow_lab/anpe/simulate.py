@@ -7,7 +7,6 @@ a stored set never runs out of noise realisations.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ __all__ = [
     "plan_simulations",
     "read_settings",
     "simulate",
-    "stream",
 ]
 
 REDSHIFT_MIN = 1e-3
@@ -78,13 +76,7 @@ class SimulationSet:
 
     @classmethod
     def load(cls, folder: str | Path) -> SimulationSet:
-        """Read a set written by `simulate`.
-
-        Raises
-        ------
-        InputError
-            If the folder holds no complete set.
-        """
+        """Read a set written by `simulate`; InputError if the folder holds no complete one."""
         settings = read_settings(folder)
         return cls(**_chunks(folder).load(settings), settings=settings or {})
 
@@ -110,15 +102,6 @@ def draw_simulations(
     with torch.no_grad():
         flux = model.photometry(prior.from_free(phi), redshift)
     return phi, redshift, flux
-
-
-def stream(
-    model: SEDModel, prior: Prior, batch: int, seed: int = 0
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Endless simulations in batches; the same seed gives the same stream."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield draw_simulations(model, prior, batch, generator)
 
 
 def simulate(
@@ -198,25 +181,10 @@ def plan_simulations(
 ) -> dict[str, Any]:
     """Settle what a folder of simulations is to hold: the arguments of `simulate`.
 
-    A setting that is left out is that of the set in the folder, or for a new set the default.
-
-    Parameters
-    ----------
-    folder : path
-    n, seed, young_bursts : optional
-        As for `simulate`.
-    bands, prior, birth_cloud_age, redshift_max : optional
-        Settings of the model and the prior.
-    ssp : path or SSPGrid, optional
-        The shipped grid when left out.
-    defaults : dict, optional
-        Settings of a new set; what they lack is 100,000 simulations, sdss-ugriz, flat-dirichlet,
-        0.1 Gyr, redshifts to 0.2, seed 0, and no more young bursts than the prior has.
-
-    Raises
-    ------
-    InputError
-        If a setting is unknown, or the set in the folder was made with another SSP grid.
+    A setting that is left out is that of the set in the folder, or for a new set that of
+    `defaults`; what they lack is 100,000 simulations, sdss-ugriz, flat-dirichlet, 0.1 Gyr,
+    redshifts to 0.2, seed 0, and no more young bursts than the prior has. The SSP grid, the shipped
+    one when left out, must be that of the set in the folder.
     """
     found = read_settings(folder) or defaults or {}
     grid = ssp if isinstance(ssp, SSPGrid) else load_ssp_grid(ssp)
@@ -249,15 +217,7 @@ def plan_simulations(
 def mock_photometry(
     model: SEDModel, prior: Prior, noise: NoiseModel, n: int, seed: int = 0
 ) -> tuple[Photometry, Any]:
-    """Noisy mock galaxies and the true parameters behind them.
-
-    Returns
-    -------
-    photometry : Photometry
-        n galaxies.
-    theta : ndarray, shape (n, 12)
-        True reported parameters.
-    """
+    """Noisy mock galaxies, and the true reported parameters (n, 12) behind them."""
     generator = torch.Generator().manual_seed(seed)
     phi, redshift, flux = draw_simulations(model, prior, n, generator)
     observed, sigma = noise.observe(flux, generator)
@@ -272,13 +232,7 @@ def mock_photometry(
 
 
 def read_settings(folder: str | Path) -> dict[str, Any] | None:
-    """Settings of the set in a folder, finished or not; None where there is no set.
-
-    Raises
-    ------
-    InputError
-        If they cannot be read.
-    """
+    """Settings of the set in a folder, finished or not; None where there is no set."""
     settings = _chunks(folder).settings()
     if settings is None:
         return None

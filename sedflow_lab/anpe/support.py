@@ -113,17 +113,7 @@ class Support:
     resolution: float
 
     def __call__(self, seen: Seen) -> SupportScore:
-        """Judge galaxies.
-
-        Parameters
-        ----------
-        seen : Seen
-            Arrays of N galaxies, each with two or more observed bands.
-
-        Returns
-        -------
-        SupportScore
-        """
+        """Judge N galaxies, arrays of which two or more observed bands are seen of each."""
         scores = self.scores(seen)
         parts = np.empty(scores.shape)
         observed = seen.mask.sum(1)
@@ -137,15 +127,10 @@ class Support:
         return SupportScore(p_value, np.array(PARTS)[parts.argmin(1)], parts)
 
     def suspect(self, seen: Seen) -> np.ndarray:
-        """Which band is to blame where a galaxy is outside the training set.
+        """Number (N,) of the band to blame where a galaxy is outside the training set, else -1.
 
         It is the band without which the galaxy is likest the training set, if it then is well
-        inside. Parameters as for calling.
-
-        Returns
-        -------
-        ndarray of int, shape (N,)
-            Number of the band; -1 where there is none, or two bands alone.
+        inside; where there are two bands alone, none is.
         """
         blamed = np.full(len(seen.flux), -1)
         rows = np.flatnonzero(self(seen).outside & (seen.mask.sum(1) > 2))
@@ -160,7 +145,7 @@ class Support:
         return blamed
 
     def scores(self, seen: Seen) -> np.ndarray:
-        """Scores (N, 3) of `PARTS`; the lower, the odder. Parameters as for calling."""
+        """Scores (N, 3) of `PARTS`; the lower, the odder."""
         mask = seen.mask
         flux, sigma, _, redshift, modulus = (np.asarray(x, dtype=np.float64) for x in seen)
         flux, sigma = np.where(mask, flux, 0.0), np.where(mask, sigma, 1.0)
@@ -226,13 +211,7 @@ class Support:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Support:
-        """Inverse of `to_dict`.
-
-        Raises
-        ------
-        InputError
-            If the values are not those of a support.
-        """
+        """Inverse of `to_dict`; InputError if the values are not those of a support."""
         try:
             found = cls(
                 Mixture.from_dict(values["colours"]),

@@ -57,18 +57,9 @@ def load_tensors(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote: the tensors, and the values about them.
 
-    Parameters
-    ----------
-    path : path
-    what, remedy : str
-        As for `_files.read_json`.
-    sealed : bool
-        False for files from before there were checksums; values about them are not read.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, something else, or holds numbers that are none.
+    InputError says, in the words of `_files.read_json`, if it is missing, damaged, something else,
+    or holds numbers that are none. Files from before there were checksums are not `sealed`; values
+    about them are not read.
     """
     with reading(path, what, remedy):
         if not Path(path).is_file():

@@ -194,19 +194,10 @@ def find_problems(
     mask: np.ndarray,
     on_bad: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find values that cannot be used and raise, flag or mask them.
+    """Find values that cannot be used: mask (N, B) and problems (N,), '' where a galaxy is usable.
 
-    Returns
-    -------
-    mask : ndarray
-        (N, B), with bad bands masked where `on_bad` is ``'mask'`` and two good ones are left.
-    problems : ndarray
-        (N,) strings, '' where a galaxy can be used.
-
-    Raises
-    ------
-    InputError
-        For the first bad galaxy if `on_bad` is ``'raise'``.
+    Where `on_bad` is ``'raise'``, InputError is raised for the first bad galaxy; where it is
+    ``'mask'``, bad bands are masked if two good ones are left.
     """
     faults = _faults(flux, sigma)
     bad = mask & np.logical_or.reduce([where for where, _, _ in faults])
@@ -267,12 +258,8 @@ def what_looks_wrong(
 ) -> str:
     """Say what is wrong with most galaxies of a catalogue; '' where nothing is.
 
-    Parameters
-    ----------
-    flux, sigma : ndarray
-        (N, B), nanomaggies, NaN where a band is masked.
-    redshift, problems : ndarray
-        (N,); galaxies with a problem do not count.
+    Fluxes and uncertainties (N, B) [nanomaggies] are NaN where a band is masked; galaxies with a
+    problem do not count.
     """
     n, usable = len(redshift), problems == ""
     if n < _FEW:

@@ -60,7 +60,6 @@ def download(
         Called with the complete file before it is put in place; raises SedflowError if the
         content is wrong, and the file is then deleted.
     progress : bool
-        Show a progress bar.
     timeout : float
         Seconds without a byte after which a connection counts as broken.
 

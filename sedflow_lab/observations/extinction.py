@@ -37,10 +37,7 @@ _SFD_SCALE = 0.86
 def extinction_per_ebv(bands: BandSet, law: str = "F99") -> np.ndarray:
     """Extinction A_X / E(B-V) of each band (B,) [mag], for E(B-V) of the SFD maps.
 
-    Raises
-    ------
-    InputError
-        If the law is unknown or does not reach a band, or the dust_extinction package is missing.
+    InputError says if the law does not reach a band, or the dust_extinction package is missing.
     """
     import astropy.units as u
 

@@ -105,14 +105,9 @@ def read_table(
 
     What text files hold stays text, that '007' is not read as 7; `units.numbers` reads numbers.
 
-    Parameters
-    ----------
-    path : path
-        CSV, ECSV, FITS, VOTable, Parquet, or text of any format that astropy can tell.
-    has_columns : callable
-        Says of a table whether it has what is looked for, to choose among several in one file.
-    hdu : int or str, optional
-        The table to take, by number or name.
+    It is CSV, ECSV, FITS, VOTable, Parquet, or text of any format that astropy can tell. Of several
+    tables in one file that is taken which `hdu` names, or of which `has_columns` says that it has
+    what is looked for.
 
     Raises
     ------
@@ -143,13 +138,7 @@ def read_table(
 
 
 def as_table(table: Any) -> Table:
-    """Make an astropy Table of a table, a row of one, a DataFrame, a dict or a structured array.
-
-    Raises
-    ------
-    InputError
-        If `table` is none of them.
-    """
+    """Make an astropy Table of a table, a row of one, a DataFrame, a dict or a structured array."""
     from astropy.table import Row, Table
 
     if isinstance(table, Row):
@@ -201,6 +190,9 @@ def _choose(
 
 def _tables(path: Path) -> dict[tuple[int, str], Table]:
     """All tables of a file by their number and name."""
+    from astropy.io import fits
+    from astropy.table import Table
+
     ending = re.sub(r"\.gz$", "", path.name.lower()).rpartition(".")[2]
     with open(path, "rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
@@ -215,45 +207,28 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
     if not kinds:
         raise InputError(f"The file {path} cannot be read, as .{ending} is no table: {_GIVE}.")
     if kinds[0] == "fits":
-        return _from_fits(path)
+        with fits.open(path) as hdus:
+            return {
+                (number, hdu.name): Table.read(hdu)
+                for number, hdu in enumerate(hdus)
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+            }
     content = gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()
-    if kinds[0] == "parquet":
-        return {(0, ""): _from_parquet(content)}
     if kinds[0] == "votable":
-        return _from_votable(content)
-    return {(0, ""): _from_text(_decode(content, path), kinds[0])}
+        from astropy.io import votable
 
-
-def _from_fits(path: Path) -> dict[tuple[int, str], Table]:
-    from astropy.io import fits
-    from astropy.table import Table
-
-    with fits.open(path) as hdus:
         return {
-            (number, hdu.name): Table.read(hdu)
-            for number, hdu in enumerate(hdus)
-            if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+            (number, table.name or ""): table.to_table(use_names_over_ids=True)
+            for number, table in enumerate(votable.parse(BytesIO(content)).iter_tables())
         }
-
-
-def _from_votable(content: bytes) -> dict[tuple[int, str], Table]:
-    from astropy.io.votable import parse
-
-    return {
-        (number, table.name or ""): table.to_table(use_names_over_ids=True)
-        for number, table in enumerate(parse(BytesIO(content)).iter_tables())
-    }
-
-
-def _from_parquet(content: bytes) -> Table:
-    from astropy.table import Table
-
+    if kinds[0] != "parquet":
+        return {(0, ""): _from_text(_decode(content, path), kinds[0])}
     if find_spec("pyarrow") is None:
         raise InputError(
             "Parquet needs pyarrow: install it with pip install pyarrow, or give a FITS or CSV "
             "table."
         )
-    return Table.read(BytesIO(content), format="parquet")
+    return {(0, ""): Table.read(BytesIO(content), format="parquet")}
 
 
 def _decode(content: bytes, path: Path) -> str:
@@ -275,16 +250,10 @@ def _from_text(text: str, kind: str) -> Table:
     lines = re.split(r"\r\n?|\n", text.rstrip("\r\n"))
     if kind == "ecsv":
         return ascii.read(lines, format="ecsv")  # says itself what is text and what are numbers
-    as_written: dict[str, Any] = {"converters": {"*": str}}
-    if kind == "csv":
-        table = ascii.read(lines, format="csv", comment="#", **as_written)
-    elif kind == "tab":
-        table = ascii.read(lines, format="tab", **as_written)
-    elif _DECLARES.search(text):
+    if kind == "text" and _DECLARES.search(text):
         return ascii.read(lines)
-    else:
-        table = ascii.read(lines, **as_written)
-    return _without_headings(table)
+    how = {"csv": {"format": "csv", "comment": "#"}, "tab": {"format": "tab"}}.get(kind, {})
+    return _without_headings(ascii.read(lines, converters={"*": str}, **how))
 
 
 def _without_headings(table: Table) -> Table:

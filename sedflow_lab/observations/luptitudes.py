@@ -33,13 +33,7 @@ _BRIGHTEST, _FAINTEST = -20.0, 35.0
 
 
 def flux_from_asinh(values: np.ndarray, band: str, name: str) -> Measured:
-    """Fluxes of asinh magnitudes in a band of the SDSS.
-
-    Raises
-    ------
-    InputError
-        If the filter is not one of the SDSS: other surveys soften otherwise, if at all.
-    """
+    """Fluxes of asinh magnitudes in a band of the SDSS; others soften otherwise, if at all."""
     if band not in SOFTENING:
         raise InputError(
             f"The {name} holds asinh magnitudes, but {band} is no filter of the SDSS "

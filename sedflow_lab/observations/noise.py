@@ -27,6 +27,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ _PER_MODEL = {
     "degrees_of_freedom": (1.0, 1000.0),
     "floor_scatter": (0.0, 10.0),
 }  # limits far beyond what any survey has, and within what single precision holds
+_MOST = 2000  # galaxies, or few more, to which a line is fitted
 _MARGIN = 2.0  # magnitudes beyond the faintest percent of the fitted sample
 
 
@@ -123,19 +125,7 @@ class NoiseModel:
     def draw_sigma(
         self, flux: torch.Tensor, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Draw uncertainties given the noiseless fluxes of sources as they are.
-
-        Parameters
-        ----------
-        flux : tensor, shape (N, B)
-            Noiseless fluxes [nanomaggies].
-        generator : torch.Generator, optional
-
-        Returns
-        -------
-        tensor, shape (N, B)
-            Uncertainties [nanomaggies].
-        """
+        """Draw uncertainties of sources as they are, of noiseless fluxes (N, B) [nanomaggies]."""
         import torch
 
         def normal(*shape: int) -> torch.Tensor:
@@ -161,16 +151,7 @@ class NoiseModel:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Observe sources as a survey would that sees them between its limits.
 
-        Parameters
-        ----------
-        flux : tensor, shape (N, B)
-            Noiseless fluxes [nanomaggies].
-        generator : torch.Generator, optional
-
-        Returns
-        -------
-        observed, sigma : tensor, shape (N, B)
-            Noisy fluxes and their uncertainties [nanomaggies].
+        Noisy fluxes and uncertainties from noiseless fluxes, all of them (N, B) [nanomaggies].
         """
         import torch
 
@@ -294,14 +275,10 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
     median line of ln s against ln f, and its residuals by a Student-t. Scatter common to all
     bands comes from the residuals' robust covariance. What is left is the bands' own.
 
-    Parameters
-    ----------
-    photometry : Photometry
-        At least 100 galaxies with positive fluxes in all bands.
-
-    Returns
-    -------
-    NoiseModel
+    Raises
+    ------
+    InputError
+        If fewer than 100 galaxies have positive fluxes in all bands.
     """
     good = photometry.usable & photometry.mask.all(1) & (photometry.flux > 0).all(1)
     if good.sum() < 100:
@@ -318,7 +295,9 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
         # Where the excess is lost under the floor it says nothing; wild errors say too much.
         use = (excess > 0.1 * floor[k] * flux[:, k]) & (relative[:, k] < 1)
         x, y = np.log(flux[use, k]), np.log(excess[use])
-        slope, intercept, _, _ = stats.theilslopes(*_thin(y, x))
+        # The median slope is that of all pairs, whose number grows with the square.
+        step = max(1, len(x) // _MOST)
+        slope, intercept, _, _ = stats.theilslopes(y[::step], x[::step])
         lines.append((intercept, slope))
         residuals[use, k] = y - intercept - slope * x
     common = _common_scatter(residuals)
@@ -338,24 +317,16 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
     )
 
 
-def _thin(y: np.ndarray, x: np.ndarray, most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Every n-th pair: the median slope of all pairs grows with the square of their number."""
-    step = max(1, len(x) // most)
-    return y[::step], x[::step]
-
-
 def _common_scatter(residuals: np.ndarray) -> float:
     """Square root of the median robust covariance between bands."""
-    n_bands = residuals.shape[1]
     covariances = []
-    for i in range(n_bands):
-        for j in range(i):
-            both = np.isfinite(residuals[:, i]) & np.isfinite(residuals[:, j])
-            a, b = residuals[both, i], residuals[both, j]
-            # Gnanadesikan & Kettenring: cov = (var(a + b) - var(a - b)) / 4, with MAD scales.
-            plus = stats.median_abs_deviation(a + b, scale="normal") ** 2
-            minus = stats.median_abs_deviation(a - b, scale="normal") ** 2
-            covariances.append((plus - minus) / 4)
+    for a, b in combinations(residuals.T, 2):
+        # Gnanadesikan & Kettenring: cov = (var(a + b) - var(a - b)) / 4, with MAD scales.
+        plus, minus = (
+            stats.median_abs_deviation(x, scale="normal", nan_policy="omit") ** 2
+            for x in (a + b, a - b)
+        )
+        covariances.append((plus - minus) / 4)
     return float(np.sqrt(max(np.median(covariances), 0.0)))
 
 

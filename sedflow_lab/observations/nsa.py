@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +40,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """One release of the Atlas: where it is, and its columns of flux and inverse variance."""
 
     name: str
@@ -50,19 +48,15 @@ class Version:
     columns: tuple[str, ...]
 
 
+_SERVER_0 = "http://sdss.physics.nyu.edu/mblanton/v0"
+_SERVER_1 = "https://data.sdss.org/sas/dr14/sdss/atlas/v1"
+_FLUX = "ELPETRO_FLUX"
+
 VERSIONS = {
     version.name: version
     for version in (
-        Version(
-            "v0_1_2",
-            "http://sdss.physics.nyu.edu/mblanton/v0/nsa_v0_1_2.fits",
-            ("NMGY", "NMGY_IVAR"),
-        ),
-        Version(
-            "v1_0_1",
-            "https://data.sdss.org/sas/dr14/sdss/atlas/v1/nsa_v1_0_1.fits",
-            ("ELPETRO_FLUX", "ELPETRO_FLUX_IVAR", "EXTINCTION"),
-        ),
+        Version("v0_1_2", f"{_SERVER_0}/nsa_v0_1_2.fits", ("NMGY", "NMGY_IVAR")),
+        Version("v1_0_1", f"{_SERVER_1}/nsa_v1_0_1.fits", (_FLUX, f"{_FLUX}_IVAR", "EXTINCTION")),
     )
 }
 """The releases that `read_nsa` understands."""
@@ -199,13 +193,7 @@ def _open(path: Path) -> Iterator[FITS_rec]:
 
 
 def _check_end(path: Path) -> None:
-    """Make sure that a FITS file ends where its headers say; nothing else is read.
-
-    Raises
-    ------
-    InputError
-        If something follows.
-    """
+    """Make sure that a FITS file ends where its headers say; nothing else is read."""
     from astropy.io import fits
 
     with warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:

@@ -9,20 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..units import Measured, flux_from, magnitude, split_unit
-from .checks import (
-    MIN_BANDS,
-    as_error_floor,
-    as_flux,
-    as_ids,
-    as_index,
-    as_mask,
-    as_redshift,
-    as_rows,
-    as_sigma,
-    band_index,
-    find_problems,
-    what_looks_wrong,
-)
+from . import checks
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -126,19 +113,19 @@ class Photometry:
         self.bands = get_bands(bands)
         if not isinstance(flux, Measured):
             flux = flux_from(*split_unit(flux, "flux"), "flux")
-        flux = as_flux(flux, self.bands)
-        sigma = as_sigma(sigma, flux, self.bands)
+        flux = checks.as_flux(flux, self.bands)
+        sigma = checks.as_sigma(sigma, flux, self.bands)
         n = len(flux.values)
-        self.redshift = as_redshift(redshift, n)
-        self.ids, self.rows = as_ids(ids, n), as_rows(rows, n)
-        self.mask, self.problems = find_problems(
+        self.redshift = checks.as_redshift(redshift, n)
+        self.ids, self.rows = checks.as_ids(ids, n), checks.as_rows(rows, n)
+        self.mask, self.problems = checks.find_problems(
             flux,
             sigma,
             self.redshift,
             self.bands,
             self.ids,
             self.rows,
-            as_mask(mask, flux.values.shape),
+            checks.as_mask(mask, flux.values.shape),
             on_bad,
         )
         self.flux = np.where(self.mask, flux.values, np.nan)
@@ -183,7 +170,7 @@ class Photometry:
 
     def __getitem__(self, index: Any) -> Photometry:
         """Select galaxies by number, slice, boolean mask or list of numbers."""
-        index = as_index(index, len(self))
+        index = checks.as_index(index, len(self))
         return self._of(**{k: v[index].copy() for k, v in self._arrays().items()})
 
     def __iter__(self) -> Iterator[Photometry]:
@@ -226,7 +213,7 @@ class Photometry:
     @property
     def warning(self) -> str:
         """What is wrong with most galaxies, after a mistake of units; '' where nothing is."""
-        return what_looks_wrong(self.flux, self.sigma, self.redshift, self.problems)
+        return checks.what_looks_wrong(self.flux, self.sigma, self.redshift, self.problems)
 
     def drop_bands(self, *names: str) -> Photometry:
         """Copy with these bands masked for every galaxy, ``phot.drop_bands("u", "z")``.
@@ -245,17 +232,17 @@ class Photometry:
             If a band is unknown or fewer than two are left.
         """
         keep = np.ones(len(self.bands), dtype=bool)
-        keep[[band_index(self.bands, name) for name in names]] = False
-        if keep.sum() < MIN_BANDS:
+        keep[[checks.band_index(self.bands, name) for name in names]] = False
+        if keep.sum() < checks.MIN_BANDS:
             raise InputError(
                 f"Without {', '.join(names)} only {keep.sum()} of the bands "
-                f"{', '.join(self.bands.labels)} would be left: keep at least {MIN_BANDS}."
+                f"{', '.join(self.bands.labels)} would be left: keep at least {checks.MIN_BANDS}."
             )
         return self._changed(mask=self.mask & keep)
 
     def select_bands(self, *names: str) -> Photometry:
         """Copy with all other bands masked; the counterpart of `drop_bands`."""
-        keep = {band_index(self.bands, name) for name in names}
+        keep = {checks.band_index(self.bands, name) for name in names}
         return self.drop_bands(*(n for i, n in enumerate(self.bands.names) if i not in keep))
 
     def with_error_floor(self, floor: float | Mapping[str, float]) -> Photometry:
@@ -276,7 +263,7 @@ class Photometry:
         InputError
             If a band is unknown, or a floor is not such a fraction.
         """
-        new = as_error_floor(floor, self.bands)
+        new = checks.as_error_floor(floor, self.bands)
         sigma = np.hypot(self.sigma, new * self.flux)
         return self._of(np.hypot(self.error_floor, new), sigma=sigma)
 
@@ -361,7 +348,7 @@ class Photometry:
         new = cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
         if isinstance(said := table.meta.get("error_floor"), dict):
             known = {label: said[label] for label in bands.labels if label in said}
-            new = new._of(as_error_floor(known, bands))
+            new = new._of(checks.as_error_floor(known, bands))
         if found.corrected is not None:
             new = new._changed(ebv=found.corrected)
         if extinction is None:
@@ -383,10 +370,8 @@ class Photometry:
         import astropy.units as u
         from astropy.table import Table
 
-        from .tables import band_keys
-
         table = Table({"id": self.ids, "redshift": self.redshift})
-        for band, key in enumerate(band_keys(self.bands)):
+        for band, key in enumerate(self.bands.labels):
             for name, values in (("flux", self.flux), ("sigma", self.sigma)):
                 table[f"{name}_{key}"] = values[:, band]
                 table[f"{name}_{key}"].unit = u.nmgy

@@ -26,19 +26,16 @@ PHOTO_FLAGS = {
 }
 """Bits of the 64-bit ``flags`` of SDSS ``PhotoObjAll`` that the paper's cuts look at."""
 
+_REJECTED = "PEAKCENTER NOTCHECKED PSF_FLUX_INTERP BAD_COUNTS_ERROR SATURATED NOPROFILE".split()
+
 
 def quality_flags(flags: Any) -> dict[str, np.ndarray]:
-    """Read the bits in `PHOTO_FLAGS` from SDSS photo flags.
+    """Whether each bit in `PHOTO_FLAGS` is set (N,), by name.
 
     Parameters
     ----------
     flags : array_like of int64 or uint64, shape (N,)
         ``flags`` of ``PhotoObjAll`` (``flags_r``: of band r).
-
-    Returns
-    -------
-    dict of str to ndarray
-        (N,) bool for each name.
 
     Raises
     ------
@@ -57,54 +54,24 @@ def quality_flags(flags: Any) -> dict[str, np.ndarray]:
 
 
 def quality_cuts(flags: Any) -> np.ndarray:
-    """Apply the photometric quality cuts of Hahn & Melchior (2022) to SDSS photo flags.
+    """Whether photometry passes the quality cuts of Hahn & Melchior (2022), (N,) bool.
 
     Rejected are PEAKCENTER, NOTCHECKED, PSF_FLUX_INTERP, BAD_COUNTS_ERROR, SATURATED, NOPROFILE,
     and INTERP_CENTER together with COSMIC_RAY; BINNED1 is required. So a galaxy without an SDSS
-    match, flags 0, does not pass.
-
-    Parameters
-    ----------
-    flags : array_like of int64 or uint64, shape (N,)
-        ``flags_r`` of ``PhotoObjAll``.
-
-    Returns
-    -------
-    ndarray
-        (N,) bool, True where the photometry is good.
+    match, flags 0, does not pass. Flags are those of `quality_flags`, of band r.
     """
     has = quality_flags(flags)
-    reject = has["INTERP_CENTER"] & has["COSMIC_RAY"]
-    for name in (
-        "PEAKCENTER",
-        "NOTCHECKED",
-        "PSF_FLUX_INTERP",
-        "BAD_COUNTS_ERROR",
-        "SATURATED",
-        "NOPROFILE",
-    ):
-        reject = reject | has[name]
-    return has["BINNED1"] & ~reject
+    reject = [has[name] for name in _REJECTED] + [has["INTERP_CENTER"] & has["COSMIC_RAY"]]
+    return has["BINNED1"] & ~np.logical_or.reduce(reject)
 
 
 def match_positions(
     ra: Any, dec: Any, other_ra: Any, other_dec: Any, radius: float = 2.0
 ) -> np.ndarray:
-    """Find for each position the nearest one of another list.
+    """Rows (N,) of another list that are nearest to positions (N,) [deg].
 
-    Parameters
-    ----------
-    ra, dec : array_like, shape (N,)
-        Positions [deg].
-    other_ra, other_dec : array_like, shape (M,)
-        Positions among which to look [deg], such as those of SDSS ``PhotoObjAll``.
-    radius : float
-        Largest separation [arcsec].
-
-    Returns
-    -------
-    ndarray
-        (N,) int, rows of the other list; -1 where none is near enough.
+    They are -1 where none of the other positions (M,) [deg], such as those of SDSS
+    ``PhotoObjAll``, is as near as the radius [arcsec].
     """
     import astropy.units as u
     from astropy.coordinates import SkyCoord

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["ID_NAMES", "Measurements", "band_keys", "has_columns", "measurements"]
+__all__ = ["ID_NAMES", "Measurements", "has_columns", "measurements"]
 
 # Names of a value column, in order of preference, and which kind of values it holds.
 _VALUES = {
@@ -83,11 +83,6 @@ class Measurements(NamedTuple):
     corrected: np.ndarray | None
 
 
-def band_keys(bands: BandSet) -> tuple[str, ...]:
-    """What bands are called in column names: labels, or filter names if labels repeat."""
-    return bands.labels if len(set(bands.labels)) == len(bands) else bands.names
-
-
 def measurements(
     table: Table, bands: BandSet, columns: Mapping[str, str | None] | None = None
 ) -> Measurements:
@@ -98,7 +93,7 @@ def measurements(
     table : Table
         N rows.
     bands : BandSet
-        B bands, called by `band_keys` in column names.
+        B bands, called by their labels in column names.
     columns : mapping, optional
         Columns by role, as in `Photometry.from_table`.
 
@@ -107,7 +102,7 @@ def measurements(
     InputError
         If a column is missing.
     """
-    finder = _Finder(_with_nsa_bands(table), band_keys(bands), columns or {})
+    finder = _Finder(_with_nsa_bands(table), bands.labels, columns or {})
     rows, fluxes, sigmas = len(table), [], []
     mask = np.ones((rows, len(bands)), dtype=bool)
     for band, (key, filter_name) in enumerate(zip(finder.keys, bands.names, strict=True)):
@@ -139,7 +134,7 @@ def has_columns(
 ) -> bool:
     """Whether a table has all columns that `measurements` needs."""
     try:
-        finder = _Finder(_with_nsa_bands(table), band_keys(bands), columns or {})
+        finder = _Finder(_with_nsa_bands(table), bands.labels, columns or {})
         finder.redshift_column()
         for key in (key for key in finder.keys if not finder.is_unobserved(key)):
             finder.band_columns(key)

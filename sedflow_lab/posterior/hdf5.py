@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,9 +22,7 @@ from .._files import reading, write_bytes
 from ..errors import InputError
 from ..parameters import NAMES
 from ..sps.bands import Band, BandSet
-
-if TYPE_CHECKING:
-    from .result import PosteriorResult
+from .result import GALAXY_FIELDS, PosteriorResult
 
 __all__ = ["BLOCK", "read", "seal", "verify", "write"]
 
@@ -46,7 +44,6 @@ with h5py.File(sys.argv[1], "r") as file:
     visit("", file)
     file.visititems(visit)
 """
-_ARRAYS = tuple("samples weights redshift ids badge ess chi2_min log_evidence problems".split())
 
 
 def write(result: PosteriorResult, path: str | Path) -> None:
@@ -66,31 +63,22 @@ def seal(image: io.BytesIO) -> memoryview:
 
 
 def _fill(file: Any, result: PosteriorResult) -> None:
-    file.attrs["format"] = _FORMAT
-    file.attrs["version"] = _VERSION
-    file.attrs["method"] = result.method
-    file.attrs["bands"] = result.bands.name
-    file.attrs["parameters"] = json.dumps(NAMES)
+    file.attrs.update(format=_FORMAT, version=_VERSION, method=result.method)
+    file.attrs.update(bands=result.bands.name, parameters=json.dumps(NAMES))
     file.attrs["provenance"] = json.dumps(result.provenance)
     # The response curves too: bands read from a user's file have no name to look up.
     for k, band in enumerate(result.bands.bands):
         group = file.create_group(f"bands/{k}")
         group.attrs.update(name=band.name, label=band.label)
         group["wavelength"], group["response"] = band.wavelength, band.response
-    for name in _ARRAYS:
+    for name in GALAXY_FIELDS:
         _write_array(file, name, getattr(result, name))
     for name, array in result.diagnostics.items():
         _write_array(file, f"diagnostics/{name}", array)
 
 
 def read(path: str | Path, kind: type[PosteriorResult]) -> PosteriorResult:
-    """Read a result, of the class `kind`, that `write` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or something else.
-    """
+    """Read a result, of the class `kind`, that `write` wrote; InputError if it is none."""
     with reading(path, "a posterior result from", "infer again, or take another copy"):
         verify(path)
         with h5py.File(path, "r") as file:
@@ -107,7 +95,7 @@ def read(path: str | Path, kind: type[PosteriorResult]) -> PosteriorResult:
                 Band(g.attrs["name"], g.attrs["label"], g["wavelength"][:], g["response"][:])
                 for g in groups
             )
-            fields: dict[str, Any] = {name: _read_array(file[name]) for name in _ARRAYS} | {
+            fields: dict[str, Any] = {name: _read_array(file[name]) for name in GALAXY_FIELDS} | {
                 "bands": BandSet(file.attrs["bands"], bands),
                 "method": file.attrs["method"],
                 "diagnostics": {k: _read_array(v) for k, v in file.get("diagnostics", {}).items()},
@@ -122,10 +110,7 @@ def read(path: str | Path, kind: type[PosteriorResult]) -> PosteriorResult:
 def _probe(path: str | Path) -> None:
     """Let another process read an HDF5 file first: it may crash, or have to be ended.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be read. A file that another process has locked is not judged.
+    OSError says if it cannot be read. A file that another process has locked is not judged.
     """
     least, a_byte = _PATIENCE
     try:
@@ -143,13 +128,7 @@ def _probe(path: str | Path) -> None:
 
 
 def verify(path: str | Path) -> None:
-    """Find out whether HDF5 can be trusted with a file.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot.
-    """
+    """Raise OSError or ValueError if HDF5 cannot be trusted with a file."""
     with open(path, "rb") as raw:
         block = raw.read(BLOCK)
         if block.startswith(_SEAL):  # the digest is of what is left to read

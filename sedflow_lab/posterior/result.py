@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from ..observations.photometry import Photometry
     from ..sps.model import SEDModel
 
-__all__ = ["PosteriorResult"]
+__all__ = ["GALAXY_FIELDS", "PosteriorResult"]
 
 _PER_DRAW = "draw_"
-_GALAXY_FIELDS = tuple(
+GALAXY_FIELDS = tuple(
     "samples weights redshift ids badge ess chi2_min log_evidence problems".split()
 )
+"""Arrays that every result has."""
+
+_WORDS = ("ids", "badge", "problems")
 
 
 @dataclass(eq=False, repr=False)
@@ -92,21 +95,17 @@ class PosteriorResult:
             )
         n, draws = self.samples.shape[:2]
         self.bands = get_bands(self.bands)
-        self.weights = np.asarray(self.weights, dtype=np.float64)
-        if self.ess is None:
-            self.ess = kish_ess(self.weights)
-        unknown = np.full(n, np.nan)
-        self.redshift = np.asarray(self.redshift, dtype=np.float64)
-        self.ess = np.asarray(self.ess, dtype=np.float64)
-        self.chi2_min = unknown if self.chi2_min is None else np.asarray(self.chi2_min, float)
-        self.log_evidence = (
-            unknown.copy() if self.log_evidence is None else np.asarray(self.log_evidence, float)
-        )
-        self.ids = np.asarray(self.ids, dtype=np.str_)
-        self.badge = np.asarray(self.badge, dtype=np.str_)
-        self.problems = np.asarray([""] * n if self.problems is None else self.problems, np.str_)
+        unsaid = {
+            "ess": kish_ess(np.asarray(self.weights, dtype=np.float64)),
+            "chi2_min": np.full(n, np.nan),
+            "log_evidence": np.full(n, np.nan),
+            "problems": [""] * n,
+        }
+        for name in GALAXY_FIELDS:
+            given = unsaid[name] if getattr(self, name) is None else getattr(self, name)
+            setattr(self, name, np.asarray(given, np.str_ if name in _WORDS else np.float64))
         self.diagnostics = {k: np.asarray(v) for k, v in self.diagnostics.items()}
-        per_galaxy = {name: getattr(self, name) for name in _GALAXY_FIELDS} | self.diagnostics
+        per_galaxy = {name: getattr(self, name) for name in GALAXY_FIELDS} | self.diagnostics
         for name, array in per_galaxy.items():
             per_draw = name == "weights" or name.startswith(_PER_DRAW)
             wanted = (n, draws) if per_draw else (n,)
@@ -127,19 +126,9 @@ class PosteriorResult:
         weights: np.ndarray | None = None,
         **fields: Any,
     ) -> PosteriorResult:
-        """Make the result of galaxies from their draws.
+        """Make the result of N galaxies from their draws (N, D, 12) and a badge, or one for each.
 
-        Parameters
-        ----------
-        photometry : Photometry
-            N galaxies.
-        samples : ndarray, shape (N, D, 12)
-        method : str
-        badge : str or ndarray of str, shape (N,)
-        weights : ndarray, shape (N, D), optional
-            By default all draws weigh the same.
-        **fields
-            Any other attribute of a result.
+        All draws weigh the same without weights (N, D); `fields` are other attributes.
         """
         n, draws = samples.shape[:2]
         return cls(
@@ -178,16 +167,11 @@ class PosteriorResult:
         )
 
     def put(self, rows: Any, part: PosteriorResult) -> None:
-        """Take over everything about some galaxies from another result, in place.
+        """Take over everything about some galaxies, by row, from another result, in place.
 
-        Parameters
-        ----------
-        rows : index, slice or index array
-            Where its galaxies stand in this result.
-        part : PosteriorResult
-            With as many draws. Diagnostics that one of the two lacks are NaN there.
+        It has as many draws. Diagnostics that one of the two lacks are NaN there.
         """
-        for name in _GALAXY_FIELDS:
+        for name in GALAXY_FIELDS:
             setattr(self, name, with_rows(getattr(self, name), rows, getattr(part, name)))
         for name, values in part.diagnostics.items():
             if name not in self.diagnostics:
@@ -207,7 +191,7 @@ class PosteriorResult:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"There is no galaxy {index} in a result of {len(self)}.")
             index = [index]
-        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in _GALAXY_FIELDS}
+        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in GALAXY_FIELDS}
         return replace(
             self, **picked, diagnostics={k: v[index] for k, v in self.diagnostics.items()}
         )
@@ -239,14 +223,7 @@ class PosteriorResult:
     def summary(self, levels: tuple[float, float, float] = (0.16, 0.5, 0.84)) -> Table:
         """One row a galaxy: medians and 68 % intervals of all parameters, and the quality.
 
-        Parameters
-        ----------
-        levels : tuple of float
-            Quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``.
-
-        Returns
-        -------
-        astropy.table.Table
+        The levels are quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``.
         """
         from .export import summary_table
 
@@ -254,21 +231,10 @@ class PosteriorResult:
 
     @renamed(n="draws")
     def resample(self, draws: int, seed: int = 0) -> PosteriorResult:
-        """Equally weighted draws, by systematic resampling.
+        """So many equally weighted draws a galaxy, by `weighting.systematic_resample`.
 
-        Of n draws wanted, each one stored gives ⌊n w⌋ or ⌈n w⌉, in the order in which they are
-        stored. The effective sample size stays what it was, but is not more than n.
-
-        Parameters
-        ----------
-        draws : int
-            Draws a galaxy.
-        seed : int
-            Seed of the one random number that each galaxy needs.
-
-        References
-        ----------
-        Kitagawa 1996, J. Comput. Graph. Stat. 5, 1.
+        They are in the order in which draws are stored. The effective sample size stays what it
+        was, but is not more than the draws.
         """
         pick = systematic_resample(self.weights, draws, seed)
         along = {
@@ -308,17 +274,9 @@ class PosteriorResult:
         return replace(self, **flat_fields(self, names, model, prior, seed))
 
     def derived(self, model: SEDModel) -> dict[str, np.ndarray]:
-        """Derived quantities of every draw.
+        """What `sps.properties.derived` computes of every draw (N, D), by name.
 
-        Parameters
-        ----------
-        model : SEDModel
-            The model that made the posterior.
-
-        Returns
-        -------
-        dict of ndarray, each of shape (N, D)
-            What `sps.properties.derived` computes; NaN where there is no posterior.
+        The model is that which made the posterior. NaN where there is no posterior.
         """
         from ..sps.properties import derived
 
@@ -350,13 +308,7 @@ class PosteriorResult:
 
     @classmethod
     def concatenate(cls, results: Sequence[PosteriorResult]) -> PosteriorResult:
-        """Stack results of one method, bands and number of draws into one.
-
-        Raises
-        ------
-        InputError
-            If there are none, or if they do not fit together.
-        """
+        """Stack results of one method, bands and number of draws; InputError if they differ."""
         if not results:
             raise InputError("There are no results to concatenate.")
         first = results[0]
@@ -370,7 +322,7 @@ class PosteriorResult:
                 if a != b:
                     raise InputError(f"Results differ in {what}: {a!r} and {b!r}.")
         joined: dict[str, Any] = {
-            n: np.concatenate([getattr(r, n) for r in results]) for n in _GALAXY_FIELDS
+            n: np.concatenate([getattr(r, n) for r in results]) for n in GALAXY_FIELDS
         }
         diagnostics = {
             k: np.concatenate([r.diagnostics[k] for r in results]) for k in first.diagnostics

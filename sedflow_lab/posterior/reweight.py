@@ -62,39 +62,17 @@ def implied_prior(
     draws: int = _DRAWS,
     seed: int = 0,
 ) -> np.ndarray:
-    """Draws of derived quantities under the prior, at one redshift.
+    """Draws (draws, K) of K parameters or derived quantities under the prior, at one redshift.
 
-    Parameters
-    ----------
-    model : SEDModel
-    redshift : float
-    names : sequence of str
-        Parameters or derived quantities (`sedflow_lab.quantities.QUANTITIES`).
-    prior : Prior or str
-    draws : int
-    seed : int
-
-    Returns
-    -------
-    ndarray, shape (draws, K)
+    They are called by their names in `sedflow_lab.quantities.QUANTITIES`.
     """
     return values_of(names, get_prior(prior).sample(draws, seed), redshift, model)
 
 
 def log_flat_over(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Log of a flat density over the one that draws have, in K quantities.
+    """Log of a flat density over that of draws (M, K) of the prior, at values (D, K), shape (D,).
 
-    Parameters
-    ----------
-    values : ndarray, shape (D, K)
-        Where to evaluate it.
-    drawn : ndarray, shape (M, K)
-        Draws of the prior.
-
-    Returns
-    -------
-    ndarray, shape (D,)
-        Both densities are normalised. Minus infinity where too few draws tell the density.
+    Both densities are normalised. Minus infinity where too few draws tell the density.
     """
     size = drawn.shape[1]
     bins = _BINS[size - 1]

@@ -20,20 +20,9 @@ def kish_ess(weights: np.ndarray) -> np.ndarray:
 
 
 def systematic_resample(weights: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    """Indices of equally weighted draws: each is taken ⌊n w⌋ or ⌈n w⌉ times, in order.
+    """Indices (N, n) of n equally weighted draws: each is taken ⌊n w⌋ or ⌈n w⌉ times, in order.
 
-    Parameters
-    ----------
-    weights : ndarray, shape (N, D)
-        Weights of any sum; a row of zeros gives arbitrary indices.
-    n : int
-        Draws wanted of each row.
-    seed : int
-        Seed of the one random number that each row needs.
-
-    Returns
-    -------
-    ndarray of int, shape (N, n)
+    Weights (N, D) may have any sum; a row of zeros gives arbitrary indices.
 
     References
     ----------
@@ -56,23 +45,11 @@ def systematic_resample(weights: np.ndarray, n: int, seed: int = 0) -> np.ndarra
 def weighted_quantile(
     values: np.ndarray, weights: np.ndarray, q: float | Sequence[float]
 ) -> np.ndarray:
-    """Weighted quantiles of many sets of draws at once.
+    """Weighted quantiles (N, P) of many sets of draws (N, D, P), (len(q), N, P) for a sequence.
 
     The k-th smallest draw lies at the probability :math:`(C_k - w_k/2) / C_D`, with C the
     cumulative weight; values between are interpolated linearly. With equal weights this is
-    Hazen's definition. Draws of zero weight take no part.
-
-    Parameters
-    ----------
-    values : ndarray, shape (N, D, P)
-    weights : ndarray, shape (N, D)
-    q : float or sequence of float
-        Probabilities.
-
-    Returns
-    -------
-    ndarray, shape (N, P), or (len(q), N, P) for a sequence
-        NaN for sets without weight.
+    Hazen's definition. Draws of zero weight take no part; sets without weight give NaN.
     """
     levels = np.atleast_1d(np.asarray(q, dtype=np.float64))
     if levels.min(initial=0.5) < 0 or levels.max(initial=0.5) > 1:

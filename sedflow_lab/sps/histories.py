@@ -122,7 +122,8 @@ class Cosmology(torch.nn.Module):
 
     def __init__(self, redshift_max: float, dtype: torch.dtype) -> None:
         super().__init__()
-        self.table = RedshiftTable(*planck13(float(redshift_max)), dtype)
+        redshift, values = planck13(float(redshift_max))
+        self.table = RedshiftTable(redshift, values, dtype)
 
     def _column(self, redshift: torch.Tensor, column: int) -> torch.Tensor:
         return self.table(redshift.reshape(-1))[:, column].reshape(redshift.shape)
