@@ -68,17 +68,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     it, and what stood there before stays. Two processes do not get in each other's way, and what
     one that was killed has left is removed by the next that writes the same.
 
-    Parameters
-    ----------
-    path : path
-        The file or folder to be. Its folder must exist.
-
-    Yields
-    ------
-    Path
-        Where to write it: in the same folder, with the same ending. Make either a file or a
-        folder of it. Let Python write it, not a library of its own: some end the process, or
-        say something else, where the disk is full.
+    The path to write to is in the same folder, which must exist, with the same ending. Make either
+    a file or a folder of it. Let Python write it, not a library of its own: some end the process,
+    or say something else, where the disk is full.
 
     Raises
     ------
@@ -137,14 +129,8 @@ def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
     """Keep other processes from writing the same file or folder meanwhile.
 
     The lock is one of the operating system, on a file beside it: it ends with the process,
-    however that ends. Where there can be none, as on some network disks, there is none.
-
-    Parameters
-    ----------
-    path : path
-        The file or folder, which need not exist.
-    patience : float
-        How long to wait for another process [s].
+    however that ends. Where there can be none, as on some network disks, there is none. The file or
+    folder need not exist; `patience` is how long to wait for another process [s].
 
     Raises
     ------
@@ -290,17 +276,8 @@ def reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read and understood into one sentence.
 
     A damaged file can fail in any layer, from zlib to the constructor of what it describes, so
-    every exception counts. An `InputError` that names the file stays as it is.
-
-    Parameters
-    ----------
-    path, what, remedy
-        As for `read_json`.
-
-    Raises
-    ------
-    InputError
-        Instead of any other exception.
+    every exception counts. An `InputError` that names the file stays as it is. What the file is,
+    and the remedy, are worded as for `read_json`.
     """
     try:
         yield

@@ -72,18 +72,7 @@ _ALLOWED = "nanomaggies, Jy, mJy, erg/s/cm2/Hz or AB magnitudes (astropy.units.A
 
 
 def magnitude(flux: Any) -> Any:
-    """AB magnitudes of fluxes [nanomaggies]; NaN where the flux is not above 0.
-
-    Parameters
-    ----------
-    flux : array_like or tensor
-        Of any shape.
-
-    Returns
-    -------
-    ndarray or tensor
-        Of the same shape.
-    """
+    """AB magnitudes of fluxes [nanomaggies] of any shape; NaN where the flux is not above 0."""
     if hasattr(flux, "new_tensor"):  # torch is not imported for this
         return AB_ZERO_POINT - 2.5 * flux.where(flux > 0, flux.new_tensor(np.nan)).log10()
     flux = np.asarray(flux, dtype=np.float64)

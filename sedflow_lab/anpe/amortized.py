@@ -86,21 +86,7 @@ class AmortizedPosterior:
 
     @renamed(n="draws")
     def sample(self, photometry: Photometry, draws: int = 1000, seed: int = 0) -> np.ndarray:
-        """Draw from the network's posterior.
-
-        Parameters
-        ----------
-        photometry : Photometry
-            N usable galaxies.
-        draws : int
-            Draws per galaxy.
-        seed : int
-
-        Returns
-        -------
-        ndarray, shape (N, draws, 12)
-            Reported parameters.
-        """
+        """Draws (N, draws, 12) of the network's posterior of N usable galaxies."""
         self.check(photometry, "raise")
         network = self._network
 
@@ -111,20 +97,10 @@ class AmortizedPosterior:
         return np.concatenate(parts) if parts else np.empty((0, draws, N_THETA))
 
     def log_prob(self, photometry: Photometry, theta: Any) -> np.ndarray:
-        """Log density of the network's posterior in the reported coordinates.
+        """Log density (N, D) of the network's posterior of N usable galaxies at theta (N, D, 12).
 
-        The density is in the eleven free ones (β4 left out), as is `Prior.log_prob`. It is not
-        renormalised for what the network puts beyond the prior's limits on the mass.
-
-        Parameters
-        ----------
-        photometry : Photometry
-            N usable galaxies.
-        theta : array, shape (N, D, 12)
-
-        Returns
-        -------
-        ndarray, shape (N, D)
+        The density is in eleven reported coordinates (β4 left out), as is `Prior.log_prob`. It is
+        not renormalised for what the network puts beyond the prior's limits on the mass.
         """
         self.check(photometry, "raise")
         phi = self.prior.to_free(np.asarray(theta, dtype=np.float64))
@@ -145,16 +121,9 @@ class AmortizedPosterior:
         return log_q - self.prior.log_abs_det_jacobian(phi)
 
     def support(self, photometry: Photometry) -> SupportScore | None:
-        """How odd galaxies are beside the training set; None if the bundle does not describe it.
+        """How odd N usable galaxies are beside the training set; None if it is not described.
 
-        Parameters
-        ----------
-        photometry : Photometry
-            N usable galaxies. Bands that the network takes for missing are left out.
-
-        Returns
-        -------
-        SupportScore or None
+        Bands that the network takes for missing are left out.
         """
         self.check(photometry, "raise")
         if self.bundle.support is None:
@@ -162,17 +131,9 @@ class AmortizedPosterior:
         return self.bundle.support(self._network.informative(photometry))
 
     def suspect_bands(self, photometry: Photometry) -> np.ndarray:
-        """The band without which a galaxy that is unlike the training set would be like it.
+        """Label (N,) of the band without which a galaxy unlike the training set would be like it.
 
-        Parameters
-        ----------
-        photometry : Photometry
-            N usable galaxies.
-
-        Returns
-        -------
-        ndarray of str, shape (N,)
-            Labels of bands; empty where there is nothing to blame, or no single band.
+        Empty where there is nothing to blame, or no single band.
         """
         self.check(photometry, "raise")
         if self.bundle.support is None:
@@ -284,16 +245,9 @@ class AmortizedPosterior:
         return result
 
     def to_sbi(self, photometry: Photometry) -> DirectPosterior:
-        """The posterior of one galaxy as an object of the `sbi` package, in free coordinates.
+        """The posterior as an object of the `sbi` package, in free coordinates.
 
-        Parameters
-        ----------
-        photometry : Photometry
-            One galaxy; it becomes the default observation.
-
-        Returns
-        -------
-        sbi.inference.posteriors.DirectPosterior
+        The default observation is the one galaxy of the photometry.
         """
         from .sbi import to_direct_posterior
 

@@ -29,22 +29,10 @@ _BOUND, _SLOPE = 5.0, 1e-3  # zuko's defaults, with which the flow is trained
 def apply_couplings(
     couplings: Iterable[GeneralCouplingTransform], points: torch.Tensor, context: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Carry points through couplings, to the latents.
+    """Carry points (..., d) through couplings, to latents (..., d) and the log Jacobian (...).
 
-    Parameters
-    ----------
-    couplings : iterable of GeneralCouplingTransform
-        From the parameters to the latents. Those with two parameters a coordinate are affine, the
-        others splines.
-    points : tensor, shape (..., d)
-    context : tensor, shape (..., E)
-        Its leading dimensions broadcast against those of `points`.
-
-    Returns
-    -------
-    latent : tensor, shape (..., d)
-    ladj : tensor, shape (...)
-        Log of the absolute determinant of the map's Jacobian.
+    Couplings with two parameters a coordinate are affine, the others splines. The leading
+    dimensions of the context (..., E) broadcast against those of the points.
     """
     batch = points.shape[:-1]
     # A row a coordinate, so that arithmetic over points runs along the memory.

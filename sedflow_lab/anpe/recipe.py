@@ -42,13 +42,7 @@ def working_folder(folder: str | Path) -> Path:
 
 
 def check_folder(folder: str | Path) -> None:
-    """Make sure that a bundle can be written here, before hours are spent on it.
-
-    Raises
-    ------
-    InputError
-        If the folder holds other files, or a bundle that is not of a training beside it.
-    """
+    """Make sure that a bundle can be written here, before hours are spent on it."""
     folder = Path(folder)
     is_bundle = (folder / "bundle.json").exists()
     if is_bundle and not working_folder(folder).exists():
@@ -83,15 +77,10 @@ def train_bundle(
     ----------
     folder : path
         The bundle to write. The checkpoint is kept beside it, in `working_folder`.
-    simulations : SimulationSet
-        Noiseless simulations.
-    bands : BandSet
-        Their bands.
-    noise : NoiseModel
-        Noise to add to them.
-    config : TrainingConfig
-    start, lessons, device, progress, stop, callback, checkpoint_seconds
+    simulations, noise, config, start, lessons, device, progress, stop, callback, checkpoint_seconds
         As for `train`.
+    bands : BandSet
+        Those of the simulations.
 
     Returns
     -------

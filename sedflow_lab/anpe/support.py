@@ -247,25 +247,10 @@ def fit_support(
 ) -> Support:
     """Describe a training set, and calibrate on its other half.
 
-    Parameters
-    ----------
-    flux : tensor, shape (N, B)
-        Noiseless fluxes [nanomaggies], of which the first 80,000 are used. With fewer than 6000
-        nothing is called outside: the false-alarm rate could not be known.
-    redshift : tensor, shape (N,)
-    noise : NoiseModel
-    cosmology : Cosmology
-    seed : int
-        Of noise, of the bands that are hidden, and of the fit.
-
-    Returns
-    -------
-    Support
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 8 simulations.
+    It is noiseless fluxes (N, B) [nanomaggies] and redshifts (N,), of which the first 80,000 are
+    used. With fewer than 6000 nothing is called outside: the false-alarm rate could not be known;
+    with fewer than 8 InputError is raised. The seed is that of noise, of the bands that are hidden,
+    and of the fit.
     """
     if len(flux) < FEWEST:
         raise InputError(f"{len(flux)} simulations do not describe a training set: make more.")

@@ -107,11 +107,7 @@ def print_posterior(
 ) -> None:
     """Print medians and 68 % intervals of one galaxy.
 
-    Parameters
-    ----------
-    result : PosteriorResult
-    quality : mapping, optional
-        More columns by their heads: values of all parameters, and their format.
+    Further columns have, by their heads, values of all parameters and their format.
     """
     from ..quantities import NAMES
 

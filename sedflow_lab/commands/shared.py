@@ -9,7 +9,7 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -105,18 +105,9 @@ def add_command(
     run: Callable[[argparse.Namespace], None],
     when_stopped: str,
 ) -> Parser:
-    """Add a command.
+    """Add a command, with its help, what does the work, and what Ctrl-C leaves behind.
 
-    Parameters
-    ----------
-    commands
-        What `add_subparsers` returned.
-    name, summary, description, example : str
-        For the help.
-    run : callable
-        Does the work, given the parsed arguments.
-    when_stopped : str
-        What Ctrl-C leaves behind, as the end of a sentence.
+    The last is the end of a sentence.
     """
     parser = commands.add_parser(
         name,
@@ -141,17 +132,7 @@ def option(
     """Add an option or argument, by its names as the help shows them: ``"-n, --number N"``.
 
     One that has no name for its value is a switch. A default settles the type, and is told at the
-    end of the help.
-
-    Parameters
-    ----------
-    parser
-        A parser or a group of one.
-    names, meaning : str
-    least : int, optional
-        Whole numbers below it are refused.
-    **how
-        As for argparse's `add_argument`.
+    end of the help. Whole numbers below `least` are refused; all else is as for argparse.
     """
     words = names.replace(",", "").split()
     flags = [word for word in words if word.startswith("-")] or words[:1]
@@ -344,46 +325,36 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
     A second one interrupts at once.
     """
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # no signals come here
+    with ExitStack() as handled:
+
+        def handle(number: int, frame: Any) -> None:
+            stop.set()
+            handled.close()
+
+        handled.enter_context(_handling(handle, signal.SIGINT, signal.SIGTERM))
         yield stop
-        return
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
-    def handle(number: int, frame: Any) -> None:
-        stop.set()
-        restore()
-
-    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        restore()
+def end_like_ctrl_c() -> AbstractContextManager[None]:
+    """Let the system's wish that the process end (SIGTERM) be one of the user's (Ctrl-C)."""
+    return _handling(signal.default_int_handler, signal.SIGTERM)
 
 
 @contextmanager
-def end_like_ctrl_c() -> Iterator[None]:
-    """Let the system's wish that the process end (SIGTERM) be one of the user's (Ctrl-C)."""
-    if threading.current_thread() is not threading.main_thread():
+def _handling(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # no signals come here
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def check_path(name: str | Path, endings: Collection[str]) -> Path:
-    """Make sure that a file can be written under this name, before hours are spent on it.
-
-    Raises
-    ------
-    InputError
-        If it has none of these endings, or the folder does not exist.
-    """
+    """Make sure that a file can be written under this name, before hours are spent on it."""
     path = Path(name).expanduser()
     if path.suffix.lower() not in endings:
         raise InputError(

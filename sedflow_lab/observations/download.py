@@ -50,18 +50,8 @@ def download(
     file it is a part. After a broken connection, in this call or an earlier one, only the rest is
     asked for (HTTP Range), if the server still has the same file (If-Range).
 
-    Parameters
-    ----------
-    url : str
-        An http or https address.
-    path : str or Path
-        Where the file goes; its folder is made if needed.
-    check : callable, optional
-        Called with the complete file before it is put in place; raises SedflowError if the
-        content is wrong, and the file is then deleted.
-    progress : bool
-    timeout : float
-        Seconds without a byte after which a connection counts as broken.
+    A connection counts as broken after `timeout` seconds without a byte. `check` is called with the
+    complete file before it is put in place; if it raises SedflowError, the file is deleted.
 
     Raises
     ------

@@ -218,18 +218,9 @@ class Photometry:
     def drop_bands(self, *names: str) -> Photometry:
         """Copy with these bands masked for every galaxy, ``phot.drop_bands("u", "z")``.
 
-        Problems are looked for anew: a galaxy whose only bad band is dropped becomes usable, and
-        one that keeps fewer than two observed bands is flagged.
-
-        Parameters
-        ----------
-        *names : str
-            Labels (``u``) or filter names (``sdss2010-u``).
-
-        Raises
-        ------
-        InputError
-            If a band is unknown or fewer than two are left.
+        They are named by labels or as filters (``sdss2010-u``). Problems are looked for anew: a
+        galaxy whose only bad band is dropped becomes usable, and one that keeps fewer than two
+        observed bands is flagged. InputError is raised if no galaxy could keep two.
         """
         keep = np.ones(len(self.bands), dtype=bool)
         keep[[checks.band_index(self.bands, name) for name in names]] = False

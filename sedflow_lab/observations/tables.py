@@ -58,49 +58,23 @@ _ALIASES = {"fuv": "f", "nuv": "n"}
 
 
 class Measurements(NamedTuple):
-    """What a table says of N galaxies in B bands.
+    """What a table says of N galaxies in B bands; None where it says nothing."""
 
-    Attributes
-    ----------
-    flux, sigma : Measured
-        (N, B), nanomaggies.
-    redshift : ndarray
-        (N,).
-    ids : ndarray or None
-        (N,) strings; None where the table has no ids.
-    mask : ndarray
-        (N, B), False where the table says that a band was not observed.
-    ebv, corrected : ndarray or None
-        (N,) E(B-V), and that for which the fluxes have been corrected; None where it is not said.
-    """
-
-    flux: Measured
+    flux: Measured  # (N, B)
     sigma: Measured
-    redshift: np.ndarray
+    redshift: np.ndarray  # (N,)
     ids: np.ndarray | None
-    mask: np.ndarray
+    mask: np.ndarray  # (N, B), False where a band was not observed
     ebv: np.ndarray | None
-    corrected: np.ndarray | None
+    corrected: np.ndarray | None  # E(B-V) for which the fluxes have been corrected
 
 
 def measurements(
     table: Table, bands: BandSet, columns: Mapping[str, str | None] | None = None
 ) -> Measurements:
-    """Take fluxes, uncertainties, redshifts and ids from a table.
+    """Take fluxes, uncertainties, redshifts and ids from a table, as `Photometry.from_table` says.
 
-    Parameters
-    ----------
-    table : Table
-        N rows.
-    bands : BandSet
-        B bands, called by their labels in column names.
-    columns : mapping, optional
-        Columns by role, as in `Photometry.from_table`.
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
+    Bands are called by their labels in column names; InputError says which column is missing.
     """
     finder = _Finder(_with_nsa_bands(table), bands.labels, columns or {})
     rows, fluxes, sigmas = len(table), [], []

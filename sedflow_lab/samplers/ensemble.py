@@ -132,7 +132,6 @@ def sample_ensembles(
         Independent ensembles.
     max_steps : int
         Steps after which to give up, a multiple of 50.
-    seed : int
     reported : callable
         From points (n, d) to the parameters (n, P) that must have converged.
     backend : (path, name), optional

@@ -189,13 +189,7 @@ class BandSet:
 
     @classmethod
     def from_json(cls, description: Mapping[str, Any]) -> BandSet:
-        """Rebuild the set that `to_json` described.
-
-        Raises
-        ------
-        InputError
-            If it is no such description, or speclite now has another curve for a filter.
-        """
+        """Rebuild the set that `to_json` described; InputError if it cannot be the same."""
         try:
             bands = tuple(_band_from_json(band) for band in description["bands"])
             return cls(str(description["name"]), bands)
@@ -243,11 +237,6 @@ def check_same_filters(bands: BandSet, name: str) -> None:
     """Refuse a band set for data that say they are of the band set `name`, if filters differ.
 
     Columns are found by labels, which surveys share: the g of DECam is not that of SDSS.
-
-    Raises
-    ------
-    InputError
-        If a band has the label of a band of `name`, but is another filter.
     """
     said = BAND_SETS.get(name, tuple(name.split(",")))
     filters = {member.rsplit("-", 1)[-1]: member for member in said}
