@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from sbi.inference.posteriors import DirectPosterior
 from sbi.neural_nets.estimators import ConditionalDensityEstimator
-from torch.distributions import Distribution, Independent, Normal, Uniform
+from sbi.utils import MultipleIndependent
+from torch.distributions import Independent, Normal, Uniform
 
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS
@@ -19,38 +20,14 @@ from ..sps.histories import Cosmology
 from .features import Seen
 from .flow import PosteriorFlow
 
-__all__ = ["FlowEstimator", "FreePrior", "observation_vector", "to_direct_posterior"]
+__all__ = ["FlowEstimator", "free_prior", "observation_vector", "to_direct_posterior"]
 
 
-class FreePrior(Distribution):
+def free_prior() -> MultipleIndependent:
     """The prior in the free coordinates: uniform in log M*, standard normal in the probits."""
-
-    arg_constraints: dict = {}  # noqa: RUF012  (the base class declares it so)
-
-    def __init__(self) -> None:
-        super().__init__(event_shape=torch.Size([N_FREE]), validate_args=False)
-        self._mass = Uniform(PARAMETERS[0].low, PARAMETERS[0].high, validate_args=False)
-        self._rest = Independent(Normal(torch.zeros(N_FREE - 1), torch.ones(N_FREE - 1)), 1)
-
-    @property
-    def support(self) -> torch.distributions.constraints.Constraint:
-        """Interval in log M*, the real line in the rest."""
-        low = torch.full((N_FREE,), -torch.inf)
-        high = torch.full((N_FREE,), torch.inf)
-        low[0], high[0] = PARAMETERS[0].low, PARAMETERS[0].high
-        return torch.distributions.constraints.independent(
-            torch.distributions.constraints.interval(low, high), 1
-        )
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> torch.Tensor:
-        """Draw free coordinates, shape (*sample_shape, 11)."""
-        shape = torch.Size(sample_shape)
-        mass = self._mass.sample(shape)[..., None]
-        return torch.cat([mass, self._rest.sample(shape)], dim=-1)
-
-    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
-        """Log density of free coordinates (..., 11)."""
-        return self._mass.log_prob(value[..., 0]) + self._rest.log_prob(value[..., 1:])
+    mass = Uniform(torch.tensor([PARAMETERS[0].low]), torch.tensor([PARAMETERS[0].high]))
+    rest = Independent(Normal(torch.zeros(N_FREE - 1), torch.ones(N_FREE - 1)), 1)
+    return MultipleIndependent([mass, rest], validate_args=False)
 
 
 class FlowEstimator(ConditionalDensityEstimator):
@@ -107,6 +84,6 @@ def to_direct_posterior(
     """An sbi posterior whose default observation is the first galaxy of `photometry`."""
     # The coordinates are free already: sbi's own map to unconstrained space is not needed.
     estimator = FlowEstimator(flow, cosmology)
-    direct = DirectPosterior(estimator, FreePrior(), enable_transform=False)
+    direct = DirectPosterior(estimator, free_prior(), enable_transform=False)
     direct.set_default_x(observation_vector(photometry)[:1])
     return direct
