@@ -31,9 +31,15 @@ class Chunks(NamedTuple):
 
     def settings(self) -> dict[str, Any] | None:
         """What the set is made of, finished or not; None where there is none."""
-        path = self._manifest
+        path, what = self._manifest, f"the settings of {self.what}"
         remedy = f"delete the folder and {self.command} again"
-        return read_json(path, f"the settings of {self.what}", remedy) if path.exists() else None
+        if not path.exists():
+            return None
+        settings = read_json(path, what, remedy)
+        with reading(path, what, remedy):
+            if type(settings["n"]) is not int or not 0 < settings["n"] < 2**40:
+                raise ValueError(f"n is {settings['n']!r}")
+        return settings
 
     def fill(
         self,

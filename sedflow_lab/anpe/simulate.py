@@ -239,9 +239,8 @@ def read_settings(folder: str | Path) -> dict[str, Any] | None:
     with reading(folder, "the simulations in", "delete the folder and simulate again"):
         BandSet.from_json(settings["bands"])
         get_prior(settings["prior"])
-        for name, least in (("n", 1), ("seed", 0)):
-            if type(settings[name]) is not int or not least <= settings[name] < 2**40:
-                raise ValueError(f"{name} is {settings[name]!r}")
+        if type(settings["seed"]) is not int or not 0 <= settings["seed"] < 2**40:
+            raise ValueError(f"seed is {settings['seed']!r}")
         for name in ("birth_cloud_age", "redshift_max"):
             value = settings[name]
             if not isinstance(value, int | float) or not 0 < value < math.inf:
