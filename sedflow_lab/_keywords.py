@@ -13,18 +13,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def renamed(**new_names: str) -> Callable[[_Function], _Function]:
-    """Let a function accept old keywords under their new names.
+    """Let a function accept old keywords under new names, as in ``@renamed(phot="photometry")``.
 
-    Parameters
-    ----------
-    **new_names : str
-        The new name of each old keyword, as in ``@renamed(phot="photometry")``.
-
-    Returns
-    -------
-    callable
-        A decorator. What it decorates warns of an old keyword (`DeprecationWarning`), and raises
-        `TypeError` if the new one is given, too.
+    It warns of an old keyword (`DeprecationWarning`), and raises `TypeError` if the new one is
+    given, too.
     """
 
     def decorate(function: _Function) -> _Function:

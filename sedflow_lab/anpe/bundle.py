@@ -155,19 +155,10 @@ def shipped_bundles() -> tuple[str, ...]:
 
 
 def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, SSPGrid]:
-    """Read a bundle and the SSP grid that it belongs to.
+    """Read a bundle, by its name if it ships or its folder, and the SSP grid that it belongs to.
 
-    Parameters
-    ----------
-    name : str or path
-        A shipped bundle by name, or a folder.
-    ssp : SSPGrid, optional
-        The grid the bundle was trained with; the shipped one when left out.
-
-    Raises
-    ------
-    InputError
-        If there is no such bundle, it is damaged, of another schema, or of another SSP grid.
+    The grid is the shipped one when left out. InputError says if there is no such bundle, or it is
+    damaged, of another schema, or of another grid.
     """
     with _folder_of(name) as folder:
         return _read(folder, ssp)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -66,10 +64,7 @@ def train_bundle(
     start: Bundle | None = None,
     lessons: Lessons | None = None,
     device: str | torch.device = "cpu",
-    progress: bool = False,
-    stop: threading.Event | None = None,
-    callback: Callable[[int, TrainingRecord], None] | None = None,
-    checkpoint_seconds: float = 120.0,
+    **how: Any,
 ) -> Bundle | None:
     """Train a flow and save it as a bundle; an interrupted run goes on where it stopped.
 
@@ -77,7 +72,7 @@ def train_bundle(
     ----------
     folder : path
         The bundle to write. The checkpoint is kept beside it, in `working_folder`.
-    simulations, noise, config, start, lessons, device, progress, stop, callback, checkpoint_seconds
+    simulations, noise, config, start, lessons, device, **how
         As for `train`.
     bands : BandSet
         Those of the simulations.
@@ -101,11 +96,8 @@ def train_bundle(
         start=start,
         lessons=lessons,
         device=device,
-        progress=progress,
-        stop=stop,
-        callback=callback,
-        checkpoint_seconds=checkpoint_seconds,
         evaluate_every=min(500, max(1, config.steps // 4)),
+        **how,
     )
     if not is_complete(config, record):
         return None

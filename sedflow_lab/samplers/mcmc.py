@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "run_mcmc"]
 
+_SHOWN = ("tau", "rhat", "ess_bulk", "ess_tail", "acceptance", "seconds")
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -212,15 +214,10 @@ def _result(
         samples[label == k] = chain.reported[:, mine].reshape(-1, N_THETA)[pick]
         log_prob[label == k] = chain.log_prob[:, mine].reshape(-1)[pick]
     diagnostics = {
-        "tau": chain.tau,
-        "rhat": chain.rhat,
-        "ess_bulk": chain.ess_bulk,
-        "ess_tail": chain.ess_tail,
-        "acceptance": chain.acceptance,
+        **{name: getattr(chain, name) for name in _SHOWN},
         "n_steps": chain.steps,
         "n_kept": size * chain.thin,
         "n_evaluations": chain.evaluations,
-        "seconds": chain.seconds,
         "draw_chain": label,
         "draw_log_prob": log_prob,
     }
