@@ -233,6 +233,31 @@ def test_infer_names_five_bad_galaxies_and_counts_the_others(
     assert "3 more galaxies" in warnings[-1]
 
 
+def test_infer_takes_an_error_floor_and_bad_bands_and_records_both(
+    catalog: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, draws = catalog.with_name("out.fits"), catalog.with_name("draws.h5")
+    plain = ["infer", catalog, "--posterior", tiny_bundle, "--draws", 100, "--out", out]
+    argv = [*plain, "--error-floor", "u=0.1,z=0.05", "--outliers"]
+    assert "know nothing of bad bands" in fails(capsys, *argv)
+    argv += ["--method", "weighted", "--samples", draws]
+    assert main([str(a) for a in argv]) == 0
+    table, saved = Table.read(out), sl.PosteriorResult.load(draws)
+    floored = sl.showcase()[:6].with_error_floor({"u": 0.1, "z": 0.05})
+    expected = sl.load_posterior(tiny_bundle).infer(
+        floored, 100, "weighted", outliers=sl.Outliers(0.01)
+    )
+    np.testing.assert_array_equal(saved.weights, expected.weights)
+    assert saved.provenance["error_floor"] == {"u": 0.1, "z": 0.05}
+    assert saved.provenance["outliers"] == {"probability": 0.01}
+    assert (table.meta["error_floor_u"], table.meta["outliers"]) == (0.1, 0.01)
+    bad = expected.diagnostics["bad_band"]
+    np.testing.assert_allclose(table["bad_band_probability"], bad.max(1))
+    assert [str(b).strip() for b in table["bad_band"]] == ["ugriz"[k] for k in bad.argmax(1)]
+    for text, words in (("5%", "no fraction"), ("q=0.1", "no band 'q'"), ("2", "is 2.0")):
+        assert words in fails(capsys, *plain, "--error-floor", text)
+
+
 def test_infer_masks_bad_bands(catalog: Path, tiny_bundle: Path):
     source, out = changed(catalog, flux_g=float("nan")), catalog.with_name("out.ecsv")
     argv = ["infer", source, "--posterior", tiny_bundle, "--draws", 50, "--on-bad", "mask"]

@@ -122,6 +122,66 @@ def test_an_exact_posterior_that_comes_too_late_is_dropped(state):
     assert state.outcome.result.method == "fast"
 
 
+@pytest.fixture(scope="module")
+def odd():
+    """A showcase galaxy whose z band is half as bright again."""
+    good = sl.showcase()[:1]
+    return sl.Photometry(good.flux * [[1, 1, 1, 1, 1.5]], good.sigma, good.redshift)
+
+
+def test_the_band_to_blame_is_named_and_an_error_floor_is_recorded(odd):
+    state = GalaxyState(photometry=odd, method="fast")
+    assert state.wait(60)
+    assert state.blamed.band == "z" and state.blamed.off > 4
+    state.error_floor = True
+    assert state.wait(60)
+    result = state.outcome.result
+    assert result.provenance["error_floor"] == dict.fromkeys("ugriz", 0.05)
+    hand = sl.Photometry(odd.flux, np.hypot(odd.sigma, 0.05 * odd.flux), odd.redshift)
+    expected = state.posterior.infer(hand, 1000)
+    np.testing.assert_array_equal(result.samples, expected.samples)
+
+
+def test_a_good_galaxy_has_nobody_to_blame(state):
+    good = GalaxyState(method="fast", draws=500)
+    support = good.posterior.support(good.galaxies[:20]).p_value
+    good.index = int(support.argmax())
+    assert good.wait(60) and good.blamed is None
+
+
+def test_bad_bands_are_only_allowed_where_the_likelihood_is_used(posterior, odd):
+    state = GalaxyState(posterior, odd, draws=200, method="weighted")
+    state.outliers = True
+    assert state.outcome.result.provenance["outliers"] == {"probability": 0.01}
+    assert state.outcome.result.diagnostics["bad_band"].shape == (1, 5)
+    state.method = "fast"
+    assert not state.outliers and "outliers" not in state.outcome.result.provenance
+    state.outliers = True
+    assert state.method == "auto" and state.busy
+    state.cancel()
+    assert state.wait(60) and not state.outliers and state.method == "fast"
+
+
+def test_the_prior_is_made_flat_by_weights_and_back(state):
+    before = state.outcome.result
+    state.flat = ("age_mw",)
+    assert state.wait(60)
+    expected = before.reweight(["age_mw"], state.posterior.model)
+    np.testing.assert_array_equal(state.outcome.result.weights, expected.weights)
+    assert "flat in age_mw" in state.outcome.result.provenance["prior"]
+    assert state.few == (expected.ess[0] < 100 or expected.ess[0] < 20)
+    state.flat = ()
+    assert state.outcome.result is before and not state.few
+
+
+def test_the_implied_prior_is_that_of_the_model(state):
+    drawn = state.implied_prior(0.031)
+    assert set(drawn) == set(QUANTITIES) and drawn["age_mw"].shape == (20_000,)
+    assert state.implied_prior(0.034) is drawn  # the universe ages little in between
+    # β1 of a flat Dirichlet prior has the density 3 (1 - β)²: a mean of 1/4, σ of 0.19 / √20000.
+    assert drawn["beta1"].mean() == pytest.approx(0.25, abs=5 * 0.194 / 20_000**0.5)
+
+
 def test_failure_in_the_thread_is_told(state, monkeypatch):
     run = state._run
 
@@ -274,6 +334,25 @@ def test_corner_shows_what_is_chosen(panel):
     panel.quantities.value = tuple(QUANTITIES)  # too many: nothing happens
     assert len(panel.corner.quantities) == 3
     panel.quantities.value = DEFAULT_QUANTITIES
+
+
+def test_the_prior_is_grey_behind_unless_it_is_flat(panel):
+    drawn = panel.corner.priors[2].data_source.data
+    width, height = np.diff(drawn["x"])[::2], drawn["top"][::2]
+    scale = np.diff(panel.corner.marginals[2].data_source.data["left"])[0]
+    bars = panel.corner.marginals[2].data_source.data["top"]
+    # Both are densities, on one scale: nearly all of either is within the axis.
+    assert (width * height).sum() == pytest.approx((bars * scale).sum(), rel=0.05)
+    panel.flat.value = True
+    assert "log sSFR, age, log Z" in panel.flat.description
+    assert panel.state.wait(60)
+    assert len(panel.corner.priors[2].data_source.data["x"]) == 0
+    panel.flat.value = False
+    assert len(panel.corner.priors[2].data_source.data["x"]) > 0
+    panel.quantities.value = ("fburst", "tburst")
+    assert panel.flat.disabled
+    panel.quantities.value = DEFAULT_QUANTITIES
+    assert not panel.flat.disabled
 
 
 def test_zoom_narrows_the_axes(panel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,28 @@ def test_other_settings_and_other_folders_are_refused(tmp_path, posterior):
 
 
 # Running
+
+
+def test_a_study_with_bad_bands_and_error_floors_is_its_own(
+    tmp_path, posterior, quick, monkeypatch
+):
+    allowed = {"error_floor": {"u": 0.1}} | sl.Outliers(0.02).settings()
+    store = open_store(tmp_path / "study", posterior, 0, allowed)
+    with pytest.raises(sl.InputError, match="another"):
+        open_store(tmp_path / "study", posterior, 0)
+    sample = spread_showcase(1)
+    sample = replace(sample, photometry=sample.photometry.with_error_floor({"u": 0.1}))
+    asked = []
+
+    def infer(galaxy, draws, method, **options):
+        asked.append((method, options["outliers"], galaxy.settings()))
+        return sl.PosteriorResult.blank(galaxy, draws, method, np.array(["not tried"]))
+
+    monkeypatch.setattr(posterior, "infer", infer)
+    store.save("showcase", fake_chain(sample.photometry[0]))
+    assert run._infer(store, sample, posterior, 0, None)
+    same = sl.Outliers(0.02), {"error_floor": {"u": 0.1}}
+    assert asked == [("weighted", *same), ("exact", *same)]
 
 
 def test_chains_are_made_once(tmp_path, posterior, tiny_bundle, quick):

@@ -16,6 +16,7 @@ import numpy as np
 from .._files import difference, read_json, write_json
 from ..anpe import AmortizedPosterior
 from ..errors import InputError
+from ..exact import Outliers
 from ..methods import RECIPE
 from ..observations.photometry import Photometry
 from ..observations.write import read_sealed, write_sealed, write_table
@@ -40,6 +41,7 @@ def infer_catalogue(
     method: str = "fast",
     seed: int = 0,
     *,
+    outliers: Outliers | None = None,
     samples: str | Path | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
@@ -57,7 +59,7 @@ def infer_catalogue(
         N galaxies.
     out : path
         Table to write.
-    draws, method, seed, stop
+    draws, method, seed, outliers, stop
         As for `AmortizedPosterior.infer`.
     samples : path, optional
         HDF5 file for all draws, for which all have to fit into memory.
@@ -69,7 +71,8 @@ def infer_catalogue(
     Returns
     -------
     astropy.table.Table
-        One row a galaxy, in their order: `PosteriorResult.summary`.
+        One row a galaxy, in their order: `PosteriorResult.summary`. Its metadata record error
+        floors and the probability of bad bands.
 
     Raises
     ------
@@ -83,6 +86,7 @@ def infer_catalogue(
         "method_recipe": RECIPE,
         **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
         "galaxies": _identity(photometry),
+        **(outliers.settings() if outliers else {}),
     }
     out = Path(out)
     kept = _Kept(out.with_name(f"{out.name}.partial"), settings)
@@ -96,7 +100,13 @@ def infer_catalogue(
         while first < n or not (done or fresh):
             last = n if stopped else min(n, first + size)
             result = posterior.infer(
-                photometry[first:last], draws, method, seed, on_bad="flag", stop=stop
+                photometry[first:last],
+                draws,
+                method,
+                seed,
+                outliers=outliers,
+                on_bad="flag",
+                stop=stop,
             )
             now = stop is not None and stop.is_set() and "unfinished" in result.badge
             if fresh and not stopped and (now or time.monotonic() - since > _SECONDS):
@@ -111,6 +121,10 @@ def infer_catalogue(
         whole.save(samples)
         whole = whole.summary()
     whole.meta |= {"draws": draws, "seed": seed, "posterior": posterior.bundle.name}
+    for band, floor in photometry.settings().get("error_floor", {}).items():
+        whole.meta[f"error_floor_{band}"] = floor
+    if outliers is not None:
+        whole.meta["outliers"] = outliers.probability
     write_table(whole, out)
     if not stopped:
         kept.remove()

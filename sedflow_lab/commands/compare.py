@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import shared
+from .robust import add_robust, outliers_of, robust_words, with_floor
 from .shared import option
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def add_commands(commands: shared.Commands) -> None:
         default=1,
         least=1,
     )
+    add_robust(parser)
     shared.add_seed(parser)
     option(
         parser,
@@ -73,7 +76,12 @@ def _compare(args: argparse.Namespace) -> None:
         samples.append(spread_showcase(args.galaxies))
     if args.sample != "showcase":
         samples.append(simulations(posterior, args.simulations, args.seed))
-    store = open_store(args.out, posterior, args.seed)
+    samples = [
+        replace(sample, photometry=with_floor(args, sample.photometry)) for sample in samples
+    ]
+    outliers = outliers_of(args)
+    allowed = samples[0].photometry.settings() | (outliers.settings() if outliers else {})
+    store = open_store(args.out, posterior, args.seed, allowed)
     with shared.stop_on_interrupt() as stop:
         common: dict[str, Any] = {
             "ssp": args.ssp,
@@ -103,4 +111,5 @@ def _command(args: argparse.Namespace) -> str:
         words.append(f"--simulations {args.simulations}")
     if args.posterior != "nsa-ugriz":
         words.append(f"--posterior {args.posterior}")
+    words += robust_words(args)
     return " ".join([*words, f"--seed {args.seed}", f"--out {Path(args.out).name}"])

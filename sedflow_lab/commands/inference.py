@@ -7,6 +7,7 @@ from collections import Counter
 
 from ..errors import SedflowError
 from . import shared
+from .robust import add_robust, outliers_of, with_floor
 from .shared import option
 
 __all__ = ["add_commands"]
@@ -38,6 +39,7 @@ def add_commands(commands: shared.Commands) -> None:
         default="fast",
     )
     option(parser, "--draws N", "draws a galaxy", default=1000, least=1)
+    add_robust(parser)
     shared.add_seed(parser)
     shared.add_threads(parser)
     option(parser, "--out FILE", "table to write: .ecsv, .csv or .fits", required=True)
@@ -62,7 +64,7 @@ def _infer(args: argparse.Namespace) -> None:
     out = shared.check_path(args.out, shared.TABLES)
     samples = shared.check_path(args.samples, shared.DRAWS) if args.samples else None
     posterior = shared.load(args)
-    photometry = shared.read_catalog(args, posterior.bands, args.on_bad)
+    photometry = with_floor(args, shared.read_catalog(args, posterior.bands, args.on_bad))
     shared.warn_of(posterior.check(photometry, "raise" if args.on_bad == "raise" else "flag"))
     with shared.stop_on_interrupt() as stop:
         table = infer_catalogue(
@@ -72,6 +74,7 @@ def _infer(args: argparse.Namespace) -> None:
             args.draws,
             args.method,
             args.seed,
+            outliers=outliers_of(args),
             samples=samples,
             progress=shared.is_interactive(),
             stop=stop,

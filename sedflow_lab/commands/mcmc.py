@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from . import shared
 from .one_galaxy import add_galaxy, add_output, print_posterior, read_galaxy
+from .robust import outliers_of
 from .shared import option
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _mcmc(args: argparse.Namespace) -> None:
             galaxy,
             model,
             prior,
+            outliers=outliers_of(args),
             start=start,
             walkers=args.walkers,
             max_steps=args.max_steps,

@@ -7,6 +7,7 @@ import argparse
 from ..errors import SedflowError
 from . import shared
 from .one_galaxy import add_galaxy, add_output, print_posterior, read_galaxy
+from .robust import outliers_of
 from .shared import option
 
 __all__ = ["add_commands"]
@@ -50,6 +51,7 @@ def _nested(args: argparse.Namespace) -> None:
                 galaxy,
                 model,
                 prior,
+                outliers=outliers_of(args),
                 live=args.live,
                 effective=args.effective,
                 draws=args.draws,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from . import shared
+from .robust import add_robust, with_floor
 from .shared import option
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add_galaxy(parser: shared.Parser) -> None:
     option(which, "--row N", "row of the galaxy, counting from 0", type=int)
     option(which, "--id ID", "id of the galaxy")
     shared.add_posterior(parser)
+    add_robust(parser)
     option(parser, "--bands SET", f"use no network, but a model in this {shared.BANDS_HELP}")
     option(parser, "--prior NAME", "with --bands", default="flat-dirichlet")
     option(parser, "--birth-cloud-age GYR", "with --bands (default: %(default)s Gyr)", default=0.1)
@@ -62,10 +64,10 @@ def read_galaxy(args: argparse.Namespace) -> Target:
 
     if args.bands is None:
         network = shared.load(args)
-        galaxy = _pick(args, shared.read_catalog(args, network.bands, "flag"))
+        galaxy = with_floor(args, _pick(args, shared.read_catalog(args, network.bands, "flag")))
         _refuse(network.check(galaxy)[0])
         return Target(galaxy, network.model, network.prior, network)
-    galaxy = _pick(args, shared.read_catalog(args, args.bands, "flag"))
+    galaxy = with_floor(args, _pick(args, shared.read_catalog(args, args.bands, "flag")))
     _refuse(galaxy.problems[0])
     model = SEDModel(
         galaxy.bands,
@@ -121,3 +123,6 @@ def print_posterior(
         more = "".join(f"{format(values[k], form):>9}" for values, form in quality.values())
         unit = summary[name].unit or ""
         print(f"{name:<12}{middle:>10.3f}{low:>10.3f}{high:>10.3f}{more}  {unit}")
+    if "bad_band" in summary.colnames:
+        band, probability = summary["bad_band"][0], summary["bad_band_probability"][0]
+        print(f"The band most likely bad is {band}, with a probability of {probability:.2g}.")

@@ -8,16 +8,26 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from ...anpe.blame import Blame
 from ...anpe.trust import chi2_limit
 from ...methods import AMORTIZED, BADGES
 from ...observations.photometry import Photometry
 from ...posterior.weighting import weighted_quantile
-from ...quantities import QUANTITIES
+from ...quantities import DERIVED, QUANTITIES
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
 from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure
-from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, methods, row
+from ..kit.widgets import (
+    allowances,
+    button,
+    columns,
+    drop_down,
+    galaxy_buttons,
+    galaxy_list,
+    methods,
+    row,
+)
 from .figures import HistoryFigure, SEDFigure
 from .state import GalaxyState
 
@@ -27,16 +37,18 @@ _HELP = (
     "Pick a galaxy, or untick a band to see what it was worth. <b>Fast</b> draws from the network; "
     "<b>Weighted</b> gives each draw a weight that corrects it towards the exact posterior; "
     "<b>Exact</b> moves the draws there in some seconds, while the fast ones are shown; "
-    "<b>Auto</b> does so where the badge asks for it. "
+    "<b>Auto</b> does so where the badge asks for it. Where bands do not agree, the line below "
+    "says which is to blame: add an <b>error floor</b>, or <b>allow bad bands</b>. "
     "ESS is the number of independent draws that they are worth; χ² is of the best draw."
 )
 _CORNER_HELP = (
-    "Contours hold 68 and 95 % of the posterior, lines are medians; axes span the prior, or what "
-    "is likely under it. Metallicities called a label are PROVABGS's: its 0.019 is the MIST solar "
-    "model, whose true Z is 0.0142. M★ is mass formed, sSFR is the mean of 1 Gyr per mass that is "
-    "left."
+    "Contours hold 68 and 95 % of the posterior, lines are medians, the prior is grey; axes span "
+    "the prior, or what is likely under it. Metallicities called a label are PROVABGS's: its 0.019 "
+    "is the MIST solar model, whose true Z is 0.0142. M★ is mass formed, sSFR is the mean of 1 Gyr "
+    "per mass that is left."
 )
 _MAX_QUANTITIES = 6
+_MAX_FLAT = 3
 
 
 class GalaxyPanel(Panel):
@@ -77,7 +89,7 @@ class GalaxyPanel(Panel):
             self.table,
         ]
         self._watch("outcome", self._refresh)
-        self._watch(["busy", "message"], self._tell)
+        self._watch(["busy", "message", "blamed", "few"], self._tell)
         self._refresh()
 
     def _make_controls(self) -> None:
@@ -90,7 +102,8 @@ class GalaxyPanel(Panel):
         numbers = sorted({500, 1000, 2000, 5000, state.draws})
         self.draws = drop_down("Draws", numbers, 130, label_width=44)
         self.cancel = button("Cancel", "stop", state.cancel)
-        self._link(index=self.galaxy, method=self.method, draws=self.draws)
+        self.allow = allowances()
+        self._link(index=self.galaxy, method=self.method, draws=self.draws, **self.allow)
         self.bands = {
             label: w.Checkbox(
                 value=label in state.observed,
@@ -113,16 +126,24 @@ class GalaxyPanel(Panel):
         self.quantities.observe(lambda _: self._choose_quantities(), "value")
         self.zoom = w.Checkbox(description="Zoom in on the posterior", indent=False)
         self.zoom.observe(lambda _: self._refresh(), "value")
+        self.flat = w.Checkbox(indent=False, layout=w.Layout(width="auto"))
+        self.flat.observe(lambda _: self._choose_prior(), "value")
+        self._choose_prior()
         picker = w.Accordion([self.quantities], titles=("Choose what the corner plot shows",))
         self._corner_controls = w.VBox(
-            [self.zoom, w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"), picker],
+            [
+                self.zoom,
+                self.flat,
+                w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"),
+                picker,
+            ],
             layout=w.Layout(width="570px"),
         )
         bands = w.HTML("<span class='sedflow-label'>Bands</span>")
         how = w.HTML("<span class='sedflow-label first'>Method</span>")
         self._controls = w.VBox(
             [
-                row(self.galaxy, self.previous, self.next, self.random),
+                row(self.galaxy, self.previous, self.next, self.random, *self.allow.values()),
                 row(how, self.method, self.draws, bands, *self.bands.values(), self.cancel),
             ]
         )
@@ -145,7 +166,20 @@ class GalaxyPanel(Panel):
             return  # in the midst of choosing
         self.corner = CornerFigure(chosen)
         self._place(self._corner_box, "corner", self.corner.layout)
+        self._choose_prior()
         self._refresh()
+
+    def _choose_prior(self) -> None:
+        """Make the prior flat in the derived quantities of the corner plot, if that is ticked."""
+        derived = [q for q in self.corner.quantities if q in DERIVED]
+        possible = 1 <= len(derived) <= _MAX_FLAT
+        names = (
+            ", ".join(q.text for q in derived) if possible else "one to three derived quantities"
+        )
+        self.flat.description = f"Make the prior flat in {names}"
+        self.flat.disabled = not possible
+        chosen = self.flat.value and possible
+        self.state.flat = tuple(q.name for q in derived) if chosen else ()
 
     def _refresh(self) -> None:
         """Show the newest outcome."""
@@ -162,10 +196,14 @@ class GalaxyPanel(Panel):
         result, model = outcome.result, self.state.posterior.model
         weights = result.weights[0]
         ess = float(result.ess[0])
+        # What a flat prior implies for the other quantities is not known well enough to be drawn.
+        flat = "flat_outside" in result.diagnostics
+        prior = None if flat else self.state.implied_prior(float(result.redshift[0]))
         self.corner.update(outcome.values, weights, ess, result.method, self.zoom.value)
+        self.corner.show_prior(prior)
         self.sed.update(outcome.photometry, result, model)
         self.history.update(result, model)
-        self.table.value = _table(outcome.values, weights)
+        self.table.value = _table(outcome.values, weights, prior)
 
     def _clear(self) -> None:
         for part in (self.corner, self.sed, self.history):
@@ -195,20 +233,62 @@ class GalaxyPanel(Panel):
             parts.append(html.busy("making it exact"))
         if state.message:
             parts.append(html.failure(state.message))
+        remarks = [] if outcome is None else _remarks(outcome, state.blamed, state.few)
         self.cancel.layout.visibility = "visible" if state.busy else "hidden"
-        self.status.value = html.strip(parts)
+        self.status.value = html.strip(parts) + "".join(map(html.remark, remarks))
 
 
-def _table(values: Mapping[str, np.ndarray], weights: np.ndarray) -> str:
-    """Medians and 68 % intervals as HTML."""
+def _remarks(outcome: Outcome, blamed: Blame | None, few: bool) -> list[str]:
+    """What is to be known of the bands and of the prior."""
+    result, said = outcome.result, []
+    if blamed is not None:
+        way = "brighter" if blamed.off > 0 else "fainter"
+        said.append(
+            f"The {blamed.band} band is off by {abs(blamed.off):.0f} σ: it is {way} than the other "
+            "bands say."
+        )
+    if "bad_band" in result.diagnostics:
+        bad = result.diagnostics["bad_band"][0]
+        likely = [f"{outcome.photometry.bands.labels[k]} {bad[k]:.0%}" for k in np.argsort(-bad)]
+        said.append(
+            "Probability that a band is bad: "
+            + ", ".join(text for text in likely[:2] if "nan" not in text).replace("%", " %")
+            + "."
+        )
+    if "flat_outside" in result.diagnostics:
+        outside = float(result.diagnostics["flat_outside"][0])
+        if outside > 0.01:
+            lost = f"{outside:.0%}".replace("%", " %")
+            said.append(f"The flat prior ends before {lost} of the posterior, where nothing tells.")
+        if few:
+            said.append(
+                "The flat prior leaves few effective draws: take more, or show fewer of them."
+            )
+    return said
+
+
+def _table(
+    values: Mapping[str, np.ndarray],
+    weights: np.ndarray,
+    prior: Mapping[str, np.ndarray] | None = None,
+) -> str:
+    """Medians and 68 % intervals as HTML; those of the prior to hover."""
     array = np.stack([values[name] for name in QUANTITIES], axis=-1)[None]
     low, middle, high = weighted_quantile(array, weights[None], (0.16, 0.5, 0.84))[:, 0]
     rows = [
         (
-            html.cell(q.axis_text, q.description),
+            html.cell(q.axis_text, q.description + _under(prior, q.name)),
             html.cell(f"<b>{m:.2f}</b>", width=52),
             html.cell(f"{a:.2f} … {b:.2f}", width=108),
         )
         for q, a, m, b in zip(QUANTITIES.values(), low, middle, high, strict=True)
     ]
     return html.listing("<b>Medians and 68 % intervals</b>", rows)
+
+
+def _under(prior: Mapping[str, np.ndarray] | None, name: str) -> str:
+    """68 % interval of the prior."""
+    if prior is None:
+        return ""
+    low, high = np.quantile(prior[name], (0.16, 0.84))
+    return f"; under the prior 68 % are from {low:.2f} to {high:.2f}"

@@ -14,15 +14,27 @@ import traitlets
 
 from ...anpe import AmortizedPosterior, load_posterior
 from ...errors import InputError
+from ...exact import Outliers
 from ...observations import Photometry, showcase
 from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
 from .state import State
 
-__all__ = ["DEFAULT_BUNDLE", "GalaxyChoice", "Outcome", "Source", "describe", "open_posterior"]
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "ERROR_FLOOR",
+    "GalaxyChoice",
+    "Outcome",
+    "Source",
+    "describe",
+    "open_posterior",
+]
 
 DEFAULT_BUNDLE = "nsa-ugriz"
 """The shipped posterior that panels use."""
+
+ERROR_FLOOR = 0.05
+"""Fraction of the flux that panels offer to add to the uncertainties."""
 
 Source = AmortizedPosterior | str | Path | None
 """A posterior, a shipped bundle by name, or a folder; None is `DEFAULT_BUNDLE`."""
@@ -73,9 +85,15 @@ class GalaxyChoice(State):
     ----------
     index : int
         Row of the chosen galaxy.
+    error_floor : bool
+        Add `ERROR_FLOOR` of the flux to the uncertainties, in quadrature.
+    outliers : bool
+        Let each band be bad with a small probability, in all but the network's own draws.
     """
 
     index = traitlets.Int(0)
+    error_floor = traitlets.Bool(False)
+    outliers = traitlets.Bool(False)
 
     def __init__(
         self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
@@ -97,8 +115,14 @@ class GalaxyChoice(State):
 
     @property
     def galaxy(self) -> Photometry:
-        """The chosen galaxy."""
-        return self.galaxies[self.index]
+        """The chosen galaxy, with the error floor if there is one."""
+        one = self.galaxies[self.index]
+        return one.with_error_floor(ERROR_FLOOR) if self.error_floor else one
+
+    @property
+    def allowed(self) -> Outliers | None:
+        """Bad bands in the likelihood, if there may be any."""
+        return Outliers() if self.outliers else None
 
     def step(self, by: int) -> None:
         """Choose another galaxy so many rows on; the list is a ring."""
@@ -114,7 +138,8 @@ class GalaxyChoice(State):
     ) -> Outcome:
         """Infer one galaxy."""
         started = time.perf_counter()
-        result = self.posterior.infer(photometry, draws, method, seed, stop=stop)
+        allowed = None if method == "fast" else self.allowed
+        result = self.posterior.infer(photometry, draws, method, seed, outliers=allowed, stop=stop)
         return self._outcome(photometry, result, time.perf_counter() - started)
 
     def _outcome(self, photometry: Photometry, result: PosteriorResult, seconds: float) -> Outcome:

@@ -23,6 +23,8 @@ DEFAULT_QUANTITIES = ("log_mstar", "log_ssfr_1gyr", "age_mw", "log_z_mw", "tau_i
 """What the corner plot shows at first."""
 
 _PANEL = 96  # pixels
+_HEADROOM = 1.1
+_GREY = "#C4C4C4"
 
 
 def marginal(
@@ -113,6 +115,8 @@ class CornerFigure:
         self.ranges = [Range1d(q.low, q.high) for q in self.quantities]
         self.tickers = [FixedTicker(ticks=_ticks(q.low, q.high)) for q in self.quantities]
         self.marginals: list[Any] = []
+        self.priors: list[Any] = []
+        self._peaks = np.ones(len(self.quantities))
         self.medians: list[Span] = []
         self.pairs: dict[tuple[int, int], Any] = {}
         n = len(self.quantities)
@@ -144,6 +148,8 @@ class CornerFigure:
         plot.axis.axis_label_standoff = 2
         plot.xaxis.visible, plot.yaxis.visible = bottom, left
         if i == j:
+            area: Any = {"source": source_of("x", "top"), "color": _GREY, "fill_alpha": 0.6}
+            self.priors.append(plot.varea("x", 0, "top", **area))
             bars = source_of("left", "right", "top")
             sides: Any = {name: name for name in bars.data} | {"bottom": 0, "source": bars}
             self.marginals.append(plot.quad(**sides, line_color=None, fill_alpha=0.45))
@@ -187,7 +193,8 @@ class CornerFigure:
             ticker.ticks = _ticks(low, high)
         for k, x in enumerate(columns):
             edges, density = marginal(x, weights, limits[k], ess)
-            top = density / max(float(density.max()), np.finfo(float).tiny) / 1.1
+            self._peaks[k] = max(float(density.max()), np.finfo(float).tiny)
+            top = density / self._peaks[k] / _HEADROOM
             bars = {"left": edges[:-1], "right": edges[1:], "top": top}
             self.marginals[k].data_source.data = bars
             self.marginals[k].glyph.fill_color = self.medians[k].line_color = colour
@@ -202,9 +209,25 @@ class CornerFigure:
             contours.data_source.data = {"xs": fill.xs, "ys": fill.ys, "alpha": [0.25, 0.65]}
             contours.glyph.update(fill_color=colour, line_color=colour)
 
+    def show_prior(self, prior: Mapping[str, np.ndarray] | None) -> None:
+        """Show the density of draws (M,) of the prior behind the marginals, on the same scale.
+
+        What would be higher than the figure ends at its top. None takes it away.
+        """
+        for k, (quantity, area) in enumerate(zip(self.quantities, self.priors, strict=True)):
+            if prior is None:
+                empty(area.data_source)
+                continue
+            drawn, axis = prior[quantity.name], self.ranges[k]
+            even, limits = np.full(len(drawn), 1 / len(drawn)), (float(axis.start), float(axis.end))
+            edges, density = marginal(drawn, even, limits, len(drawn))
+            top = np.minimum(density / self._peaks[k] / _HEADROOM, 1.0)
+            area.data_source.data = {"x": np.repeat(edges, 2)[1:-1], "top": np.repeat(top, 2)}
+
     def clear(self) -> None:
         """Show nothing."""
-        empty(*(marks.data_source for marks in (*self.marginals, *self.pairs.values())))
+        marks = (*self.priors, *self.marginals, *self.pairs.values())
+        empty(*(mark.data_source for mark in marks))
         for span in self.medians:
             span.visible = False
 

@@ -36,15 +36,21 @@ class State(traitlets.HasTraits):
 
     def _start(self, name: str, flag: str, failed: str, work: Callable[[Job], None]) -> None:
         """Raise a flag and work in a thread; should that fail, lower the flag and say so."""
+        setattr(self, flag, True)
+        self.jobs.start(name, self._attempt(work, failed, {flag: False}))
+
+    def _attempt(
+        self, work: Callable[[Job], None], failed: str, then: dict[str, Any] | None = None
+    ) -> Callable[[Job], None]:
+        """Work that says so should it fail, and sets traits then."""
 
         def attempt(job: Job) -> None:
             try:
                 work(job)
             except Exception as error:  # a thread has nobody else to tell
-                job.post(self._put, {flag: False, "message": f"{failed}: {error}"})
+                job.post(self._put, {**(then or {}), "message": f"{failed}: {error}"})
 
-        setattr(self, flag, True)
-        self.jobs.start(name, attempt)
+        return attempt
 
     def _put(self, values: dict[str, Any]) -> None:
         """Set traits, one after the other."""

@@ -8,9 +8,18 @@ from typing import Any
 import ipywidgets as w
 
 from ...methods import METHODS
-from .choice import GalaxyChoice, describe
+from .choice import ERROR_FLOOR, GalaxyChoice, describe
 
-__all__ = ["button", "columns", "drop_down", "galaxy_buttons", "galaxy_list", "methods", "row"]
+__all__ = [
+    "allowances",
+    "button",
+    "columns",
+    "drop_down",
+    "galaxy_buttons",
+    "galaxy_list",
+    "methods",
+    "row",
+]
 
 
 def row(*children: w.Widget, **layout: Any) -> w.Box:
@@ -52,6 +61,24 @@ def galaxy_list(state: GalaxyChoice, width: int, label_width: int | None = None)
     """All galaxies of a state, one of them to choose."""
     options = [(describe(state.galaxies[i]), i) for i in range(len(state.galaxies))]
     return drop_down("Galaxy", options, width, label_width=label_width)
+
+
+def allowances() -> dict[str, w.ToggleButton]:
+    """Switches for what the model cannot make, by the traits of `GalaxyChoice`."""
+    size: Any = {"layout": {"width": "auto"}}
+    return {
+        "error_floor": w.ToggleButton(
+            description=f"Error floor {ERROR_FLOOR:.0%}".replace("%", " %"),
+            tooltip="Add this fraction of the flux to every uncertainty, in quadrature",
+            **size,
+        ),
+        "outliers": w.ToggleButton(
+            description="Allow bad bands",
+            tooltip="Let each band be bad with a probability of 1 %: a flux that does not fit "
+            "the others then hardly counts. The network's own draws know nothing of it",
+            **size,
+        ),
+    }
 
 
 def galaxy_buttons(state: GalaxyChoice) -> tuple[w.Button, w.Button]:

@@ -52,7 +52,7 @@ class OverlayCorner(CornerFigure):
         self.lines: dict[str, dict[tuple[int, int], Any]] = {m: {} for m in OVERLAYS}
         self.middles: dict[str, dict[int, Span]] = {m: {} for m in OVERLAYS}
         self._heights: list[Range1d] = []
-        self._peaks: dict[str, np.ndarray] = {}
+        self._tops: dict[str, np.ndarray] = {}
         super().__init__(names)
 
     def _cell(self, i: int, j: int, n: int) -> figure:
@@ -86,11 +86,11 @@ class OverlayCorner(CornerFigure):
             self.remove(other)
         super().update(dict(values), weights, ess, method, zoom)
         # The filled histogram is drawn with a height of one: lines go by the same scale.
-        self._peaks = {method: np.empty(len(self.quantities))}
+        self._tops = {method: np.empty(len(self.quantities))}
         for k, (low, high) in enumerate(self._limits()):
             _, density = marginal(values[self.quantities[k].name], weights, (low, high), ess)
-            self._peaks[method][k] = max(float(density.max()), np.finfo(float).tiny)
-        self._scale = self._peaks[method]
+            self._tops[method][k] = max(float(density.max()), np.finfo(float).tiny)
+        self._scale = self._tops[method]
         self._fit_heights()
 
     def overlay(
@@ -111,7 +111,7 @@ class OverlayCorner(CornerFigure):
                 line.data_source.data = contour_lines(
                     columns[j], columns[i], weights, (limits[j], limits[i]), ess
                 )
-        self._peaks[method] = peaks
+        self._tops[method] = peaks
         self._fit_heights()
 
     def remove(self, method: str) -> None:
@@ -119,7 +119,7 @@ class OverlayCorner(CornerFigure):
         empty(*(line.data_source for line in self.lines[method].values()))
         for span in self.middles[method].values():
             span.visible = False
-        self._peaks.pop(method, None)
+        self._tops.pop(method, None)
         self._fit_heights()
 
     def clear(self) -> None:
@@ -127,15 +127,15 @@ class OverlayCorner(CornerFigure):
         super().clear()
         for method in OVERLAYS:
             self.remove(method)
-        self._peaks.clear()
+        self._tops.clear()
 
     def _limits(self) -> list[tuple[float, float]]:
         return [(float(axis.start), float(axis.end)) for axis in self.ranges]
 
     def _fit_heights(self) -> None:
-        if not self._peaks:
+        if not self._tops:
             return
-        highest = np.max(list(self._peaks.values()), axis=0) / self._scale
+        highest = np.max(list(self._tops.values()), axis=0) / self._scale
         for axis, top in zip(self._heights, highest, strict=True):
             axis.end = max(1.0, float(top))
 

@@ -73,12 +73,14 @@ class WitnessState(GalaxyChoice):
     max_steps, walkers : int
         Of emcee.
     **choice
-        First values of `index` and `start`.
+        First values of `index`, `start`, `error_floor` and `outliers`.
 
     Attributes
     ----------
     index : int
         Row of the chosen galaxy.
+    error_floor, outliers : bool
+        As of `GalaxyChoice`: emcee and the exact posterior have the same.
     start : {'prior', 'network', 'both'}
         Where emcee's walkers start next time.
     network, exact : Outcome or None
@@ -112,7 +114,7 @@ class WitnessState(GalaxyChoice):
     ) -> None:
         self.seed, self.max_steps, self.walkers = seed, max_steps, walkers
         super().__init__(posterior, photometry, **choice)
-        self.observe(lambda _: self.infer(), "index")
+        self.observe(lambda _: self.infer(), ["index", "error_floor", "outliers"])
         self.infer()
 
     def infer(self) -> None:
@@ -170,6 +172,7 @@ class WitnessState(GalaxyChoice):
             galaxy,
             self.posterior.model,
             self.posterior.prior,
+            outliers=self.allowed,
             start=starts[start],
             walkers=self.walkers,
             max_steps=self.max_steps,

@@ -14,7 +14,15 @@ from ...quantities import QUANTITIES
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
-from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, row
+from ..kit.widgets import (
+    allowances,
+    button,
+    columns,
+    drop_down,
+    galaxy_buttons,
+    galaxy_list,
+    row,
+)
 from .figures import OverlayCorner, WalkerFigure
 from .state import ChainSoFar, WitnessState
 
@@ -87,7 +95,8 @@ class WitnessPanel(Panel):
         options = [("the prior", "prior"), ("the network", "network"), ("both", "both")]
         where = "Where emcee's walkers start"
         self.start = drop_down("Start at", options, 160, label_width=56, tooltip=where)
-        self._link(index=self.galaxy, start=self.start)
+        self.allow = allowances()
+        self._link(index=self.galaxy, start=self.start, **self.allow)
         self.run = button("Run emcee", "play", state.run_emcee)
         self.run.style.button_color = METHODS["mcmc"].color
         self.run.style.text_color = "white"
@@ -105,7 +114,8 @@ class WitnessPanel(Panel):
         )
         self.trace.observe(lambda _: self._show_all(), "value")
         buttons = (self.run, self.exact, self.cancel)
-        self._controls = row(self.galaxy, self.previous, self.next, self.start, *buttons)
+        choice = (self.galaxy, self.previous, self.next, self.start, *self.allow.values())
+        self._controls = row(*choice, *buttons)
 
     def _cancel(self) -> None:
         self.state.cancel_emcee()

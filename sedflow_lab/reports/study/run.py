@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -18,6 +18,7 @@ import numpy as np
 from ...anpe import AmortizedPosterior, load_posterior
 from ...diagnostics.comparison import compare
 from ...errors import InputError
+from ...exact import Outliers
 from ...samplers.ensemble import RECIPE
 from ...samplers.mcmc import run_mcmc
 from ...sps import load_ssp_grid
@@ -138,7 +139,7 @@ def run_network(
     wanted: dict[int, list[str]] = {}
     for row, galaxy in enumerate(ids):
         if store.path(sample.name, "mcmc", galaxy).exists():
-            for method in methods:
+            for method in (m for m in methods if m in _methods(store)):
                 if fresh or not store.path(sample.name, method, galaxy).exists():
                     wanted.setdefault(row, []).append(method)
     network = _Network(posterior, ssp)
@@ -239,6 +240,7 @@ def _chain(
         sample.photometry[row],
         posterior.model,
         posterior.prior,
+        outliers=_outliers(store),
         start=(posterior, "prior"),
         walkers=WALKERS,
         ensembles=ENSEMBLES,
@@ -260,14 +262,20 @@ def _infer(
     chain = store.load(sample.name, "mcmc", str(galaxy.ids[0]))
     assert chain is not None  # only rows with a chain come here
     floors: dict[int, float] = {}
-    for method in NETWORK:
+    for method in _methods(store):
         if store.path(sample.name, method, str(galaxy.ids[0])).exists():
             continue
         if stop is not None and stop.is_set():
             return False
         began = time.perf_counter()
         result = posterior.infer(
-            galaxy, DRAWS, method, seed=int(store.settings()["seed"]), on_bad="flag", stop=stop
+            galaxy,
+            DRAWS,
+            method,
+            seed=int(store.settings()["seed"]),
+            outliers=_outliers(store),
+            on_bad="flag",
+            stop=stop,
         )
         result.diagnostics["seconds"] = np.array([time.perf_counter() - began])
         if result.badge[0] == "unfinished" and stop is not None and stop.is_set():
@@ -284,6 +292,31 @@ def _infer(
     return True
 
 
-def open_store(folder: str | Path, posterior: AmortizedPosterior, seed: int) -> Store:
-    """Open or make the folder of a study for a network."""
-    return Store.create(folder, chain_settings(posterior, seed))
+def _outliers(store: Store) -> Outliers | None:
+    """Bands that may be bad, as the study says."""
+    known = store.settings().get("outliers")
+    return None if known is None else Outliers(**known)
+
+
+def _methods(store: Store) -> tuple[str, ...]:
+    """Methods of the network: its own draws know nothing of bad bands."""
+    return NETWORK if _outliers(store) is None else NETWORK[1:]
+
+
+def open_store(
+    folder: str | Path,
+    posterior: AmortizedPosterior,
+    seed: int,
+    allowed: Mapping[str, Any] | None = None,
+) -> Store:
+    """Open or make the folder of a study for a network.
+
+    Parameters
+    ----------
+    folder : path
+    posterior : AmortizedPosterior
+    seed : int
+    allowed : mapping, optional
+        Error floor and outliers, as `Photometry.settings` and `Outliers.settings` give them.
+    """
+    return Store.create(folder, chain_settings(posterior, seed) | dict(allowed or {}))
