@@ -250,7 +250,8 @@ def test_infer_takes_an_error_floor_and_bad_bands_and_records_both(
     np.testing.assert_array_equal(saved.weights, expected.weights)
     assert saved.provenance["error_floor"] == {"u": 0.1, "z": 0.05}
     assert saved.provenance["outliers"] == {"probability": 0.01}
-    assert (table.meta["error_floor_u"], table.meta["outliers"]) == (0.1, 0.01)
+    about = {name.lower(): value for name, value in table.meta.items()}  # FITS has capitals
+    assert (about["error_floor_u"], about["error_floor_z"], about["outliers"]) == (0.1, 0.05, 0.01)
     bad = expected.diagnostics["bad_band"]
     np.testing.assert_allclose(table["bad_band_probability"], bad.max(1))
     assert [str(b).strip() for b in table["bad_band"]] == ["ugriz"[k] for k in bad.argmax(1)]

@@ -122,27 +122,23 @@ def test_probabilities_that_make_no_sense_are_refused():
             Outliers(probability)
 
 
-def test_emcee_names_the_wrong_band_and_agrees_without_it_and_with_exact(
-    galaxies, tiny_model, tiny_bundle
-):
+def test_emcee_and_the_exact_posterior_agree_on_the_wrong_band(galaxies, tiny_model, tiny_bundle):
     _, good, _ = galaxies
     flux = good.flux[:1].copy()
     flux[0, 2] *= 4
     wrong = sl.Photometry(flux, good.sigma[:1], good.redshift[:1])
-    options = {"start": "prior", "walkers": 96, "max_steps": 8000, "seed": 1}
-    found = run_mcmc(wrong, tiny_model, outliers=Outliers(), **options)
-    known = run_mcmc(wrong.drop_bands("r"), tiny_model, **options)
-    assert found.provenance["outliers"] == {"probability": 0.01}
-    bad = found.diagnostics["bad_band"][0]
-    assert bad[2] > 0.99 and np.delete(bad, 2).max() < 0.1
-    table = compare(found, known)
-    assert np.abs(table["shift"]).max() < 0.15 and table["w1"].max() < 0.15
-    exact = sl.load_posterior(tiny_bundle).infer(wrong, 4000, "exact", outliers=Outliers())
-    np.testing.assert_allclose(exact.diagnostics["bad_band"][0], bad, atol=0.03)
-    # 2,000 effective draws of each: an error of 0.03 σ, five times below what is allowed, so that
-    # one of 24 numbers is beyond it in less than one of a million seeds.
-    table = compare(exact, found)
-    assert np.abs(table["shift"]).max() < 0.16 and table["w1"].max() < 0.16
+    options = {"start": "prior", "walkers": 96, "max_steps": 5000, "draws": 3000, "seed": 1}
+    chain = run_mcmc(wrong, tiny_model, outliers=Outliers(), **options)
+    assert chain.provenance["outliers"] == {"probability": 0.01}
+    exact = sl.load_posterior(tiny_bundle).infer(wrong, 3000, "exact", outliers=Outliers())
+    for result in (chain, exact):
+        bad = result.diagnostics["bad_band"][0]
+        assert bad[2] > 0.99 and np.delete(bad, 2).max() < 0.1
+        assert result.chi2_min[0] < 1  # that of the good bands
+    # 2,500 effective draws of each: medians differ by 0.035 σ, so that one of twelve is beyond 0.2
+    # in less than one of a million seeds.
+    table = compare(exact, chain)
+    assert np.abs(table["shift"]).max() < 0.2 and table["w1"].max() < 0.2
 
 
 def test_the_networks_methods_take_outliers_and_record_them(galaxies, tiny_bundle):
