@@ -89,7 +89,7 @@ def test_exact_shows_the_fast_posterior_meanwhile(state):
     state.observe(lambda change: seen.append(change.new.result.method), "outcome")
     state.method = "exact"
     assert seen[0] == "fast"
-    assert state.wait(60)
+    assert state.wait(600)
     assert seen == ["fast", "exact"]
     assert state.outcome.result.badge[0] in ("exact", "model cannot fit", "unfinished")
     assert not state.busy
@@ -100,7 +100,7 @@ def test_auto_refines_where_the_badge_asks_for_it(posterior):
     state = GalaxyState(posterior, draws=200)
     assert state.method == "auto" and state.busy
     assert state.outcome.result.badge[0] == "refine"
-    assert state.wait(120)
+    assert state.wait(600)
     assert state.outcome.result.method == "exact" and not state.busy
 
 
@@ -118,7 +118,7 @@ def test_an_exact_posterior_that_comes_too_late_is_dropped(state):
     assert state.busy
     state.cancel()
     assert not state.busy
-    assert state.wait(60)
+    assert state.wait(600)
     assert state.outcome.result.method == "fast"
 
 
@@ -131,10 +131,10 @@ def odd():
 
 def test_the_band_to_blame_is_named_and_an_error_floor_is_recorded(odd):
     state = GalaxyState(photometry=odd, method="fast")
-    assert state.wait(60)
+    assert state.wait(600)
     assert state.blamed.band == "z" and state.blamed.off > 4
     state.error_floor = True
-    assert state.wait(60)
+    assert state.wait(600)
     result = state.outcome.result
     assert result.provenance["error_floor"] == dict.fromkeys("ugriz", 0.05)
     hand = sl.Photometry(odd.flux, np.hypot(odd.sigma, 0.05 * odd.flux), odd.redshift)
@@ -146,7 +146,7 @@ def test_a_good_galaxy_has_nobody_to_blame(state):
     good = GalaxyState(method="fast", draws=500)
     support = good.posterior.support(good.galaxies[:20]).p_value
     good.index = int(support.argmax())
-    assert good.wait(60) and good.blamed is None
+    assert good.wait(600) and good.blamed is None
 
 
 def test_bad_bands_are_only_allowed_where_the_likelihood_is_used(posterior, odd):
@@ -159,13 +159,13 @@ def test_bad_bands_are_only_allowed_where_the_likelihood_is_used(posterior, odd)
     state.outliers = True
     assert state.method == "auto" and state.busy
     state.cancel()
-    assert state.wait(60) and not state.outliers and state.method == "fast"
+    assert state.wait(600) and not state.outliers and state.method == "fast"
 
 
 def test_the_prior_is_made_flat_by_weights_and_back(state):
     before = state.outcome.result
     state.flat = ("age_mw",)
-    assert state.wait(60)
+    assert state.wait(600)
     expected = before.reweight(["age_mw"], state.posterior.model)
     np.testing.assert_array_equal(state.outcome.result.weights, expected.weights)
     assert "flat in age_mw" in state.outcome.result.provenance["prior"]
@@ -192,7 +192,7 @@ def test_failure_in_the_thread_is_told(state, monkeypatch):
 
     monkeypatch.setattr(state, "_run", broken)
     state.method = "exact"
-    state.wait(30)
+    state.wait(600)
     assert state.message == "The exact posterior failed: out of luck"
     assert not state.busy and state.outcome.result.method == "fast"
 
@@ -345,7 +345,7 @@ def test_the_prior_is_grey_behind_unless_it_is_flat(panel):
     assert (width * height).sum() == pytest.approx((bars * scale).sum(), rel=0.05)
     panel.flat.value = True
     assert "log sSFR, age, log Z" in panel.flat.description
-    assert panel.state.wait(60)
+    assert panel.state.wait(600)
     assert len(panel.corner.priors[2].data_source.data["x"]) == 0
     panel.flat.value = False
     assert len(panel.corner.priors[2].data_source.data["x"]) > 0

@@ -214,6 +214,25 @@ def test_corner_marks_weighted_medians():
         assert plain.get_xdata()[0] != line.get_xdata()[0]
 
 
+def test_corner_shows_what_the_prior_implies_for_derived_quantities(model):
+    names, known = ("log_mstar", "age_mw"), {"provenance": {"prior": "flat-dirichlet"}}
+    implied = plot_corner(make_result(n=1, **known), parameters=names, model=model)
+    assert legend_texts(implied) == ["ANPE", "Prior"]
+    steps = [p for p in panels(implied, 2)[1, 1].patches if isinstance(p, StepPatch)]
+    # The draws are of the prior: both densities are the same but for noise.
+    edges = steps[1].get_data().edges
+    middles = [0.5 * (s.get_data().edges[1:] + s.get_data().edges[:-1]) for s in steps]
+    means = [
+        np.average(m, weights=s.get_data().values) for m, s in zip(middles, steps, strict=True)
+    ]
+    assert abs(means[0] - means[1]) < 0.1 * (edges[-1] - edges[0])
+    flat = known["provenance"]["prior"] + ", made flat in age_mw"
+    for other in ({"provenance": {"prior": flat}}, {}):
+        figure = plot_corner(make_result(n=1, **other), parameters=names, model=model)
+        assert legend_texts(figure) == ["ANPE"]
+    assert legend_texts(plot_corner(make_result(n=1, **known), parameters=SMALL)) == ["ANPE"]
+
+
 def test_corner_histograms_are_densities():
     results = [make_result(n=1, draws=300), make_result("mcmc", n=1, draws=3000)]
     figure = plot_corner(results, parameters=SMALL, prior="flat-dirichlet")

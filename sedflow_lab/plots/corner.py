@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import InputError
-from ..parameters import NAMES, Prior, get_prior
+from ..parameters import NAMES, PRIORS, Prior, get_prior
 from ..posterior.reweight import values_of
 from ..posterior.weighting import weighted_quantile
 from ..quantities import DERIVED, QUANTITIES
@@ -84,7 +84,8 @@ def plot_corner(
     title : str, optional
         Default: the galaxy's id and redshift.
     prior : str or Prior, optional
-        Prior whose marginals are drawn behind the histograms.
+        Prior whose marginals are drawn behind the histograms; by default that of the first
+        result where there are derived quantities, in which it is not flat.
     model : SEDModel, optional
         Computes derived quantities.
     zoom : bool, default False
@@ -111,6 +112,9 @@ def plot_corner(
         for k, name in enumerate(names)
     ]
     background = None
+    if prior is None and not set(names) <= set(NAMES):
+        made_under = layers[0].result.provenance.get("prior")
+        prior = made_under if made_under in PRIORS else None
     if prior is not None:
         theta = get_prior(prior).sample(_PRIOR_DRAWS)
         background = values_of(names, theta, layers[0].redshift, model)
