@@ -124,9 +124,9 @@ def test_an_exact_posterior_that_comes_too_late_is_dropped(state):
 
 @pytest.fixture(scope="module")
 def odd():
-    """A showcase galaxy whose z band is half as bright again."""
+    """A showcase galaxy whose z band is twice as bright."""
     good = sl.showcase()[:1]
-    return sl.Photometry(good.flux * [[1, 1, 1, 1, 1.5]], good.sigma, good.redshift)
+    return sl.Photometry(good.flux * [[1, 1, 1, 1, 2]], good.sigma, good.redshift)
 
 
 def test_the_band_to_blame_is_named_and_an_error_floor_is_recorded(odd):

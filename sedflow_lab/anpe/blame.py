@@ -13,6 +13,7 @@ from .amortized import AmortizedPosterior
 __all__ = ["Blame", "find_blame"]
 
 _LEAST = 3.0  # σ, of which one band in some hundred galaxies is off by chance
+_FEWEST = 20  # effective draws
 
 
 class Blame(NamedTuple):
@@ -54,8 +55,10 @@ def find_blame(
         label = photometry.bands.labels[band]
         rest = posterior.infer(photometry.drop_bands(label), draws, "weighted", seed)
         flux = posterior.model.photometry(rest.samples[0], float(rest.redshift[0]))[:, band]
-        middle = rest.weights[0] @ flux
-        spread = np.sqrt(rest.weights[0] @ np.square(flux - middle))
+        # A handful of weighted draws would understate how much the other bands allow.
+        weights = rest.weights[0] if rest.ess[0] >= _FEWEST else np.full(draws, 1 / draws)
+        middle = weights @ flux
+        spread = np.sqrt(weights @ np.square(flux - middle))
         off = (photometry.flux[0, band] - middle) / np.hypot(photometry.sigma[0, band], spread)
         likely = rest.diagnostics.get("support", np.ones(1))[0]
         found.append((likely, -rest.chi2_min[0], Blame(label, float(off))))

@@ -12,7 +12,6 @@ import numpy as np
 import traitlets
 
 from ...anpe.blame import Blame, find_blame
-from ...anpe.support import FALSE_ALARM_RATE
 from ...anpe.trust import chi2_limit
 from ...errors import InputError
 from ...methods import AMORTIZED
@@ -24,6 +23,7 @@ from ..kit.jobs import Job
 
 __all__ = ["GalaxyState"]
 
+_ODD = 0.01  # p-value of the photometry, below which a band may be to blame
 _PRIOR_DRAWS = 20_000
 _REDSHIFT_STEP = 0.005  # in which the universe ages by 0.07 Gyr
 
@@ -166,7 +166,7 @@ class GalaxyState(GalaxyChoice):
     def _ask_who_is_to_blame(self, outcome: Outcome) -> None:
         """Look for the band to blame, in a thread, where the photometry is odd or does not fit."""
         result, one = outcome.result, outcome.photometry
-        odd = result.diagnostics.get("support", np.ones(1))[0] < FALSE_ALARM_RATE
+        odd = result.badge[0] != "ok" and result.diagnostics.get("support", np.ones(1))[0] < _ODD
         if odd or result.chi2_min[0] > chi2_limit(one.mask.sum(1))[0]:
             failed = "Looking for the band to blame failed"
             self.jobs.start("blame", self._attempt(partial(self._blame, one), failed))
