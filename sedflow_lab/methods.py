@@ -14,23 +14,12 @@ draws, so that what was kept of before is not taken for what would be found now.
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a posterior, by its word in `PosteriorResult.method`.
+    """A way to a posterior, by its word in `PosteriorResult.method`."""
 
-    Attributes
-    ----------
-    label : str
-        What legends call it.
-    color : str
-        From Okabe & Ito's colour-blind safe set.
-    meaning : str
-    linestyle, marker : str
-        As matplotlib calls them: weighted draws share the colour of exact ones.
-    """
-
-    label: str
-    color: str
+    label: str  # in legends
+    color: str  # from Okabe & Ito's colour-blind safe set
     meaning: str
-    linestyle: Literal["-", "--", ":"] = "-"
+    linestyle: Literal["-", "--", ":"] = "-"  # weighted draws share the colour of exact ones
     marker: str = "s"
 
 
@@ -55,17 +44,10 @@ AMORTIZED = ("fast", "weighted", "exact", "auto")
 
 @dataclass(frozen=True)
 class Badge:
-    """How far to trust a posterior, by its word in `PosteriorResult.badge`.
-
-    Attributes
-    ----------
-    meaning : str
-    color : str
-        A background dark enough for white letters.
-    """
+    """How far to trust a posterior, by its word in `PosteriorResult.badge`."""
 
     meaning: str
-    color: str
+    color: str  # a background dark enough for white letters
 
 
 _GOOD, _CAUTION, _BAD, _GREY = "#00795A", "#8F5F00", "#B34E00", "#666666"

@@ -12,31 +12,19 @@ __all__ = ["DERIVED", "NAMES", "PARAMETERS", "QUANTITIES", "Quantity"]
 class Quantity:
     """A parameter or derived quantity: its name, how to print it, and the limits of its axis.
 
-    Attributes
-    ----------
-    name : str
-    label, unit : str
-        For matplotlib, in TeX.
-    low, high : float
-        Limits of the prior; derived quantities have none of their own, but nearly all of what
-        the prior implies lies between these.
-    text, text_unit : str
-        The same in plain letters, which browsers show without the seconds that MathJax takes.
-    description : str
-    column_unit : str
-        Unit of table columns, in astropy's spelling; natural logarithms and optical depths have
-        none.
+    The limits are those of the prior; derived quantities have none of their own, but nearly all of
+    what the prior implies lies between these.
     """
 
     name: str
-    label: str
+    label: str  # for matplotlib, in TeX
     unit: str
     low: float
     high: float
-    text: str
+    text: str  # in plain letters, which browsers show without the seconds that MathJax takes
     text_unit: str
     description: str
-    column_unit: str | None = None
+    column_unit: str | None = None  # in astropy's spelling; logarithms and depths have none
 
     @property
     def axis_label(self) -> str:

@@ -86,21 +86,11 @@ def flux_of_magnitude(magnitude: Any) -> Any:
 
 @dataclass(frozen=True)
 class Measured:
-    """Numbers in nanomaggies beside the numbers as they were given.
+    """Numbers in nanomaggies beside the numbers as they were given."""
 
-    Attributes
-    ----------
-    values : ndarray
-        Fluxes or uncertainties [nanomaggies], NaN where the input cannot be converted.
-    given : ndarray
-        The input, in its own unit; same shape.
-    what, unit : tuple of str
-        What the input is and its unit, for messages: one entry, or one a band (last axis).
-    """
-
-    values: np.ndarray
-    given: np.ndarray
-    what: tuple[str, ...]
+    values: np.ndarray  # fluxes or uncertainties, NaN where the input cannot be converted
+    given: np.ndarray  # in its own unit, of the same shape
+    what: tuple[str, ...]  # what it is, for messages: one entry, or one a band (last axis)
     unit: tuple[str, ...]
 
     def describe(self, row: int, band: int, label: str, rule: str = "") -> str:
@@ -171,18 +161,10 @@ def split_unit(values: Any, name: str) -> tuple[np.ndarray, Any]:
 
 
 def flux_from(values: np.ndarray, unit: Any, name: str, kind: str = "flux") -> Measured:
-    """Convert fluxes or AB magnitudes to nanomaggies.
+    """Convert fluxes or AB magnitudes, called by a name in messages, to nanomaggies.
 
-    Parameters
-    ----------
-    values : ndarray
-        Numbers in `unit`.
-    unit : unit, str or None
-        None means nanomaggies, or AB magnitudes where `kind` is ``'mag'``.
-    name : str
-        What to call the input in messages.
-    kind : {'flux', 'mag'}
-        What the input is known to be; a bare ``mag`` unit is AB only for ``'mag'``.
+    They are known to be of a kind, ``'flux'`` or ``'mag'``: without a unit they are nanomaggies or
+    AB magnitudes, and a bare ``mag`` is AB only for ``'mag'``.
     """
     import astropy.units as u
 

@@ -42,45 +42,20 @@ _SUPPORT, _CARD = "support.json", "card.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained flow with all that is needed to use it.
-
-    Attributes
-    ----------
-    flow : PosteriorFlow
-    bands : BandSet
-    prior : str
-        Name of the prior.
-    birth_cloud_age : float
-        Setting of the SED model [Gyr].
-    redshift_max : float
-        Highest redshift of the training set.
-    ssp_hash : str
-        Identity of the SSP grid.
-    noise : NoiseModel
-    training : dict
-        Configuration, seeds, losses, time and hardware of the training.
-    support : Support or None
-        What the training set looks like, to tell galaxies that are unlike it.
-    card : dict
-        Calibration card; empty until one is made.
-    name : str
-        Of the shipped bundle or of the folder.
-    size : int
-        Bytes on the disk, the card left out; 0 if it is not from there.
-    """
+    """A trained flow with all that is needed to use it."""
 
     flow: PosteriorFlow
     bands: BandSet
-    prior: str
-    birth_cloud_age: float
-    redshift_max: float
-    ssp_hash: str
+    prior: str  # its name
+    birth_cloud_age: float  # of the SED model [Gyr]
+    redshift_max: float  # of the training set
+    ssp_hash: str  # identity of the SSP grid
     noise: NoiseModel
-    training: dict[str, Any]
-    support: Support | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-    name: str = ""
-    size: int = 0
+    training: dict[str, Any]  # configuration, seeds, losses, time and hardware
+    support: Support | None = None  # what the training set looks like
+    card: dict[str, Any] = field(default_factory=dict)  # calibration card, empty until it is made
+    name: str = ""  # of the shipped bundle or of the folder
+    size: int = 0  # bytes on the disk, the card left out; 0 if it is not from there
 
     def physics(self) -> dict[str, Any]:
         """Model and prior that it was trained on (JSON-able): the settings of its simulations."""

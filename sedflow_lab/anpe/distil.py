@@ -38,29 +38,15 @@ _FEWEST_EFFECTIVE = 25.0  # effective draws: with fewer, the weights cannot be b
 
 @dataclass(frozen=True)
 class Lessons:
-    """Galaxies with draws of their exact posteriors.
+    """G galaxies with K draws each of their exact posteriors."""
 
-    Attributes
-    ----------
-    phi : tensor, shape (G, K, 11)
-        Free coordinates.
-    flux, sigma : tensor, shape (G, B)
-        Nanomaggies.
-    mask : tensor of bool, shape (G, B)
-    redshift : tensor, shape (G,)
-    weights : tensor, shape (G,)
-        In the loss.
-    settings : dict
-        What they were made of.
-    """
-
-    phi: torch.Tensor
-    flux: torch.Tensor
+    phi: torch.Tensor  # (G, K, 11), free coordinates
+    flux: torch.Tensor  # (G, B), nanomaggies
     sigma: torch.Tensor
-    mask: torch.Tensor
-    redshift: torch.Tensor
-    weights: torch.Tensor
-    settings: dict[str, Any]
+    mask: torch.Tensor  # (G, B)
+    redshift: torch.Tensor  # (G,)
+    weights: torch.Tensor  # (G,), in the loss
+    settings: dict[str, Any]  # what they were made of
 
     def __len__(self) -> int:
         return len(self.redshift)

@@ -43,24 +43,12 @@ _CHUNK = 50_000  # simulations of a file
 
 @dataclass(frozen=True)
 class SimulationSet:
-    """Noiseless simulations.
+    """N noiseless simulations."""
 
-    Attributes
-    ----------
-    phi : tensor, shape (N, 11)
-        Free coordinates, drawn from the prior or from one with more young bursts.
-    redshift : tensor, shape (N,)
-        Drawn uniformly.
-    flux : tensor, shape (N, B)
-        Noiseless fluxes [nanomaggies].
-    settings : dict
-        What the set was made of (see `simulation_settings`).
-    """
-
-    phi: torch.Tensor
-    redshift: torch.Tensor
-    flux: torch.Tensor
-    settings: dict[str, Any]
+    phi: torch.Tensor  # (N, 11), free coordinates, of the prior or with more young bursts
+    redshift: torch.Tensor  # (N,), drawn uniformly
+    flux: torch.Tensor  # (N, B), nanomaggies
+    settings: dict[str, Any]  # what the set was made of (see `simulation_settings`)
 
     def __len__(self) -> int:
         return len(self.redshift)

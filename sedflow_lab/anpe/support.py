@@ -87,30 +87,14 @@ class SupportScore:
 
 @dataclass(frozen=True)
 class Support:
-    """What a training set looks like, and how odd its own galaxies are.
+    """What a training set looks like, and how odd its own galaxies are."""
 
-    Attributes
-    ----------
-    colours : Mixture
-        Noiseless magnitudes as Helmert contrasts of the bands, and redshift.
-    uncertainties : Mixture
-        log10 of the asinh magnitude errors.
-    redshift_scale : float
-        Unit of the redshift in `colours`.
-    brightness : float
-        Absolute magnitude (mean of the bands) in the middle of the training set.
-    quantiles : dict of ndarray, each of shape (3, L)
-        By the number of observed bands: quantiles of the three scores of held-out simulations.
-    resolution : float
-        Smallest probability that so many held-out simulations can tell.
-    """
-
-    colours: Mixture
-    uncertainties: Mixture
-    redshift_scale: float
-    brightness: float
-    quantiles: dict[int, np.ndarray]
-    resolution: float
+    colours: Mixture  # noiseless magnitudes as Helmert contrasts of the bands, and redshift
+    uncertainties: Mixture  # log10 of the asinh magnitude errors
+    redshift_scale: float  # unit of the redshift in `colours`
+    brightness: float  # absolute magnitude (mean of the bands) in the middle of the set
+    quantiles: dict[int, np.ndarray]  # (3, L) of scores of held-out ones, by observed bands
+    resolution: float  # smallest probability that so many held-out simulations can tell
 
     def __call__(self, seen: Seen) -> SupportScore:
         """Judge N galaxies, arrays of which two or more observed bands are seen of each."""

@@ -53,42 +53,20 @@ _FIT_POINTS = 4000
 
 @dataclass(frozen=True)
 class Chain:
-    """What a run leaves: the kept steps of the walkers and how well they mix.
+    """What a run leaves: kept steps of W walkers in d coordinates, and how well they mix."""
 
-    Attributes
-    ----------
-    points : ndarray, shape (S, W, d)
-        Kept positions, one every `thin` steps.
-    reported : ndarray, shape (S, W, P)
-        The same as reported parameters.
-    log_prob : ndarray, shape (S, W)
-    thin, steps : int
-        Steps between stored positions, and all steps made.
-    tau : ndarray, shape (d,)
-        Integrated autocorrelation times [steps].
-    rhat, ess_bulk, ess_tail : ndarray, shape (P,)
-        Convergence of the reported parameters; NaN where the chain is too short to say.
-    acceptance : float
-        Mean fraction of accepted proposals.
-    status : str
-        ``"converged"``, ``"not converged"`` or ``"unfinished"``.
-    evaluations : int
-        Evaluations of the target in this call.
-    seconds : float
-    """
-
-    points: np.ndarray
-    reported: np.ndarray
-    log_prob: np.ndarray
+    points: np.ndarray  # (S, W, d), one every `thin` steps
+    reported: np.ndarray  # (S, W, P), the same as reported parameters
+    log_prob: np.ndarray  # (S, W)
     thin: int
-    steps: int
-    tau: np.ndarray
-    rhat: np.ndarray
+    steps: int  # all that were made
+    tau: np.ndarray  # (d,), integrated autocorrelation times [steps]
+    rhat: np.ndarray  # (P,), NaN where the chain is too short to say
     ess_bulk: np.ndarray
     ess_tail: np.ndarray
-    acceptance: float
-    status: str
-    evaluations: int = 0
+    acceptance: float  # mean fraction of proposals
+    status: str  # "converged", "not converged" or "unfinished"
+    evaluations: int = 0  # of the target, in this call
     seconds: float = 0.0
 
 

@@ -60,27 +60,13 @@ class LogAxis:
 
 
 class Epoch(NamedTuple):
-    """What a redshift fixes, for N galaxies and L late populations.
+    """What a redshift fixes, for N galaxies and L late populations."""
 
-    Attributes
-    ----------
-    age : tensor, shape (N, 1)
-        Age of the universe [Gyr].
-    log_distance : tensor, shape (N, 1)
-        Natural log of the luminosity distance [Mpc].
-    total : tensor, shape (N, 4)
-        Integrals of the SFH bases over the age of the universe.
-    late_mass : tensor, shape (N, 4, L)
-        Integrals of the SFH bases over the late time bins, which end at the Big Bang.
-    late_metallicity : tensor, shape (N, 2, L)
-        Metallicity bases in the middle of these bins.
-    """
-
-    age: torch.Tensor
-    log_distance: torch.Tensor
-    total: torch.Tensor
-    late_mass: torch.Tensor
-    late_metallicity: torch.Tensor
+    age: torch.Tensor  # (N, 1), of the universe [Gyr]
+    log_distance: torch.Tensor  # (N, 1), natural log of the luminosity distance [Mpc]
+    total: torch.Tensor  # (N, 4), integrals of the SFH bases over the age of the universe
+    late_mass: torch.Tensor  # (N, 4, L), over the late time bins, which end at the Big Bang
+    late_metallicity: torch.Tensor  # (N, 2, L), bases in the middle of these bins
 
 
 class Populations(torch.nn.Module):

@@ -41,30 +41,14 @@ _SCALE = L_SUN / (4 * np.pi * MPC**2)  # L_sun at 1 Mpc, in erg / s / cm^2
 
 @dataclass(frozen=True)
 class ProjectionTable:
-    """Band integrals of every SSP against the polynomials of the dust nodes.
+    """Band integrals of every SSP against the polynomials of C dust nodes, at Z redshifts."""
 
-    Attributes
-    ----------
-    redshift : ndarray, shape (Z,)
-        Redshifts of the tables, in even steps of ln(1 + z).
-    wavelength : ndarray, shape (Z, C)
-        Rest-frame wavelengths [Angstrom] of the C dust nodes.
-    blue : ndarray of bool, shape (C,)
-        Whether a node speaks for wavelengths below the break of the Calzetti curve.
-    band : ndarray of int, shape (C,)
-        Band to which a node belongs.
-    ssp : ndarray, shape (Z, A, M, C)
-        Flux [nanomaggies] at 1 Mpc of one solar mass formed, per node.
-    young : ndarray, shape (Z, M, C)
-        The same for the mean young spectrum.
-    """
-
-    redshift: np.ndarray
-    wavelength: np.ndarray
-    blue: np.ndarray
-    band: np.ndarray
-    ssp: np.ndarray
-    young: np.ndarray
+    redshift: np.ndarray  # (Z,), in even steps of ln(1 + z)
+    wavelength: np.ndarray  # (Z, C), of the nodes in the rest frame [Angstrom]
+    blue: np.ndarray  # (C,), whether a node speaks for less than the break of the Calzetti curve
+    band: np.ndarray  # (C,), number of the band to which a node belongs
+    ssp: np.ndarray  # (Z, A, M, C), flux [nanomaggies] at 1 Mpc of one solar mass formed
+    young: np.ndarray  # (Z, M, C), the same of the mean young spectrum
 
 
 @dataclass(frozen=True)
