@@ -205,6 +205,26 @@ def test_switching_is_quick_while_emcee_runs(state):
     assert state.network.result.ids[0] == state.galaxies.ids[3]
 
 
+def test_emcee_and_exact_allow_the_same(state, monkeypatch):
+    asked = []
+
+    def record(galaxy, *arguments, outliers=None, **settings):
+        asked.append((outliers, galaxy.settings()))
+        raise RuntimeError("enough")
+
+    state.error_floor = state.outliers = True
+    monkeypatch.setattr(witness_state, "run_mcmc", record)
+    monkeypatch.setattr(state.posterior, "infer", record)
+    state.run_emcee()
+    state.make_exact()
+    assert state.wait(600)
+    floor = {"error_floor": dict.fromkeys("ugriz", 0.05)}
+    assert asked == [(sl.Outliers(), floor)] * 2
+    monkeypatch.undo()
+    state.error_floor = state.outliers = False
+    assert "outliers" not in state.network.result.provenance
+
+
 def test_failure_of_a_thread_is_told(state, monkeypatch):
     def broken(*arguments, **settings):
         raise RuntimeError("out of luck")

@@ -235,7 +235,7 @@ class GalaxyPanel(Panel):
             parts.append(html.failure(state.message))
         remarks = [] if outcome is None else _remarks(outcome, state.blamed, state.few)
         self.cancel.layout.visibility = "visible" if state.busy else "hidden"
-        self.status.value = html.strip(parts) + "".join(map(html.remark, remarks))
+        self.status.value = html.strip(parts) + (html.remark(" ".join(remarks)) if remarks else "")
 
 
 def _remarks(outcome: Outcome, blamed: Blame | None, few: bool) -> list[str]:
@@ -262,7 +262,8 @@ def _remarks(outcome: Outcome, blamed: Blame | None, few: bool) -> list[str]:
             said.append(f"The flat prior ends before {lost} of the posterior, where nothing tells.")
         if few:
             said.append(
-                "The flat prior leaves few effective draws: take more, or show fewer of them."
+                "The flat prior leaves few effective draws: take more draws, or show fewer derived "
+                "quantities."
             )
     return said
 

@@ -49,7 +49,7 @@ line-height:1.5;min-height:26px}
 .sedflow-stripe{border-left:5px solid;padding:2px 10px}
 .sedflow-listing{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}
 .sedflow-listing.wide{columns:2 420px}
-.sedflow-listing div{display:flex;border-bottom:1px solid #e4e4e4;break-inside:avoid}
+.sedflow-listing div{display:flex;gap:6px;border-bottom:1px solid #e4e4e4;break-inside:avoid}
 .sedflow-listing span{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}
 .sedflow-listing span:first-child{flex:1;text-align:left}
 .sedflow-listing.wide span:first-child{flex:0 0 140px}

@@ -114,8 +114,12 @@ class WitnessPanel(Panel):
         )
         self.trace.observe(lambda _: self._show_all(), "value")
         buttons = (self.run, self.exact, self.cancel)
-        choice = (self.galaxy, self.previous, self.next, self.start, *self.allow.values())
-        self._controls = row(*choice, *buttons)
+        self._controls = w.VBox(
+            [
+                row(self.galaxy, self.previous, self.next, w.HBox(list(self.allow.values()))),
+                row(self.start, *buttons),
+            ]
+        )
 
     def _cancel(self) -> None:
         self.state.cancel_emcee()
