@@ -16,6 +16,8 @@ from sedflow_lab.anpe.features import Seen
 from sedflow_lab.anpe.simulate import simulate
 from sedflow_lab.anpe.training import observe_batch
 from sedflow_lab.observations.noise import load_noise
+from sedflow_lab.parameters import FREE_NAMES
+from sedflow_lab.quantities import QUANTITIES
 from sedflow_lab.sps.histories import Cosmology
 
 
@@ -193,3 +195,16 @@ def test_simulations_with_young_bursts_are_weighed(simulations, tiny_model, tmp_
         simulate(tmp_path / "a", 600, tiny_model)
     with pytest.raises(sl.InputError, match="share of young bursts is 1:"):
         simulate(tmp_path / "b", 600, tiny_model, young_bursts=1.0)
+
+
+def test_weighted_simulations_are_described_as_those_of_the_prior(simulations):
+    alike = simulations.of_prior(0)
+    assert len(alike) < len(simulations)
+    # Of times uniform in the logarithm a third is below 0.1 Gyr; in the prior 0.7 %.
+    age = QUANTITIES["tburst"].low + 13.26 * torch.special.ndtr(
+        simulations.phi[:, FREE_NAMES.index("tburst")]
+    )
+    kept = torch.isin(simulations.redshift, alike.redshift)
+    assert (age < 0.1).float().mean() > 0.05 and (age[kept] < 0.1).float().mean() < 0.03
+    plain = replace(simulations, settings={**simulations.settings, "young_bursts": 0.0})
+    assert len(plain.of_prior(0)) == len(plain)

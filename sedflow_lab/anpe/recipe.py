@@ -101,7 +101,7 @@ def train_bundle(
     )
     if not is_complete(config, record):
         return None
-    settings = simulations.settings
+    settings, alike = simulations.settings, simulations.of_prior(config.seed)
     bundle = Bundle(
         name=Path(folder).name,
         flow=flow.cpu().eval().requires_grad_(False),
@@ -130,10 +130,10 @@ def train_bundle(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         support=None
-        if len(simulations) < FEWEST
+        if len(alike) < FEWEST
         else fit_support(
-            simulations.flux,
-            simulations.redshift,
+            alike.flux,
+            alike.redshift,
             noise,
             Cosmology(settings["redshift_max"], torch.float32),
             config.seed,

@@ -62,6 +62,13 @@ class SimulationSet:
         """Weights that make some of the simulations those of the prior; their mean is 1."""
         return weigh_young_bursts(self.phi[rows], self.settings.get("young_bursts", 0.0))
 
+    def of_prior(self, seed: int) -> SimulationSet:
+        """Those that a set of the prior would hold: each stays as often as its weight says."""
+        chance = (1 - self.settings.get("young_bursts", 0.0)) * self.weights(slice(None))
+        generator = torch.Generator().manual_seed(seed)
+        stay = torch.rand(len(self), generator=generator) < chance
+        return SimulationSet(self.phi[stay], self.redshift[stay], self.flux[stay], self.settings)
+
     @classmethod
     def load(cls, folder: str | Path) -> SimulationSet:
         """Read a set written by `simulate`; InputError if the folder holds no complete one."""
