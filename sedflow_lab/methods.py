@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["AMORTIZED", "BADGES", "METHODS", "RECIPE", "Badge", "Method"]
 
@@ -14,13 +14,18 @@ draws, so that what was kept of before is not taken for what would be found now.
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a posterior, by its word in `PosteriorResult.method`."""
+    """A way to a posterior, by its word in `PosteriorResult.method`, and how figures draw it."""
 
     label: str  # in legends
     color: str  # from Okabe & Ito's colour-blind safe set
     meaning: str
     linestyle: Literal["-", "--", ":"] = "-"  # weighted draws share the colour of exact ones
     marker: str = "s"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and line style, as matplotlib takes them."""
+        return {"color": self.color, "linestyle": self.linestyle}
 
 
 METHODS: dict[str, Method] = {

@@ -6,17 +6,22 @@ The posterior in question has its own colour, the reference (MCMC) is grey.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ..diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
 from ..diagnostics.calibration_run import CalibrationRun
 from ..diagnostics.scoring import SCORED
 from ..errors import InputError
+from ..methods import Method
 from ..parameters import N_THETA, PARAMETERS
-from .style import LabFigure, Look, dress, method_look, new_figure, use_style
+from .layers import with_looks
+from .style import LabFigure, dress, new_figure, use_style
 
 __all__ = [
     "QUANTITY_LABELS",
@@ -39,29 +44,25 @@ QUANTITY_LABELS: dict[str, str] = {p.name: p.label for p in PARAMETERS} | {
 
 _GRID = np.linspace(0, 1, 101)
 _REFERENCE = "#8c8c8c"
+_GUIDE: Any = {"color": "#444444", "lw": 0.8, "ls": "--"}
 _LEVEL = 0.95
 
 
 @use_style()
-def plot_pp(runs: Runs, title: str | None = None) -> LabFigure:
+def plot_pp(runs: Runs) -> LabFigure:
     """Draw p–p curves of all parameters together, and how far each is off the diagonal.
 
     Parameters
     ----------
     runs : CalibrationRun, or a sequence or mapping (label to run) of them
         MCMC is drawn in grey.
-    title : str, optional
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     layers = _layers(runs)
     figure = new_figure((12.5, 5.6))
     parts: Any = figure.subfigures(1, 2, width_ratios=[1, 1.62])
     left, right = parts
     ax = left.subplots()
-    ax.plot([0, 1], [0, 1], color="#444444", lw=0.8, ls="--")
+    ax.plot([0, 1], [0, 1], **_GUIDE)
     for run, look in reversed(layers):
         curves = pp_curve(run.scores[:, :N_THETA], _GRID)
         ax.plot(_GRID, curves, color=look.color, lw=1.0, alpha=0.8)
@@ -73,8 +74,8 @@ def plot_pp(runs: Runs, title: str | None = None) -> LabFigure:
     reach = 0.0
     for k, panel in enumerate(axes.flat):
         for run, look in reversed(layers):
-            reach = max(reach, _draw_difference(panel, run, k, look))
-        panel.axhline(0, color="#444444", lw=0.8, ls="--")
+            reach = max(reach, _draw_curve(panel, run.scores[:, k], look, _GRID, lw=1.4))
+        panel.axhline(0, **_GUIDE)
         panel.set_title(PARAMETERS[k].label, fontsize=11, pad=3)
         dress(panel, 8.5)
     reach = 1.1 * reach
@@ -83,25 +84,15 @@ def plot_pp(runs: Runs, title: str | None = None) -> LabFigure:
         panel.set_xticklabels(["0", "0.5", "1"])
     right.supylabel("Curve minus diagonal", fontsize=11)
     right.supxlabel("Percentile of the truth in its posterior", fontsize=11)
-    if title:
-        figure.suptitle(title)
     return figure
 
 
 @use_style()
-def plot_ranks(runs: Runs, bins: int | None = None, title: str | None = None) -> LabFigure:
+def plot_ranks(runs: Runs) -> LabFigure:
     """Draw rank histograms of all parameters: flat if posteriors are right.
 
-    Parameters
-    ----------
-    runs, title
-        As for `plot_pp`.
-    bins : int, optional
-        By default as many as suit the number of simulations of each run.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    There are as many bins as suit the number of simulations of each run; `plot_pp` says what runs
+    may be.
     """
     layers = _layers(runs)
     figure = new_figure((11.5, 6.8))
@@ -110,78 +101,54 @@ def plot_ranks(runs: Runs, bins: int | None = None, title: str | None = None) ->
     for k, ax in enumerate(axes.flat):
         for run, look in reversed(layers):
             scores = run.scores[:, k][np.isfinite(run.scores[:, k])]
-            n, count = len(scores), bins or default_bins(len(scores))
+            n, count = len(scores), default_bins(len(scores))
             edges = np.linspace(0, 1, count + 1)
             density = histogram(scores, count) * count / n
             low, high = (b * count / n for b in histogram_band(n, count, _LEVEL))
             ax.axhspan(low, high, color=look.color, alpha=0.15, lw=0)
             ax.stairs(density, edges, baseline=None, color=look.color, lw=1.6, ls=look.linestyle)
             top = max(top, density.max(), high)
-        ax.axhline(1, color="#444444", lw=0.8, ls="--")
+        ax.axhline(1, **_GUIDE)
         ax.set_title(PARAMETERS[k].label, fontsize=11.5, pad=3)
         dress(ax, 9)
     axes[0, 0].set(xlim=(0, 1), ylim=(0, 1.05 * top), xticks=[0, 0.5, 1])
     figure.supxlabel("Rank of the truth among the draws / number of draws", fontsize=11)
     figure.supylabel("Simulations / expected number", fontsize=11)
-    handles = _handles(layers, patches=True)
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=title)
+    band = f"{100 * _LEVEL:.0f} % of right posteriors"
+    handles = [*_handles(layers), Patch(color=layers[0][1].color, alpha=0.2, lw=0, label=band)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 
 @use_style()
-def plot_joint_coverage(runs: Runs, title: str | None = None) -> LabFigure:
+def plot_joint_coverage(runs: Runs) -> LabFigure:
     """Draw expected coverage by TARP and by regions of highest density, and the check of the fit.
 
-    Parameters
-    ----------
-    runs, title
-        As for `plot_pp`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `plot_pp` says what runs may be.
     """
     layers = _layers(runs)
     figure = new_figure((11.5, 4.3))
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
-    x_labels = (
-        "Credibility of the region",
-        "Credibility of the region",
-        "Probability of a worse fit",
-    )
-    for ax, name, label in zip(axes, SCORED[N_THETA:], x_labels, strict=True):
-        k = SCORED.index(name)
+    region = "Credibility of the region"
+    x_labels = (region, region, "Probability of a worse fit")
+    for k, (ax, label) in enumerate(zip(axes, x_labels, strict=True), start=N_THETA):
         for run, look in reversed(layers):
-            scores = run.scores[:, k][np.isfinite(run.scores[:, k])]
-            low, high = pp_band(len(scores), _GRID, _LEVEL)
-            ax.fill_between(_GRID, low, high, color=look.color, alpha=0.15, lw=0)
-            ax.plot(_GRID, pp_curve(scores, _GRID), color=look.color, ls=look.linestyle)
-        ax.plot([0, 1], [0, 1], color="#444444", lw=0.8, ls="--")
+            _draw_curve(ax, run.scores[:, k], look)
+        ax.plot([0, 1], [0, 1], **_GUIDE)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=label)
-        ax.set_title(QUANTITY_LABELS[name], fontsize=11, pad=4)
+        ax.set_title(QUANTITY_LABELS[SCORED[k]], fontsize=11, pad=4)
         dress(ax)
     axes[0].set_ylabel("Fraction of simulations")
     axes[0].legend(handles=_handles(layers), loc="lower right")
-    if title:
-        figure.suptitle(title)
     return figure
 
 
 @use_style()
-def plot_contraction(run: CalibrationRun, title: str | None = None) -> LabFigure:
+def plot_contraction(run: CalibrationRun) -> LabFigure:
     """Draw posterior z-scores over contraction, one point a simulation.
 
     Right posteriors have z-scores of mean 0 and mean square 1. Those near a contraction of 1 have
     learnt nearly all from the data, those near 0 nothing. The grey band is ± 2.
-
-    Parameters
-    ----------
-    run : CalibrationRun
-    title : str, optional
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     (_, look), *_ = _layers(run)
     table = run.z_table()
@@ -189,7 +156,7 @@ def plot_contraction(run: CalibrationRun, title: str | None = None) -> LabFigure
     axes = figure.subplots(3, 4, sharex=True, sharey=True)
     for k, ax in enumerate(axes.flat):
         ax.axhspan(-2, 2, color="#eeeeee", lw=0)
-        ax.axhline(0, color="#444444", lw=0.8, ls="--")
+        ax.axhline(0, **_GUIDE)
         ax.plot(run.contraction[:, k], run.z_scores[:, k], ".", color=look.color, ms=2.5, alpha=0.5)
         row = table[k]
         text = (
@@ -202,47 +169,31 @@ def plot_contraction(run: CalibrationRun, title: str | None = None) -> LabFigure
     axes[0, 0].set(xlim=(-0.75, 1.05), ylim=(-4.5, 7))
     figure.supxlabel("Contraction: 1 − posterior variance / prior variance", fontsize=11)
     figure.supylabel("z-score: (posterior mean − truth) / posterior σ", fontsize=11)
-    figure.suptitle(title or look.label)
+    figure.suptitle(look.label)
     return figure
 
 
-def _draw_difference(ax: Axes, run: CalibrationRun, k: int, look: Look) -> float:
-    """Draw one curve minus the diagonal, with its band; returns how far either reaches."""
-    scores = run.scores[:, k][np.isfinite(run.scores[:, k])]
-    low, high = (edge - _GRID for edge in pp_band(len(scores), _GRID, _LEVEL))
-    curve = pp_curve(scores, _GRID) - _GRID
+def _draw_curve(ax: Axes, scores: np.ndarray, look: Method, less: Any = 0.0, **line: Any) -> float:
+    """Draw a p–p curve less something, with its band; returns how far either reaches."""
+    scores = scores[np.isfinite(scores)]
+    low, high = (edge - less for edge in pp_band(len(scores), _GRID, _LEVEL))
+    curve = pp_curve(scores, _GRID) - less
     ax.fill_between(_GRID, low, high, color=look.color, alpha=0.15, lw=0)
-    ax.plot(_GRID, curve, color=look.color, ls=look.linestyle, lw=1.4)
+    ax.plot(_GRID, curve, **look.line, **line)
     return float(np.max(np.abs([low, high, curve])))
 
 
-def _layers(runs: Runs) -> list[tuple[CalibrationRun, Look]]:
+def _layers(runs: Runs) -> list[tuple[CalibrationRun, Method]]:
     """Runs with their looks, the references last, so that they are drawn first."""
-    if isinstance(runs, Mapping):
-        pairs = [(run, label) for label, run in runs.items()]
-    else:
-        members = [runs] if isinstance(runs, CalibrationRun) else list(runs)
-        pairs = [
-            (run, f"{method_look(run.method).label}, {len(run)} simulations") for run in members
-        ]
-    if not pairs or any(len(run) == 0 for run, _ in pairs):
-        raise InputError("There is nothing to plot: give runs of one simulation or more.")
     layers = []
-    for run, label in pairs:
-        own = method_look(run.method)
-        colour = _REFERENCE if run.method == "mcmc" else own.color
-        layers.append((run, Look(label, colour, own.linestyle, own.marker)))
+    for run, look in with_looks(runs, CalibrationRun):
+        if not len(run):
+            raise InputError("There is nothing to plot: give runs of one simulation or more.")
+        label = look.label if isinstance(runs, Mapping) else f"{look.label}, {len(run)} simulations"
+        colour = _REFERENCE if run.method == "mcmc" else look.color
+        layers.append((run, replace(look, label=label, color=colour)))
     return sorted(layers, key=lambda layer: layer[0].method == "mcmc")
 
 
-def _handles(layers: list[tuple[CalibrationRun, Look]], *, patches: bool = False) -> list[Any]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = [
-        Line2D([], [], color=look.color, ls=look.linestyle, label=look.label) for _, look in layers
-    ]
-    if patches:
-        band = f"{100 * _LEVEL:.0f} % of right posteriors"
-        handles.append(Patch(color=layers[0][1].color, alpha=0.2, lw=0, label=band))
-    return handles
+def _handles(layers: list[tuple[CalibrationRun, Method]]) -> list[Any]:
+    return [Line2D([], [], label=look.label, **look.line) for _, look in layers]

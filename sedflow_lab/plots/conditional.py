@@ -22,6 +22,7 @@ __all__ = ["observable_label", "plot_conditional", "plot_coverage_map"]
 _DIVERGING = "PuOr"
 _REACH = 20.0  # points of coverage at which colours end
 _SIGMAS = 4.0
+_LEVEL = 0.68
 
 
 @use_style()
@@ -29,15 +30,13 @@ def plot_conditional(
     run: CalibrationRun,
     observables: Sequence[str] = OBSERVABLES,
     bins: int = 5,
-    level: float = 0.68,
-    title: str | None = None,
 ) -> LabFigure:
     """Draw the coverage of every quantity in groups of simulations, and the sampling efficiency.
 
-    Colours are the coverage of regions of probability `level`, less that, in points: orange
-    where regions hold too few truths (or draws do not fit the data), purple where too many. A
-    dot marks groups whose scores are not uniform, by a test corrected for the number of all cells
-    of an observable.
+    Colours are the coverage of regions of 68 % probability, less that, in points: orange where
+    regions hold too few truths (or draws do not fit the data), purple where too many. A dot marks
+    groups whose scores are not uniform, by a test corrected for the number of all cells of an
+    observable.
 
     Parameters
     ----------
@@ -47,12 +46,6 @@ def plot_conditional(
         See `CalibrationRun.observable`.
     bins : int
         Groups, equally large.
-    level : float
-    title : str, optional
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     figure = new_figure((2.2 + 2.5 * len(observables), 6.8))
     axes = figure.subplots(
@@ -60,11 +53,10 @@ def plot_conditional(
     )
     image: Any = None
     for (upper, lower), name in zip(axes.T, observables, strict=True):
-        found = conditional_coverage(run, name, bins, level)
-        points = 100 * (found.coverage - level)
-        image = upper.imshow(
-            points.T, cmap=_DIVERGING, norm=Normalize(-_REACH, _REACH), aspect="auto"
-        )
+        found = conditional_coverage(run, name, bins, _LEVEL)
+        points = 100 * (found.coverage - _LEVEL)
+        norm = Normalize(-_REACH, _REACH)
+        image = upper.imshow(points.T, cmap=_DIVERGING, norm=norm, aspect="auto")
         k, quantity = np.nonzero(found.p_holm < ALPHA)
         upper.plot(k, quantity, "o", color=COLORS["data"], ms=3.5)
         dress(upper, 9.5)
@@ -80,8 +72,8 @@ def plot_conditional(
     axes[0, 0].set_yticks(np.arange(len(SCORED)), labels)
     axes[1, 0].set_ylabel("Median sampling\nefficiency [%]")
     bar = figure.colorbar(image, ax=axes[0].tolist(), pad=0.015, extend="both")
-    bar.set_label(f"Coverage of {100 * level:.0f} % regions minus {100 * level:.0f} [points]")
-    figure.suptitle(title or f"{len(run)} simulations, groups of {len(run) // bins}")
+    bar.set_label("Coverage of 68 % regions minus 68 [points]")
+    figure.suptitle(f"{len(run)} simulations, groups of {len(run) // bins}")
     return figure
 
 
@@ -90,10 +82,8 @@ def plot_coverage_map(
     run: CalibrationRun,
     observables: tuple[str, str] = ("redshift", "snr"),
     bins: tuple[int, int] = (4, 4),
-    level: float = 0.68,
-    title: str | None = None,
 ) -> LabFigure:
-    """Map coverage of regions of highest density, and sampling efficiency, over two observables.
+    """Map coverage of 68 % regions of highest density, and efficiency, over two observables.
 
     Numbers in cells are the coverage with its standard error, and the efficiency, in percent;
     colours of the coverage end at four standard errors. Empty cells have fewer than 20
@@ -106,31 +96,23 @@ def plot_coverage_map(
         Of the x and y axis.
     bins : tuple of int
         Cells along them.
-    level : float
-    title : str, optional
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
-    found = coverage_map(run, observables, bins, level)
+    found = coverage_map(run, observables, bins, _LEVEL)
     figure = new_figure((12.0, 4.6))
     left, right = figure.subplots(1, 2, sharey=True)
-    error = np.sqrt(level * (1 - level) / np.maximum(found.n, 1))
+    error = np.sqrt(_LEVEL * (1 - _LEVEL) / np.maximum(found.n, 1))
     text = _texts(100 * found.coverage, 100 * error)
     _map(left, found.edges, found.z, text, _DIVERGING, Normalize(-_SIGMAS, _SIGMAS))
     efficiency = 100 * found.efficiency
     top = np.nanmax(efficiency, initial=1.0)
     _map(right, found.edges, efficiency, _texts(efficiency), "Blues", Normalize(0, 1.4 * top))
-    left.set_title(f"Truths in {100 * level:.0f} % regions of highest density [%]")
+    left.set_title("Truths in 68 % regions of highest density [%]")
     right.set_title("Median sampling efficiency [%]")
     for ax in (left, right):
         ax.set_xlabel(observable_label(run, observables[0]))
         dress(ax, 9)
         ax.tick_params(which="both", length=0)
     left.set_ylabel(observable_label(run, observables[1]))
-    if title:
-        figure.suptitle(title)
     return figure
 
 
@@ -167,9 +149,7 @@ def _map(
 
 def _texts(values: np.ndarray, errors: np.ndarray | None = None) -> np.ndarray:
     texts = np.full(values.shape, "", dtype=object)
-    for cell in np.ndindex(values.shape):
-        if np.isfinite(values[cell]):
-            texts[cell] = f"{values[cell]:.0f}"
-            if errors is not None:
-                texts[cell] += f" ± {errors[cell]:.0f}"
+    for cell in zip(*np.nonzero(np.isfinite(values)), strict=True):
+        error = "" if errors is None else f" ± {errors[cell]:.0f}"
+        texts[cell] = f"{values[cell]:.0f}{error}"
     return texts

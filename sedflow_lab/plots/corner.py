@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import corner
 import numpy as np
@@ -15,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import InputError
+from ..methods import Method
 from ..parameters import NAMES, PRIORS, Prior, get_prior
 from ..posterior.reweight import values_of
 from ..posterior.weighting import weighted_quantile
@@ -33,8 +33,7 @@ _METALLICITY_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class _Axis:
+class _Axis(NamedTuple):
     """One row and column of the plot."""
 
     label: str
@@ -91,10 +90,6 @@ def plot_corner(
     zoom : bool, default False
         Let axes of parameters, too, span the posteriors only.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     InputError
@@ -128,7 +123,11 @@ def plot_corner(
     if theta_true is not None:
         _draw_truth(axes, true)
     _label(axes, quantities)
-    _annotate(figure, layers, names, title, theta_true is not None, prior is not None)
+    looks = [layer.look for layer in layers]
+    given = {"truth": theta_true, "prior": prior}
+    looks += [method_look(name) for name, value in given.items() if value is not None]
+    title = title_of(layers[0].result) if title is None else title
+    _annotate(figure, looks, title, any(name.startswith(("log_gamma", "log_z")) for name in names))
     return figure
 
 
@@ -150,20 +149,19 @@ def _axis(
 ) -> _Axis:
     """Label, limits, and as many bins as resolve the narrowest posterior."""
     what = QUANTITIES[name]
-    ends = np.array([_quantiles(x, y, (0.001, 0.999)) for x, y in zip(values, layers, strict=True)])
+    outer, inner = (
+        [weighted_quantile(x, y.weights, (p, 1 - p)) for x, y in zip(values, layers, strict=True)]
+        for p in (0.001, 0.025)
+    )
+    ends = np.array(outer)
     low, high = np.nanmin([*ends[:, 0], true]), np.nanmax([*ends[:, 1], true])
     margin = 0.15 * (high - low) or 0.5
     low, high = low - margin, high + margin
     if name in NAMES:
         low, high = (max(low, what.low), min(high, what.high)) if zoom else (what.low, what.high)
-    inner = [_quantiles(x, y, (0.025, 0.975)) for x, y in zip(values, layers, strict=True)]
     spread = np.maximum(np.diff(inner)[:, 0] / 4, 1e-3 * (high - low))
     bins = int(np.clip(np.ceil(4 * (high - low) / spread.min()), 30, 250))
     return _Axis(what.axis_label, float(low), float(high), bins, tuple(spread.tolist()))
-
-
-def _quantiles(values: np.ndarray, layer: Layer, q: tuple[float, ...]) -> np.ndarray:
-    return weighted_quantile(values[None, :, None], layer.weights[None], q)[:, 0, 0]
 
 
 def _grid(n: int) -> tuple[LabFigure, np.ndarray]:
@@ -239,16 +237,16 @@ def _draw_marginal(
         # The filter reflects at the ends, so nothing leaks out of the prior.
         density = gaussian_filter1d(density, quantity.smoothing(n, layer, 1))
         ax.stairs(density, edges, linewidth=1.4, **look.line)
-        ax.axvline(_quantiles(x, layer, (0.5,))[0], linewidth=0.9, **look.line)
+        ax.axvline(float(weighted_quantile(x, layer.weights, 0.5)), linewidth=0.9, **look.line)
         top = max(top, float(density.max()))
     ax.set_ylim(0, 1.12 * top)
 
 
 def _draw_pair(ax: Axes, x: _Axis, y: _Axis, values: np.ndarray, layer: Layer, k: int) -> None:
     color = layer.look.color
+    shades = [to_rgba(color, alpha) for alpha in (0.0, 0.18, 0.42)]
     corner.hist2d(
-        values[:, 0],
-        values[:, 1],
+        *values.T,
         ax=ax,
         bins=[x.bins, y.bins],
         range=[(x.low, x.high), (y.low, y.high)],
@@ -260,53 +258,38 @@ def _draw_pair(ax: Axes, x: _Axis, y: _Axis, values: np.ndarray, layer: Layer, k
         plot_datapoints=False,
         plot_density=False,
         no_fill_contours=True,
-        fill_contours=k == 0,
         force_range=True,
+        fill_contours=k == 0,
         contour_kwargs={"linewidths": 1.2, "linestyles": layer.look.linestyle},
-        contourf_kwargs={
-            "colors": [to_rgba(color, alpha) for alpha in (0.0, 0.18, 0.42)],
-            "antialiased": True,
-        },
+        contourf_kwargs={"colors": shades, "antialiased": True},
     )
 
 
 def _draw_truth(axes: np.ndarray, true: np.ndarray) -> None:
     line = method_look("truth").line | {"linewidth": 1.1}
-    for i in range(len(true)):
-        for j in range(i + 1):
-            axes[i, j].axvline(true[j], **line)
-            if j < i:
-                axes[i, j].axhline(true[i], **line)
-                axes[i, j].plot(true[j], true[i], "s", color=COLORS["truth"], markersize=3.5)
+    for i, j in zip(*np.tril_indices(len(true)), strict=True):
+        axes[i, j].axvline(true[j], **line)
+        if j < i:
+            axes[i, j].axhline(true[i], **line)
+            axes[i, j].plot(true[j], true[i], "s", color=COLORS["truth"], markersize=3.5)
 
 
-def _annotate(
-    figure: LabFigure,
-    layers: list[Layer],
-    names: tuple[str, ...],
-    title: str | None,
-    with_truth: bool,
-    with_prior: bool,
-) -> None:
-    """Put title, legend and notes into the empty upper triangle."""
-    looks = [layer.look for layer in layers]
-    for name, wanted in (("truth", with_truth), ("prior", with_prior)):
-        if wanted:
-            looks.append(method_look(name))
+def _annotate(figure: LabFigure, looks: list[Method], title: str, with_note: bool) -> None:
+    """Put title, legend and a note into the empty upper triangle."""
     handles = [Line2D([], [], linewidth=2.2, label=look.label, **look.line) for look in looks]
-    big = len(names) > 6
+    big = len(figure.axes) > 21  # six rows
     legend = figure.legend(
         handles=handles,
         loc="upper right",
         borderaxespad=0.0,
         bbox_to_anchor=(0.985, 0.985),
-        title=title_of(layers[0].result) if title is None else title,
+        title=title,
         fontsize=18 if big else 10.5,
         title_fontsize=21 if big else 12,
         alignment="left",
         labelspacing=0.6,
     )
-    if any(name.startswith(("log_gamma", "log_z")) for name in names):
+    if with_note:
         anchor = legend.get_window_extent().transformed(figure.transFigure.inverted())
         text: Any = {"fontsize": 13 if big else 9, "color": "#555555", "linespacing": 1.4}
         figure.text(anchor.x0, anchor.y0 - 0.02, _METALLICITY_NOTE, va="top", **text)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..methods import Method
 from ..observations.photometry import Photometry
 from ..sps import SEDModel
 from ..sps.histories import METALLICITY_RANGE
@@ -14,7 +15,7 @@ from ..sps.properties import TRUE_SOLAR_RATIO
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .sed import draw_sed
 from .sed_axes import Unit
-from .style import COLORS, LabFigure, Look, dress, log_ticks, method_look, new_figure, use_style
+from .style import COLORS, LabFigure, dress, log_ticks, method_look, new_figure, use_style
 
 __all__ = ["draw_histories", "plot_galaxy", "plot_histories"]
 
@@ -46,10 +47,6 @@ def plot_histories(
     model : SEDModel
         The model that the posteriors are of.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     InputError
@@ -77,10 +74,6 @@ def plot_galaxy(
     ----------
     photometry, results, model, truth, unit, title
         As for `plot_sed` and `plot_histories`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -143,7 +136,7 @@ def _histories(
     return edges[0, : n + 1], sfr[:, :n], metallicity[:, :n]
 
 
-def _draw_band(ax: Axes, edges: np.ndarray, values: np.ndarray, look: Look) -> np.ndarray:
+def _draw_band(ax: Axes, edges: np.ndarray, values: np.ndarray, look: Method) -> np.ndarray:
     """Draw the median and the 68 % range of values (D, T); returns the three, (3, T)."""
     low, median, high = quantiles = np.quantile(values, (0.16, 0.5, 0.84), axis=0)
     ax.stairs(high, edges, baseline=low, fill=True, color=look.color, alpha=0.16, linewidth=0)
@@ -170,16 +163,9 @@ def _metallicity_axis(ax: Axes) -> None:
     place: Any = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
     ax.text(0.98, _SOLAR_LABEL * 1.06, "solar", color="#666666", fontsize=9, **place)
     ax.set_ylabel("Z, PROVABGS label\n(solar = 0.019)")
-    true = ax.secondary_yaxis("right", functions=(_true_from_label, _label_from_true))
+    both_ways = (lambda label: label * TRUE_SOLAR_RATIO), (lambda true: true / TRUE_SOLAR_RATIO)
+    true = ax.secondary_yaxis("right", functions=both_ways)
     true.set_ylabel("true Z (solar = 0.0142)")
     for axis in (ax.yaxis, true.yaxis):
         log_ticks(axis, *ax.get_ylim())
     true.tick_params(which="both", direction="in", labelsize=9.5, color="#444444")
-
-
-def _true_from_label(label: Any) -> Any:
-    return np.asarray(label) * TRUE_SOLAR_RATIO
-
-
-def _label_from_true(true: Any) -> Any:
-    return np.asarray(true) / TRUE_SOLAR_RATIO

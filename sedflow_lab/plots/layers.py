@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import InputError
+from ..methods import Method
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import systematic_resample
-from .style import SPARE_COLORS, Look, method_look
+from .style import SPARE_COLORS, method_look
 
-__all__ = ["Layer", "Results", "as_layers", "as_truth", "title_of"]
+__all__ = ["Layer", "Results", "as_layers", "as_truth", "title_of", "with_looks"]
+
+Kind = TypeVar("Kind", bound=Any)
 
 Results = PosteriorResult | Sequence[PosteriorResult] | Mapping[str, PosteriorResult]
 """One result, several, or several with labels of one's own for the legend."""
@@ -22,17 +26,10 @@ Results = PosteriorResult | Sequence[PosteriorResult] | Mapping[str, PosteriorRe
 
 @dataclass(frozen=True)
 class Layer:
-    """The posterior of one galaxy by one method, and how it is drawn.
-
-    Attributes
-    ----------
-    result : PosteriorResult
-        Of one galaxy.
-    look : Look
-    """
+    """The posterior of one galaxy by one method, and how it is drawn."""
 
     result: PosteriorResult
-    look: Look
+    look: Method
 
     @property
     def theta(self) -> np.ndarray:
@@ -55,6 +52,30 @@ class Layer:
         return self.result.samples[0, systematic_resample(self.result.weights, n)[0]]
 
 
+def with_looks(given: Any, kind: type[Kind]) -> list[tuple[Kind, Method]]:
+    """One thing of a kind, several, or several by labels of one's own, each with its look.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one of another kind.
+    """
+    given = [given] if isinstance(given, kind) else given
+    named = given.items() if isinstance(given, Mapping) else (("", thing) for thing in given)
+    pairs: list[tuple[Kind, Method]] = []
+    for label, thing in named:
+        if not isinstance(thing, kind):
+            raise InputError(
+                f"Plots need {kind.__name__} objects, not {type(thing).__name__}: give what "
+                "infer(), run_mcmc() or run_calibration() returned."
+            )
+        look = method_look(thing.method)
+        pairs.append((thing, replace(look, label=label or look.label)))
+    if not pairs:
+        raise InputError(f"There is no result to plot: give one {kind.__name__} or more.")
+    return pairs
+
+
 def as_layers(results: Results, galaxy: int | str = 0) -> list[Layer]:
     """Take one galaxy out of several results, found by its id.
 
@@ -71,22 +92,10 @@ def as_layers(results: Results, galaxy: int | str = 0) -> list[Layer]:
         If there is no result, or one lacks the galaxy, has it at another redshift, or has no
         posterior for it.
     """
-    if isinstance(results, Mapping):
-        looks = [replace(method_look(r.method), label=name) for name, r in results.items()]
-        members = list(results.values())
-    else:
-        members = [results] if isinstance(results, PosteriorResult) else list(results)
-        for member in members:
-            if not isinstance(member, PosteriorResult):
-                raise InputError(
-                    f"Plots need PosteriorResult objects, not {type(member).__name__}: give what "
-                    "infer() or run_mcmc() returned."
-                )
-        looks = [method_look(r.method) for r in members]
-    if not members:
-        raise InputError("There is no result to plot: give one PosteriorResult or more.")
+    members = with_looks(results, PosteriorResult)
     layers: list[Layer] = []
-    for result, look in zip(members, _told_apart(looks), strict=True):
+    looks = _told_apart([look for _, look in members])
+    for (result, _), look in zip(members, looks, strict=True):
         row = _row(result, galaxy, layers[0].result if layers else None, look.label)
         one = result[row]
         if not one.usable[0]:
@@ -144,10 +153,10 @@ def _row(
     return int(found[same][0])
 
 
-def _told_apart(looks: list[Look]) -> list[Look]:
+def _told_apart(looks: list[Method]) -> list[Method]:
     """Give each layer its own label, and its own colour where colour and line are taken."""
     spare = list(SPARE_COLORS)
-    out: list[Look] = []
+    out: list[Method] = []
     for look in looks:
         count = sum(look.label == other.label for other in looks[: len(out)])
         if count:

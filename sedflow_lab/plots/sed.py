@@ -29,25 +29,17 @@ _BANDS = ((0.16, 0.84, 0.34), (0.025, 0.975, 0.16))
 
 @dataclass(frozen=True)
 class Prediction:
-    """Photometry that one posterior predicts, to be held against the data.
-
-    Attributes
-    ----------
-    flux : ndarray, shape (3, B)
-        Quantiles 0.16, 0.5 and 0.84 [nanomaggies].
-    chi2_best : float
-        Smallest χ² among the draws, over the observed bands.
-    """
+    """Photometry that one posterior predicts, to be held against the data."""
 
     layer: Layer
-    flux: np.ndarray
-    chi2_best: float
+    flux: np.ndarray  # (3, B), quantiles 0.16, 0.5 and 0.84 [nanomaggies]
+    chi2_best: float  # smallest χ² among the draws, over the observed bands
 
 
 def predict(photometry: Photometry, layer: Layer, model: SEDModel) -> Prediction:
     """Compute the posterior predictive photometry of one galaxy."""
     flux = model.photometry(layer.theta, layer.redshift)
-    quantiles = weighted_quantile(flux[None], layer.weights[None], (0.16, 0.5, 0.84))[:, 0]
+    quantiles = weighted_quantile(flux, layer.weights, (0.16, 0.5, 0.84))
     mask = photometry.mask[0]
     residual = (flux - photometry.flux[0])[:, mask] / photometry.sigma[0, mask]
     return Prediction(layer, quantiles, float(np.square(residual).sum(-1).min()))
@@ -80,10 +72,6 @@ def plot_sed(
         As for `plot_corner`; the true spectrum is drawn dashed.
     unit : {'nmgy', 'mag'}
         Nanomaggies or AB magnitudes.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -137,11 +125,10 @@ def draw_sed(
     top.tick_params(labelbottom=False)
     top.set_title(title_of(photometry) if title is None else title, loc="left")
     handles, labels = top.get_legend_handles_labels()
-    first = labels.index(LABELS["data"])  # data first, then the methods in their order
-    order = [first, *(k for k in range(len(labels)) if k != first)]
-    top.figure.legend(
-        [handles[k] for k in order], [labels[k] for k in order], loc="outside lower left", ncols=3
-    )
+    # Data first, then the methods in their order.
+    order = sorted(range(len(labels)), key=lambda k: labels[k] != LABELS["data"])
+    entries = [handles[k] for k in order], [labels[k] for k in order]
+    top.figure.legend(*entries, loc="outside lower left", ncols=3)
     bottom.set_xlabel("Observed wavelength [µm]")
 
 
@@ -201,26 +188,16 @@ def _draw_data(
     seen = flux > sigma if scale.magnitudes else np.ones_like(flux, dtype=bool)
     ends = np.stack([flux - sigma, flux + sigma])
     middle = scale(flux)
-    ax.errorbar(
-        x[seen],
-        middle[seen],
-        yerr=np.abs(np.sort(scale(ends), axis=0) - middle)[:, seen],
-        fmt="o",
-        color=COLORS["data"],
-        markersize=6,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
-        capsize=2.5,
-        elinewidth=1.3,
-        zorder=5,
-        label=LABELS["data"],
-    )
-    if not seen.all():
-        limit = np.maximum(flux, 0) + 2 * sigma
-        arrow: Any = {"color": COLORS["data"], "markersize": 7, "zorder": 5}
-        ax.plot(x[~seen], scale(limit[~seen]), "v", label="2σ upper limit", **arrow)
-        return [ends[:, seen], limit[~seen]]
-    return [ends]
+    reach = np.abs(np.sort(scale(ends), axis=0) - middle)[:, seen]
+    ink: Any = {"color": COLORS["data"], "zorder": 5}
+    dot: Any = {"fmt": "o", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.8}
+    dot |= {"capsize": 2.5, "elinewidth": 1.3, "label": LABELS["data"]}
+    ax.errorbar(x[seen], middle[seen], yerr=reach, **dot, **ink)
+    if seen.all():
+        return [ends]
+    limit = (np.maximum(flux, 0) + 2 * sigma)[~seen]
+    ax.plot(x[~seen], scale(limit), "v", label="2σ upper limit", markersize=7, **ink)
+    return [ends[:, seen], limit]
 
 
 def _draw_prediction(
@@ -230,17 +207,13 @@ def _draw_prediction(
     low, middle, high = scale(flux)
     kind: Any = {"elinewidth": 1.3, "markersize": 5, "zorder": 4}
     kind |= {"color": look.color, "fmt": look.marker}
-    label = f"{look.label}, best $\\chi^2$ = {_short(prediction.chi2_best)}"
-    for chosen, face, text in ((mask, look.color, label), (~mask, "white", None)):
-        if chosen.any():
-            ax.errorbar(
-                x[chosen],
-                middle[chosen],
-                yerr=np.abs(np.stack([low - middle, high - middle]))[:, chosen],
-                markerfacecolor=face,
-                label=text,
-                **kind,
-            )
+    chi2 = prediction.chi2_best
+    label = f"{look.label}, best $\\chi^2$ = {chi2:.{2 if chi2 < 10 else 0}f}"
+    reach = np.abs(np.stack([low - middle, high - middle]))
+    for at, face, text in ((mask, look.color, label), (~mask, "white", None)):
+        if at.any():
+            kind |= {"yerr": reach[:, at], "markerfacecolor": face, "label": text}
+            ax.errorbar(x[at], middle[at], **kind)
     return flux
 
 
@@ -265,7 +238,3 @@ def _draw_residuals(
     ticks = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(-extent, extent))
     ax.set_yticks(ticks[np.abs(ticks) < 0.9 * extent])
     ax.set_ylabel("data − model\n[σ]")
-
-
-def _short(chi2: float) -> str:
-    return f"{chi2:.2f}" if chi2 < 10 else f"{chi2:.0f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..methods import METHODS
+from ..methods import METHODS, Method
 
 __all__ = [
     "COLORS",
@@ -24,7 +23,6 @@ __all__ = [
     "LABELS",
     "SPARE_COLORS",
     "LabFigure",
-    "Look",
     "dress",
     "log_ticks",
     "method_look",
@@ -33,26 +31,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a method, the data, prior or truth is drawn and what the legend calls it."""
-
-    label: str
-    color: str
-    linestyle: Literal["-", "--", ":"] = "-"
-    marker: str = "s"
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """Colour and line style, as matplotlib takes them."""
-        return {"color": self.color, "linestyle": self.linestyle}
-
-
-_LOOKS = {
-    **{word: Look(m.label, m.color, m.linestyle, m.marker) for word, m in METHODS.items()},
-    "data": Look("Data", "#222222"),
-    "prior": Look("Prior", "#999999", ":"),
-    "truth": Look("Truth", "#999999", "--"),
+_LOOKS = METHODS | {
+    "data": Method("Data", "#222222", "what was measured"),
+    "prior": Method("Prior", "#999999", "what was known before", ":"),
+    "truth": Method("Truth", "#999999", "what simulations were made of", "--"),
 }
 
 COLORS: dict[str, str] = {name: look.color for name, look in _LOOKS.items()}
@@ -103,12 +85,12 @@ def use_style() -> Iterator[None]:
         yield
 
 
-def method_look(name: str) -> Look:
+def method_look(name: str) -> Method:
     """Return the look of a method of inference, by its name in `PosteriorResult.method`.
 
     ``"data"``, ``"prior"`` and ``"truth"`` have one as well.
     """
-    return _LOOKS.get(name, Look(name, SPARE_COLORS[0]))
+    return _LOOKS.get(name, Method(name, SPARE_COLORS[0], ""))
 
 
 class LabFigure(Figure):
@@ -131,16 +113,8 @@ def new_figure(
 
 def dress(ax: Axes, size: float = _FONT - 1.5) -> None:
     """Give the ticks of an axes their look, now and for those that are made at drawing."""
-    ax.tick_params(
-        which="both",
-        direction="in",
-        top=True,
-        right=True,
-        labelsize=size,
-        color="#444444",
-        labelcolor=COLORS["data"],
-        width=0.7,
-    )
+    ink: Any = {"color": "#444444", "labelcolor": COLORS["data"], "width": 0.7}
+    ax.tick_params(which="both", direction="in", top=True, right=True, labelsize=size, **ink)
     ax.tick_params(which="major", length=4.0)
     ax.tick_params(which="minor", length=2.0)
 

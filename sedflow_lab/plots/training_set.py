@@ -28,10 +28,7 @@ _COLUMNS = 5
 
 @use_style()
 def plot_training_set(
-    theta: np.ndarray,
-    simulations: Photometry,
-    galaxies: Photometry | None = None,
-    title: str | None = None,
+    theta: np.ndarray, simulations: Photometry, galaxies: Photometry | None = None
 ) -> LabFigure:
     """Draw the distribution of simulations, with real galaxies over it.
 
@@ -45,11 +42,6 @@ def plot_training_set(
         N simulated galaxies, as a network sees them.
     galaxies : Photometry, optional
         Real ones, in the same bands.
-    title : str, optional
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -63,7 +55,8 @@ def plot_training_set(
         )
     if galaxies is not None and galaxies.bands != simulations.bands:
         raise InputError("Galaxies and simulations must be in the same bands.")
-    planes = list(_planes(simulations, galaxies))
+    planes = list(_planes(simulations))
+    points = None if galaxies is None else list(_planes(galaxies))
     rows = -(-len(planes) // _COLUMNS)
     figure = new_figure((13.0, 3.4 + 2.65 * rows))
     parts: Any = figure.subfigures(2, 1, height_ratios=[3.4, 2.65 * rows])
@@ -74,10 +67,10 @@ def plot_training_set(
         ax.set(xlim=(parameter.low, parameter.high), yticks=[], xlabel=parameter.axis_label)
         dress(ax, 8.5)
     axes = parts[1].subplots(rows, _COLUMNS, squeeze=False).ravel()
-    for ax, (x, y, labels) in zip(axes, planes, strict=False):
-        _density(ax, x[0], y[0])
-        if x[1] is not None:
-            ax.plot(x[1], y[1], ".", color=COLORS["data"], ms=2.5, alpha=0.8)
+    for k, (ax, (x, y, labels)) in enumerate(zip(axes, planes, strict=False)):
+        _density(ax, x, y)
+        if points is not None:
+            ax.plot(*points[k][:2], ".", color=COLORS["data"], ms=2.5, alpha=0.8)
         ax.set(xlabel=labels[0], ylabel=labels[1])
         dress(ax, 8.5)
     for ax in axes[len(planes) :]:
@@ -87,59 +80,30 @@ def plot_training_set(
         for shade, level in zip(_SHADES[::-1], _LEVELS[::-1], strict=True)
     ]
     if galaxies is not None:
-        points = Line2D([], [], color=COLORS["data"], marker=".", ls="")
-        points.set_label(f"{len(galaxies)} NSA galaxies")
-        handles.append(points)
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=title)
+        label = f"{len(galaxies)} NSA galaxies"
+        handles.append(Line2D([], [], color=COLORS["data"], marker=".", ls="", label=label))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 
-_Values = tuple[np.ndarray, np.ndarray | None]
-
-
-def _planes(
-    simulations: Photometry, galaxies: Photometry | None
-) -> Iterator[tuple[_Values, _Values, tuple[str, str]]]:
-    """Pairs of quantities, of simulations and of galaxies, with their labels."""
-    names = simulations.bands.labels
-    magnitude = _both(simulations, galaxies, "magnitude")
-    redshift = _both(simulations, galaxies, "redshift")
+def _planes(photometry: Photometry) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[str, str]]]:
+    """Pairs of quantities, with their labels."""
+    names, magnitude = photometry.bands.labels, photometry.magnitude.T
     middle = len(names) // 2
-    yield redshift, _pick(magnitude, middle), ("Redshift", f"{names[middle]} [AB mag]")
+    yield photometry.redshift, magnitude[middle], ("Redshift", f"{names[middle]} [AB mag]")
     colours = [
-        (_less(_pick(magnitude, k), _pick(magnitude, k + 1)), f"{a} − {b} [mag]")
+        (magnitude[k] - magnitude[k + 1], f"{a} − {b} [mag]")
         for k, (a, b) in enumerate(pairwise(names))
     ]
     for (x, x_label), (y, y_label) in pairwise(colours):
         yield x, y, (x_label, y_label)
     if len(colours) > 1:
-        yield redshift, colours[max(middle - 1, 0)][0], ("Redshift", colours[max(middle - 1, 0)][1])
-    for k, name in enumerate(names):
-        yield (
-            _pick(magnitude, k),
-            _log_sigma(simulations, galaxies, k),
-            (f"{name} [AB mag]", f"log σ({name}) [mag]"),
-        )
-
-
-def _both(simulations: Photometry, galaxies: Photometry | None, name: str) -> _Values:
-    return getattr(simulations, name), None if galaxies is None else getattr(galaxies, name)
-
-
-def _pick(values: _Values, k: int) -> _Values:
-    return values[0][:, k], None if values[1] is None else values[1][:, k]
-
-
-def _less(a: _Values, b: _Values) -> _Values:
-    return a[0] - b[0], None if a[1] is None or b[1] is None else a[1] - b[1]
-
-
-def _log_sigma(simulations: Photometry, galaxies: Photometry | None, k: int) -> _Values:
-    def of(p: Photometry) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log10(POGSON / p.snr[:, k])
-
-    return of(simulations), None if galaxies is None else of(galaxies)
+        colour, label = colours[max(middle - 1, 0)]
+        yield photometry.redshift, colour, ("Redshift", label)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_sigma = np.log10(POGSON / photometry.snr.T)
+    for name, x, y in zip(names, magnitude, log_sigma, strict=True):
+        yield x, y, (f"{name} [AB mag]", f"log σ({name}) [mag]")
 
 
 def _density(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

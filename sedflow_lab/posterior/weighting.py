@@ -50,7 +50,13 @@ def weighted_quantile(
     The k-th smallest draw lies at the probability :math:`(C_k - w_k/2) / C_D`, with C the
     cumulative weight; values between are interpolated linearly. With equal weights this is
     Hazen's definition. Draws of zero weight take no part; sets without weight give NaN.
+
+    Values may be those of one set, (D, P) or (D,), with weights (D,): the result then lacks N, or
+    N and P.
     """
+    if weights.ndim == 1:
+        one = weighted_quantile(values.reshape(1, len(weights), -1), weights[None], q)[..., 0, :]
+        return one if values.ndim > 1 else one[..., 0]
     levels = np.atleast_1d(np.asarray(q, dtype=np.float64))
     if levels.min(initial=0.5) < 0 or levels.max(initial=0.5) > 1:
         raise InputError(f"Quantiles lie between 0 and 1, not {q}.")
