@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.calibration_run import OBSERVABLES, CalibrationRun
@@ -178,9 +177,7 @@ def test_settings_that_make_no_sense_are_refused(posterior):
 
 def test_narrowed_draws_keep_the_order_of_their_densities(posterior):
     """Narrowing and widening again is no change: neither of draws nor of any score."""
-    mocks, truth = draw_mocks(
-        posterior.model, posterior.prior, posterior.bundle.noise, 12, torch.Generator()
-    )
+    mocks, truth = draw_mocks(posterior.model, posterior.prior, posterior.bundle.noise, 12)
     result = posterior.infer(mocks, 100)
     narrow, origin = narrow_result(result, posterior.prior, 0.5, truth)
     usual = score_result(result, mocks, truth, posterior)["scores"]

@@ -45,9 +45,7 @@ def pp_curve(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return columns[0] if np.ndim(scores) == 1 else np.stack(columns, axis=1)
 
 
-def pp_band(
-    n: int, grid: np.ndarray, level: float = 0.95, *, simultaneous: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+def pp_band(n: int, grid: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Band that holds the whole curve of n uniform scores with a probability just above `level`.
 
     Parameters
@@ -56,8 +54,6 @@ def pp_band(
         Number of scores.
     grid : ndarray, shape (G,)
     level : float
-    simultaneous : bool
-        Hold the curve everywhere at once; else at each point for itself.
 
     Returns
     -------
@@ -66,9 +62,7 @@ def pp_band(
     points = np.asarray(grid, dtype=np.float64)
     if n < 1 or points.ndim != 1 or points.min() < 0 or points.max() > 1:
         raise InputError("A band needs one score or more, and a grid between 0 and 1.")
-    share = level
-    if simultaneous:
-        share = _pointwise(n, tuple(np.unique(points[(points > 0) & (points < 1)])), level)
+    share = _pointwise(n, tuple(np.unique(points[(points > 0) & (points < 1)])), level)
     low, high = stats.binom.interval(share, n, points)
     return low / n, high / n
 
@@ -101,11 +95,9 @@ def _chance(n: int, grid: np.ndarray, low: np.ndarray, high: np.ndarray) -> floa
     return float(chance[0] / stats.poisson.pmf(n, n))
 
 
-def coverage_band(n: np.ndarray | int, level: float, confidence: float = 0.95) -> np.ndarray:
-    """Fractions (2, ...) between which regions of a probability hold n truths, each for itself."""
-    counts = np.asarray(n)
-    low, high = stats.binom.interval(confidence, counts, level)
-    return np.stack([low, high]) / np.maximum(counts, 1)
+def coverage_band(n: np.ndarray, level: float) -> np.ndarray:
+    """Fractions (2, ...) between which regions of a probability hold 95 % of n truths, each."""
+    return np.stack(stats.binom.interval(0.95, n, level)) / np.maximum(n, 1)
 
 
 def default_bins(n: int) -> int:
@@ -132,24 +124,12 @@ def histogram(scores: np.ndarray, bins: int | None = None) -> np.ndarray:
     return columns[0] if np.ndim(scores) == 1 else np.stack(columns, axis=1)
 
 
-def histogram_band(
-    n: int, bins: int, level: float = 0.95, *, simultaneous: bool = True
-) -> tuple[float, float]:
+def histogram_band(n: int, bins: int, level: float = 0.95) -> tuple[float, float]:
     """Counts between which all bins of n uniform scores lie with at least the probability `level`.
 
-    Parameters
-    ----------
-    n, bins : int
-    level : float
-    simultaneous : bool
-        All bins at once (Bonferroni); else each for itself.
-
-    Returns
-    -------
-    low, high : float
+    All bins do at once, by Bonferroni's bound.
     """
-    share = 1.0 - (1.0 - level) / bins if simultaneous else level
-    low, high = stats.binom.interval(share, n, 1.0 / bins)
+    low, high = stats.binom.interval(1.0 - (1.0 - level) / bins, n, 1.0 / bins)
     return float(low), float(high)
 
 

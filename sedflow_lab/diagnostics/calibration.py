@@ -77,11 +77,9 @@ def rank_scores(
     """
     samples, weights, ess = _checked(samples, weights, ess)
     truth = _shaped(truth, (len(samples), samples.shape[2]), "truth")
-    scores = np.empty_like(truth)
     rng = np.random.default_rng(seed)
-    for k in range(truth.shape[1]):
-        scores[:, k] = _scores(samples[:, :, k], truth[:, k], weights, ess, rng)
-    return scores
+    columns = zip(samples.transpose(2, 0, 1), truth.T, strict=True)
+    return np.stack([_scores(x, t, weights, ess, rng) for x, t in columns], axis=1)
 
 
 def tarp_references(n: int, low: np.ndarray, high: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -191,7 +189,7 @@ def contraction(
 def predictive_scores(
     chi2: np.ndarray, n_bands: np.ndarray, weights: np.ndarray | None = None, *, seed: int = 0
 ) -> np.ndarray:
-    """Probability of a worse fit than that of one random draw from each posterior.
+    """Probability of a worse fit than that of one random draw from each posterior, shape (N,).
 
     If posteriors are right, then a draw and the data are a pair just like the truth and the
     data, and its χ² follows the χ² distribution with one degree of freedom a band: the scores
@@ -206,12 +204,8 @@ def predictive_scores(
     weights : ndarray, shape (N, D), optional
     seed : int
         Chooses the draws.
-
-    Returns
-    -------
-    ndarray, shape (N,)
     """
-    draws, weights, _ = _checked(np.asarray(chi2, dtype=np.float64)[..., None], weights, None)
+    draws, weights, _ = _checked(np.expand_dims(chi2, -1), weights, None)
     ticks = np.random.default_rng(seed).random(len(draws))
     chosen = (np.cumsum(weights, axis=1) < ticks[:, None]).sum(1).clip(0, draws.shape[1] - 1)
     value = np.take_along_axis(draws[..., 0], chosen[:, None], 1)[:, 0]
@@ -225,11 +219,8 @@ def predictive_p_values(
 
     Parameters
     ----------
-    chi2 : ndarray, shape (N, D)
-        χ² of the data at each draw.
-    n_bands : ndarray of int, shape (N,)
-        Observed bands.
-    weights : ndarray, shape (N, D), optional
+    chi2, n_bands, weights
+        As for `predictive_scores`.
 
     Returns
     -------
@@ -237,7 +228,7 @@ def predictive_p_values(
         Near 0 where the model cannot make the data. They crowd around one half even if all is
         right, for the data have been used twice: test `predictive_scores`, not these.
     """
-    draws, weights, _ = _checked(np.asarray(chi2, dtype=np.float64)[..., None], weights, None)
+    draws, weights, _ = _checked(np.expand_dims(chi2, -1), weights, None)
     worse = chi2_distribution.sf(draws[..., 0], np.asarray(n_bands)[:, None])
     return np.where(weights.sum(1) > 0, (weights * np.nan_to_num(worse)).sum(1), np.nan)
 
@@ -259,14 +250,13 @@ def _scores(
 
 def _moments(samples: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted means and standard deviations (N, P); NaN where there are no weights."""
-    shape = (len(samples), samples.shape[2])
-    mean, variance = np.empty(shape), np.empty(shape)
-    for k in range(shape[1]):
-        values = samples[:, :, k]
-        mean[:, k] = (weights * values).sum(1)
-        variance[:, k] = (weights * np.square(values - mean[:, k, None])).sum(1)
-    mean[weights.sum(1) <= 0] = np.nan
-    return mean, np.sqrt(np.where(np.isfinite(mean), variance, np.nan))
+    weights = np.where(weights.sum(1, keepdims=True) > 0, weights, np.nan)
+    moments = []
+    for values in samples.transpose(2, 0, 1):  # one parameter at a time: no copy of all the draws
+        mean = (weights * values).sum(1)
+        moments.append((mean, np.sqrt((weights * np.square(values - mean[:, None])).sum(1))))
+    mean, std = np.transpose(moments, (1, 2, 0))
+    return mean, std
 
 
 def _checked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,6 @@ __all__ = ["OBSERVABLES", "CalibrationRun"]
 
 OBSERVABLES = ("snr", "magnitude", "redshift", "colour")
 """What simulations may be sorted by: see `CalibrationRun.observable`."""
-
-_ARRAYS = (
-    "truth redshift flux sigma scores z_scores contraction predictive_p efficiency ess chi2_min "
-    "badge"
-).split()
 
 
 @dataclass(frozen=True)
@@ -131,10 +126,6 @@ class CalibrationRun:
         and ``square_error``: one standard deviation, for right posteriors exactly 1/√N for the
         mean, and from the scatter of the squares for these. ``p`` is the smaller of the two
         p-values, doubled, and ``p_holm`` the same after Holm's correction for the parameters.
-
-        Returns
-        -------
-        astropy.table.Table
         """
         from astropy.table import Table
 
@@ -178,10 +169,8 @@ class CalibrationRun:
             empty = cls.empty(settings, len(run.bands))
             for name, array in arrays.items():
                 like = getattr(empty, name)
-                if (
-                    array.shape != (len(run), *like.shape[1:])
-                    or array.dtype.kind != like.dtype.kind
-                ):
+                shape = len(run), *like.shape[1:]
+                if array.shape != shape or array.dtype.kind != like.dtype.kind:
                     raise ValueError(f"{name} has the shape {array.shape} and type {array.dtype}")
             if type(settings["draws"]) is not int or type(settings["seed"]) is not int:
                 raise ValueError("its draws or its seed is no whole number")
@@ -202,10 +191,13 @@ class CalibrationRun:
     @classmethod
     def empty(cls, settings: dict[str, Any], bands: int) -> CalibrationRun:
         """A run of no simulations."""
-        widths = {"truth": N_THETA, "z_scores": N_THETA, "contraction": N_THETA}
+        widths = dict.fromkeys(("truth", "z_scores", "contraction"), N_THETA)
         widths |= {"flux": bands, "sigma": bands, "scores": len(SCORED)}
         arrays: dict[str, Any] = {
             k: np.empty((0, widths[k]) if k in widths else 0) for k in _ARRAYS
         }
         arrays["badge"] = np.empty(0, "<U16")
         return cls(**arrays, settings=settings)
+
+
+_ARRAYS = [f.name for f in fields(CalibrationRun) if f.name not in ("settings", "seconds")]

@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import rel_entr
+from scipy.stats import wasserstein_distance
 
 from ..errors import InputError
 from ..parameters import NAMES
+from ..posterior.reweight import values_of
 from ..posterior.weighting import systematic_resample, weighted_quantile
+from ..quantities import DERIVED
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -72,7 +76,7 @@ class Draws:
 
     def quantile(self, levels: tuple[float, ...]) -> np.ndarray:
         """Weighted quantiles, shape (len(levels), P)."""
-        return weighted_quantile(self.values[None], self.weights[None], levels)[:, 0]
+        return weighted_quantile(self.values, self.weights, levels)
 
     def std(self) -> np.ndarray:
         """Weighted standard deviations, shape (P,), 1 where a quantity never varies."""
@@ -104,20 +108,17 @@ def js_distance(a: Draws, b: Draws) -> np.ndarray:
     ndarray, shape (P,)
     """
     pooled = Draws(np.concatenate([a.values, b.values]), np.append(a.weights, b.weights))
-    edges = pooled.quantile(tuple(np.arange(1, _BINS) / _BINS))
-    distance = np.empty(a.values.shape[1])
-    for k in range(len(distance)):
-        p, q = (
-            np.bincount(np.searchsorted(edges[:, k], d.values[:, k]), d.weights, minlength=_BINS)
-            for d in (a, b)
-        )
-        terms = [_plogp(p) + _plogp(q) - 2 * _plogp(0.5 * (p + q))]
-        distance[k] = np.sqrt(max(0.5 * float(np.sum(terms)), 0.0))
-    return distance
-
-
-def _plogp(p: np.ndarray) -> np.ndarray:
-    return p * np.log2(np.where(p > 0, p, 1.0))
+    edges = pooled.quantile(tuple(np.arange(1, _BINS) / _BINS)).T
+    p, q = (
+        [
+            np.bincount(np.searchsorted(ends, x), d.weights, minlength=_BINS)
+            for ends, x in zip(edges, d.values.T, strict=True)
+        ]
+        for d in (a, b)
+    )
+    middle = 0.5 * np.add(p, q)
+    bits = (rel_entr(p, middle) + rel_entr(q, middle)).sum(1) / np.log(2)
+    return np.sqrt(np.maximum(0.5 * bits, 0.0))
 
 
 def wasserstein(a: Draws, b: Draws) -> np.ndarray:
@@ -125,8 +126,6 @@ def wasserstein(a: Draws, b: Draws) -> np.ndarray:
 
     It is the mean distance by which draws of b must move to become those of a.
     """
-    from scipy.stats import wasserstein_distance
-
     distance = [
         wasserstein_distance(x, y, a.weights, b.weights)
         for x, y in zip(a.values.T, b.values.T, strict=True)
@@ -183,13 +182,8 @@ def c2st(a: Draws, b: Draws, seed: int = 0) -> float:
     labels = np.repeat([0, 1], n)
     spread = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    classifier = MLPClassifier(
-        hidden_layer_sizes=(32, 32),
-        alpha=1e-3,
-        early_stopping=True,
-        max_iter=200,
-        random_state=seed,
-    )
+    how = {"early_stopping": True, "max_iter": 200, "random_state": seed}
+    classifier = MLPClassifier(hidden_layer_sizes=(32, 32), alpha=1e-3, **how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         scores = cross_val_score(classifier, values, labels, cv=folds)
@@ -257,16 +251,11 @@ def compare(
             raise InputError(f"Compare one galaxy with a posterior at a time, not {each!r}.")
     if result.ids[0] != reference.ids[0]:
         raise InputError(f"Cannot compare galaxy {result.ids[0]} with galaxy {reference.ids[0]}.")
-    names = list(NAMES)
-    values = [each.samples[0] for each in (result, reference)]
-    if model is not None:
-        derived = [each.derived(model) for each in (result, reference)]
-        names += list(derived[0])
-        values = [
-            np.column_stack([v, *(d[name][0] for name in derived[0])])
-            for v, d in zip(values, derived, strict=True)
-        ]
-    a, b = Draws(values[0], result.weights[0]), Draws(values[1], reference.weights[0])
+    names = [*NAMES, *(q.name for q in DERIVED if model is not None)]
+    a, b = (
+        Draws(values_of(names, each.samples[0], each.redshift[0], model), each.weights[0])
+        for each in (result, reference)
+    )
     few, half = (b.part(rows) for rows in _halves(reference, int(result.ess[0]), seed))
     table = Table({"parameter": names})
     for name, measure in _MEASURES.items():
@@ -278,12 +267,8 @@ def compare(
         seen = [x.columns(len(NAMES)) for x in (a, b, few, half)]
         told = c2st(seen[0], seen[1], seed)
         chance = c2st(seen[2], seen[3], seed) if c2st_floor is None else c2st_floor
-    table.meta.update(
-        id=str(reference.ids[0]),
-        methods=f"{result.method} against {reference.method}",
-        c2st=told,
-        c2st_floor=chance,
-    )
+    table.meta |= {"id": str(reference.ids[0]), "c2st": told, "c2st_floor": chance}
+    table.meta["methods"] = f"{result.method} against {reference.method}"
     table.meta["verdict"] = _verdict(table)
     return table
 

@@ -28,64 +28,37 @@ _FEWEST = 20
 class Conditional:
     """Coverage in K groups of simulations, sorted by one observable.
 
-    Attributes
-    ----------
-    observable : str
-    level : float
-        Probability of the regions whose coverage was counted.
-    edges : ndarray, shape (K + 1,)
-        Limits of the groups in the observable.
-    n : ndarray of int, shape (K,)
-        Simulations in each group.
-    coverage : ndarray, shape (K, 15)
-        Fraction of truths inside regions of probability `level`, by `scoring.SCORED`: central
-        intervals of marginals, regions of highest density, the smaller of TARP's distances, and
-        the better part of the fits.
-    low, high : ndarray, shape (K,)
-        Between which the coverage of right posteriors lies with a probability of 95 %.
-    p_holm : ndarray, shape (K, 15)
-        p-values of the Kolmogorov-Smirnov test in each group, corrected for all groups and
-        quantities together.
-    efficiency : ndarray, shape (K,)
-        Median sampling efficiency; NaN where it is not known.
+    It is the fraction of truths inside regions of a probability, by `scoring.SCORED`: central
+    intervals of marginals, regions of highest density, the smaller of TARP's distances, and the
+    better part of the fits.
     """
 
     observable: str
-    level: float
-    edges: np.ndarray
-    n: np.ndarray
-    coverage: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    p_holm: np.ndarray
-    efficiency: np.ndarray
+    level: float  # probability of the regions
+    edges: np.ndarray  # (K + 1,), limits of the groups in the observable
+    n: np.ndarray  # (K,), simulations in each group
+    coverage: np.ndarray  # (K, 15)
+    low: np.ndarray  # (K,), that of right posteriors is above with a probability of 97.5 %
+    high: np.ndarray  # (K,), and below
+    p_holm: np.ndarray  # (K, 15), of KS tests, corrected for all groups and quantities together
+    efficiency: np.ndarray  # (K,), median of the sampling efficiency; NaN where it is not known
 
 
 @dataclass(frozen=True)
 class CoverageMap:
-    """Coverage of the joint posterior in cells of two observables.
+    """Coverage of the joint posterior in L x K cells of two observables.
 
-    Attributes
-    ----------
-    observables : tuple of str
-    level : float
-    edges : tuple of ndarray
-        Limits of the cells, (K + 1,) and (L + 1,).
-    n : ndarray of int, shape (L, K)
-    coverage, efficiency : ndarray, shape (L, K)
-        Of regions of highest density, and the median sampling efficiency; NaN where there are
-        fewer than 20 simulations.
-    z : ndarray, shape (L, K)
-        Coverage minus `level` in standard errors.
+    Coverage, of regions of highest density, and efficiency are NaN where there are fewer than 20
+    simulations.
     """
 
     observables: tuple[str, str]
-    level: float
-    edges: tuple[np.ndarray, np.ndarray]
-    n: np.ndarray
-    coverage: np.ndarray
-    efficiency: np.ndarray
-    z: np.ndarray
+    level: float  # probability of the regions
+    edges: tuple[np.ndarray, np.ndarray]  # (K + 1,) and (L + 1,), limits of the cells
+    n: np.ndarray  # (L, K), simulations in each cell
+    coverage: np.ndarray  # (L, K)
+    efficiency: np.ndarray  # (L, K), median of the sampling efficiency
+    z: np.ndarray  # (L, K), coverage less the level in standard errors
 
 
 def covered(scores: np.ndarray, level: float) -> np.ndarray:
@@ -110,10 +83,6 @@ def conditional_coverage(
         Number of groups of equal size, or their limits.
     level : float
         Probability of the regions.
-
-    Returns
-    -------
-    Conditional
 
     Raises
     ------
@@ -159,10 +128,6 @@ def coverage_map(
     bins : tuple of int
         Number of cells along them; their limits are quantiles of the simulations.
     level : float
-
-    Returns
-    -------
-    CoverageMap
     """
     values = [run.observable(name) for name in observables]
     x_edges, y_edges = (_edges(v, b) for v, b in zip(values, bins, strict=True))
@@ -171,13 +136,12 @@ def coverage_map(
     shape = (len(y_edges) - 1, len(x_edges) - 1)
     n = np.zeros(shape, dtype=int)
     coverage, efficiency = np.full(shape, np.nan), np.full(shape, np.nan)
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            cell = (i == column) & (j == row) & np.isfinite(inside)
-            n[row, column] = cell.sum()
-            if cell.sum() >= _FEWEST:
-                coverage[row, column] = inside[cell].mean()
-                efficiency[row, column] = _median(run.efficiency[cell])
+    for row, column in np.ndindex(shape):
+        cell = (i == column) & (j == row) & np.isfinite(inside)
+        n[row, column] = cell.sum()
+        if n[row, column] >= _FEWEST:
+            coverage[row, column] = inside[cell].mean()
+            efficiency[row, column] = _median(run.efficiency[cell])
     error = np.sqrt(level * (1 - level) / np.maximum(n, 1))
     z = (coverage - level) / error
     return CoverageMap(observables, level, (x_edges, y_edges), n, coverage, efficiency, z)

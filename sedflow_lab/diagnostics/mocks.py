@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ..anpe.simulate import draw_simulations
+from ..anpe.simulate import mock_photometry
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
@@ -92,86 +93,37 @@ def draw_mocks(
     prior: Prior,
     noise: NoiseModel,
     n: int,
-    generator: torch.Generator,
+    seed: int = 0,
     fault: Fault | None = None,
     first: int = 0,
 ) -> tuple[Photometry, np.ndarray]:
-    """Draw truths from the prior and observe them.
+    """Draw n truths from the prior and observe them, with the `sigma` and `prior_shift` of a fault.
 
-    Parameters
-    ----------
-    model : SEDModel
-    prior : Prior
-    noise : NoiseModel
-    n : int
-    generator : torch.Generator
-    fault : Fault, optional
-        `sigma` and `prior_shift` are used.
-    first : int
-        Number of the first galaxy, for its id.
-
-    Returns
-    -------
-    photometry : Photometry
-        With the uncertainties that the posterior is told.
-    theta : ndarray, shape (n, 12)
-        True reported parameters.
+    Galaxies are numbered from the first. Returns the photometry, with the uncertainties that the
+    posterior is told, and the true reported parameters (n, 12).
     """
     fault = fault or Fault()
     source: Prior = prior
     if fault.prior_shift:
         source = _ShiftedPrior(prior.name, prior.powers, fault.prior_shift)
-    phi, redshift, flux = draw_simulations(model, source, n, generator)
-    observed, sigma = noise.observe(flux, generator)
-    photometry = Photometry(
-        observed.double().numpy(),
-        fault.sigma * sigma.double().numpy(),
-        redshift.double().numpy(),
-        bands=model.bands,
-        ids=[f"mock-{first + i}" for i in range(n)],
-        on_bad="flag",
-    )
-    return photometry, prior.from_free(phi.double().numpy())
+    made, theta = mock_photometry(model, source, noise, n, seed)
+    told, ids = fault.sigma * made.sigma, [f"mock-{first + i}" for i in range(n)]
+    return Photometry(made.flux, told, made.redshift, made.bands, ids=ids, on_bad="flag"), theta
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where narrowed draws, and the truth, were before: the density there is the narrowed one's.
+class Origin(NamedTuple):
+    """Where narrowed draws, and the truth, were before: the density there is the narrowed one's."""
 
-    Attributes
-    ----------
-    samples : ndarray, shape (N, D, 12)
-        The draws, in reported parameters.
-    truth : ndarray, shape (N, 11)
-        What the narrowing takes to the truth, in free coordinates; masses may be beyond the
-        prior.
-    """
-
-    samples: np.ndarray
-    truth: np.ndarray
-
-    def part(self, rows: np.ndarray) -> Origin:
-        """Some of the galaxies."""
-        return Origin(self.samples[rows], self.truth[rows])
+    samples: np.ndarray  # (N, D, 12), the draws, in reported parameters
+    truth: np.ndarray  # (N, 11), what becomes the truth, in free coordinates; masses may be beyond
 
 
 def narrow_result(
     result: PosteriorResult, prior: Prior, factor: float, truth: np.ndarray
 ) -> tuple[PosteriorResult, Origin]:
-    """Pull the draws towards their medians in the free coordinates.
+    """Pull the draws of N galaxies towards their medians in the free coordinates.
 
-    Parameters
-    ----------
-    result : PosteriorResult
-        N galaxies.
-    prior : Prior
-    factor : float
-    truth : ndarray, shape (N, 12)
-
-    Returns
-    -------
-    result : PosteriorResult
-    origin : Origin
+    True parameters have the shape (N, 12). Where everything was before is returned with the result.
     """
     good = result.usable
     phi = prior.to_free(result.samples[good])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from .._files import difference
 from .._version import __version__
@@ -70,10 +69,6 @@ def run_calibration(
     callback : callable, optional
         Called with the run so far after every batch.
 
-    Returns
-    -------
-    CalibrationRun
-
     Raises
     ------
     InputError
@@ -130,12 +125,11 @@ def replay(
     if not 0 <= index < len(run):
         raise InputError(f"The run has simulations 0 to {len(run) - 1}, but no {index}.")
     one, truth = _mocks(posterior, run.settings, index, 1)
-    theta = truth[0]
     method = run.method if run.method != "mcmc" else "exact"
     result = posterior.infer(one, draws, method, run.settings["seed"] + index, on_bad="flag")
     if run.fault.narrow != 1:
-        result, _ = narrow_result(result, posterior.prior, run.fault.narrow, theta[None])
-    return one, theta, result
+        result, _ = narrow_result(result, posterior.prior, run.fault.narrow, truth)
+    return one, truth[0], result
 
 
 def _settings(
@@ -163,17 +157,11 @@ def _mocks(
     """Galaxies number `first` to `first` + n: the same ones for every method and batch size."""
     galaxies, truths = [], []
     for block in range(first // _MOCKS, -(-(first + n) // _MOCKS)):
-        generator = torch.Generator().manual_seed((settings["seed"] + 1) * 1_000_003 + block)
+        seed = (settings["seed"] + 1) * 1_000_003 + block
         rows = slice(max(first - block * _MOCKS, 0), first + n - block * _MOCKS)
-        photometry, truth = draw_mocks(
-            posterior.model,
-            posterior.prior,
-            posterior.bundle.noise,
-            _MOCKS,
-            generator,
-            Fault(**settings["fault"]),
-            first=block * _MOCKS,
-        )
+        source = posterior.model, posterior.prior, posterior.bundle.noise
+        fault = Fault(**settings["fault"])
+        photometry, truth = draw_mocks(*source, _MOCKS, seed, fault, first=block * _MOCKS)
         galaxies.append(photometry[rows])
         truths.append(truth[rows])
     return Photometry.concatenate(galaxies), np.concatenate(truths)
@@ -194,15 +182,8 @@ def _run_batch(
     if method == "mcmc":
         from ..samplers.mcmc import run_mcmc
 
-        result = run_mcmc(
-            photometry,
-            posterior.model,
-            posterior.prior,
-            start=posterior,
-            draws=draws,
-            seed=seed % 2**31,
-            stop=stop,
-        )
+        how: Any = {"start": posterior, "draws": draws, "seed": seed % 2**31, "stop": stop}
+        result = run_mcmc(photometry, posterior.model, posterior.prior, **how)
     else:
         result = posterior.infer(photometry, draws, method, seed % 2**31, on_bad="flag", stop=stop)
     if stop is not None and stop.is_set():

@@ -8,7 +8,7 @@ import torch
 from ..anpe import AmortizedPosterior
 from ..exact.likelihood import LogPosterior
 from ..observations.photometry import Photometry
-from ..parameters import N_THETA, NAMES, PARAMETERS, Prior
+from ..parameters import N_THETA, NAMES, PARAMETERS
 from ..posterior.result import PosteriorResult
 from . import calibration
 from .mocks import Origin
@@ -44,10 +44,8 @@ def score_result(
 
     Parameters
     ----------
-    result : PosteriorResult
-        N galaxies.
-    photometry : Photometry
-        As the posterior was told.
+    result, photometry
+        Of N galaxies, as the posterior was told.
     truth : ndarray, shape (N, 12)
     posterior : AmortizedPosterior
         Knows model and prior, and the density of fast draws.
@@ -71,7 +69,12 @@ def score_result(
     predictive = np.full(n, np.nan)
     if good.any():
         chi2, density, at_truth = _densities(
-            result.method, told, samples, theta, posterior, origin and origin.part(good)
+            result.method,
+            told,
+            samples,
+            theta,
+            posterior,
+            origin and Origin(*(a[good] for a in origin)),
         )
         bands = told.mask.sum(1)
         references = calibration.tarp_references(len(theta), _LOW, _HIGH, rngs[0])
@@ -85,8 +88,9 @@ def score_result(
                 calibration.predictive_scores(chi2, bands, weights, seed=rngs[4]),
             ]
         )
+        prior_std = posterior.prior.sample(_PRIOR_DRAWS).std(axis=0)
         z[good] = calibration.z_scores(samples, theta, weights)
-        shrunk[good] = calibration.contraction(samples, _prior_std(posterior.prior), weights)
+        shrunk[good] = calibration.contraction(samples, prior_std, weights)
         predictive[good] = calibration.predictive_p_values(chi2, bands, weights)
     return {
         "truth": truth,
@@ -135,7 +139,3 @@ def _densities(
                 density[rows] = target(both[rows])
             chi2[rows] = target.chi2(samples[rows])
     return chi2, density[:, :-1], np.where(inside, density[:, -1], -np.inf)
-
-
-def _prior_std(prior: Prior) -> np.ndarray:
-    return prior.sample(_PRIOR_DRAWS).std(axis=0)

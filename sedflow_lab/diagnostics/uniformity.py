@@ -89,7 +89,7 @@ class Uniformity:
         """One sentence for each set, in plain words."""
         return [
             f"{name}: {self._reading(k)} (curve off by up to {100 * self.ks[k]:.1f} points, "
-            f"{_p_text(self.p_holm[k])})."
+            f"{f'p = {self.p_holm[k]:.2g}' if self.p_holm[k] >= 1e-10 else 'p < 1e-10'})."
             for k, name in enumerate(self.names)
         ]
 
@@ -166,10 +166,7 @@ _WORDS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
 
 
 def check_uniformity(
-    scores: np.ndarray,
-    names: Sequence[str],
-    kinds: Sequence[Kind] | None = None,
-    bins: int | None = None,
+    scores: np.ndarray, names: Sequence[str], kinds: Sequence[Kind] | None = None
 ) -> Uniformity:
     """Test sets of scores.
 
@@ -180,12 +177,6 @@ def check_uniformity(
     names : sequence of str, length Q
     kinds : sequence of str, length Q, optional
         ``"rank"`` of a marginal (default), ``"tarp"``, ``"level"`` of a region, or ``"fit"``.
-    bins : int, optional
-        Of the χ² test; default: `default_bins`.
-
-    Returns
-    -------
-    Uniformity
 
     Raises
     ------
@@ -204,13 +195,12 @@ def check_uniformity(
         raise InputError("Scores lie between 0 and 1.")
     n = np.array([len(column) for column in columns])
     ks = [stats.kstest(column, "uniform") for column in columns]
-    chi2 = [stats.chisquare(histogram(c, bins or default_bins(len(c)))) for c in columns]
+    chi2 = [stats.chisquare(histogram(c, default_bins(len(c)))) for c in columns]
     p = np.minimum(2 * np.minimum([t.pvalue for t in ks], [t.pvalue for t in chi2]), 1.0)
-    marginal: Kind = "rank"
     apart = [column - 0.5 for column in columns]
     return Uniformity(
         names=tuple(names),
-        kinds=(marginal,) * len(names) if kinds is None else tuple(kinds),
+        kinds=tuple(kinds or ["rank"] * len(names)),
         n=n,
         ks=np.array([t.statistic for t in ks]),
         ks_p=np.array([t.pvalue for t in ks]),
@@ -221,7 +211,3 @@ def check_uniformity(
         slope=np.array([a.mean() for a in apart]) * np.sqrt(12 * n),
         curvature=(np.array([np.square(a).mean() for a in apart]) - 1 / 12) * np.sqrt(180 * n),
     )
-
-
-def _p_text(p: float) -> str:
-    return f"p = {p:.2g}" if p >= 1e-10 else "p < 1e-10"
