@@ -23,7 +23,7 @@ from sedflow_lab.reports.study import (
     spread_showcase,
 )
 from sedflow_lab.reports.study.figures import plot_distances
-from sedflow_lab.reports.study.markdown import to_markdown
+from sedflow_lab.reports.study.page import to_markdown
 from sedflow_lab.reports.study.report import collect, columns, overall, pick_cases, within_floor
 
 DRAWS = 600
@@ -197,8 +197,8 @@ def leave_a_note(store, sample, posterior, row, stop):
 
 def test_other_processes_share_the_work(tmp_path, posterior, tiny_bundle):
     store, sample = open_store(tmp_path / "study", posterior, 0), spread_showcase(4)
-    network = run._Network(str(tiny_bundle), None)
-    left = run._each(leave_a_note, store, sample, network, [0, 1, 2, 3], "", 2, False, None)
+    work = run._Work(leave_a_note, store, sample, str(tiny_bundle), None)
+    left = run._each(work, [0, 1, 2, 3], "", 2, False, None)
     assert left == 1  # the one that said that it was not done
     assert {p.read_text() for p in store.folder.glob("row-*")} == {repr(posterior)}
     assert len(list(store.folder.glob("row-*"))) == 4

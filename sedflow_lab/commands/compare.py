@@ -68,7 +68,7 @@ def add_commands(commands: shared.Commands) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     from ..reports.study import open_store, run_chains, run_network, simulations, spread_showcase
-    from ..reports.study.write import write_report
+    from ..reports.study.page import write_report
 
     posterior = shared.load(args)
     samples: list[Sample] = []

@@ -116,8 +116,8 @@ def _add_compare(commands: shared.Commands) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     from ..observations.write import write_table
-    from ..reports.figures import save_figure
     from ..reports.grids import compare_ssp_grids, plot_comparison
+    from ..reports.pages import save_figure
 
     for name, endings in ((args.table, shared.TABLES), (args.out, (".png", ".pdf", ".svg"))):
         if name:

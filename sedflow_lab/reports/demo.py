@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from .._files import write_text
 from ..anpe import AmortizedPosterior, load_posterior
@@ -19,10 +19,10 @@ from ..observations.nsa import showcase
 from ..observations.photometry import Photometry
 from ..observations.write import write_table
 from ..parameters import NAMES
+from ..plots import plot_corner, plot_galaxy
 from ..posterior.result import PosteriorResult
 from ..samplers.mcmc import run_mcmc
-from .figures import save_figure
-from .markdown import markdown_table
+from .pages import markdown_table, save_figure
 from .study import NETWORK
 
 __all__ = ["DemoReport", "GalaxyReport", "choose_galaxies", "run_demo"]
@@ -36,26 +36,15 @@ _QUANTILES = (0.1, 0.9)  # of the colour: the bluest and the reddest galaxy that
 class GalaxyReport:
     """What the demonstration found for one galaxy.
 
-    Attributes
-    ----------
-    name : str
-        NSAID.
-    colour : float
-        g - r [mag].
-    results : dict of PosteriorResult
-        By method: ``"fast"``, ``"weighted"``, ``"exact"`` where too few of the weighted draws
-        count, and ``"mcmc"``.
-    seconds : dict of float
-        Measured time of each method.
-    agreement : dict of Table
-        By method, ``"fast"`` and the corrected one: `compare` of the method with emcee.
+    Methods are ``"fast"``, ``"weighted"``, ``"exact"`` where too few of the weighted draws count,
+    and ``"mcmc"``.
     """
 
-    name: str
-    colour: float
-    results: dict[str, PosteriorResult]
-    seconds: dict[str, float]
-    agreement: dict[str, Table]
+    name: str  # NSAID
+    colour: float  # g - r [mag]
+    results: dict[str, PosteriorResult]  # by method
+    seconds: dict[str, float]  # measured time of each method
+    agreement: dict[str, Table]  # `compare` with emcee, of "fast" and of the corrected method
 
     @property
     def corrected(self) -> str:
@@ -64,8 +53,6 @@ class GalaxyReport:
 
     def summary(self) -> Table:
         """One row a method: medians and intervals, quality, time, and distance from emcee."""
-        from astropy.table import vstack
-
         rows = []
         for method, result in self.results.items():
             row = result.summary()
@@ -97,13 +84,15 @@ class GalaxyReport:
             cells += [*(f"{t['js'][k]:.2f}" for t in tables.values()), f"{floor['js_floor']:.2f}"]
             cells += [f"{t['shift'][k]:+.2f}" for t in tables.values()]
             rows.append([*cells, f"{abs(floor['shift_floor']):.2f}"])
-        for label, texts in (
-            ("badge", [str(r.badge[0]) for r in shown.values()]),
-            ("effective draws", [f"{r.ess[0]:,.0f}" for r in shown.values()]),
-            ("best χ²", [f"{r.chi2_min[0]:.2f}" for r in shown.values()]),
-            ("seconds", [f"{self.seconds[m]:.2f}" for m in shown]),
-        ):
-            rows.append([label, *texts, *[""] * 6])
+        rows += [
+            [label, *texts, *[""] * 6]
+            for label, texts in (
+                ("badge", [str(r.badge[0]) for r in shown.values()]),
+                ("effective draws", [f"{r.ess[0]:,.0f}" for r in shown.values()]),
+                ("best χ²", [f"{r.chi2_min[0]:.2f}" for r in shown.values()]),
+                ("seconds", [f"{self.seconds[m]:.2f}" for m in shown]),
+            )
+        ]
         d = _numbers(chain)
         parts = [
             f"## NSA {self.name}: g − r = {self.colour:.2f}, z = {chain.redshift[0]:.4f}",
@@ -124,25 +113,14 @@ class GalaxyReport:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demonstration found.
-
-    Attributes
-    ----------
-    galaxies : list of GalaxyReport
-    chosen : str
-        How the galaxies were chosen.
-    seconds : float
-        Measured time of everything, figures and comparisons included.
-    """
+    """What the demonstration found."""
 
     galaxies: list[GalaxyReport] = field(default_factory=list)
-    chosen: str = ""
-    seconds: float = 0.0
+    chosen: str = ""  # how the galaxies were chosen
+    seconds: float = 0.0  # measured time of everything, figures and comparisons included
 
     def summary(self) -> Table:
         """One row for each galaxy and method."""
-        from astropy.table import vstack
-
         return vstack([g.summary() for g in self.galaxies], metadata_conflicts="silent")
 
     def to_markdown(self) -> str:
@@ -152,25 +130,18 @@ class DemoReport:
             [g.name, *(f"{g.seconds[m]:.2f}" if m in g.seconds else "" for m in methods)]
             for g in self.galaxies
         ]
-        return "\n".join(
-            [
-                "# Real galaxies: the network beside emcee\n",
-                f"{self.chosen} Values are medians with 68 % intervals. JS is the "
-                "Jensen-Shannon distance of a marginal from emcee's, between 0 and 1; shift is the "
-                "difference of the medians in standard deviations; the floor is what two halves of "
-                "emcee's own chain give. emcee starts at draws of the prior: it knows nothing of "
-                "the network.\n",
-                *(galaxy.to_markdown() for galaxy in self.galaxies),
-                "## Seconds\n",
-                markdown_table(["NSAID", *methods], rows),
-                f"\nAll of it, comparisons and figures included, took {self.seconds:.0f} s.\n",
-            ]
-        )
-
-    def write(self, folder: Path) -> None:
-        """Write ``report.md`` and ``summary.ecsv``, each in one step."""
-        write_text(folder / "report.md", self.to_markdown())
-        write_table(self.summary(), folder / "summary.ecsv")
+        parts = [
+            "# Real galaxies: the network beside emcee\n",
+            f"{self.chosen} Values are medians with 68 % intervals. JS is the Jensen-Shannon "
+            "distance of a marginal from emcee's, between 0 and 1; shift is the difference of the "
+            "medians in standard deviations; the floor is what two halves of emcee's own chain "
+            "give. emcee starts at draws of the prior: it knows nothing of the network.\n",
+            *(galaxy.to_markdown() for galaxy in self.galaxies),
+            "## Seconds\n",
+            markdown_table(["NSAID", *methods], rows),
+            f"\nAll of it, comparisons and figures included, took {self.seconds:.0f} s.\n",
+        ]
+        return "\n".join(parts)
 
 
 def choose_galaxies(
@@ -232,21 +203,13 @@ def run_demo(
         Show progress bars.
     tell : callable, optional
         Called with a sentence on what is being done.
-
-    Returns
-    -------
-    DemoReport
     """
     began = time.perf_counter()
     out = Path(out)
     posterior = posterior if posterior is not None else load_posterior()
     galaxies = choose_galaxies(showcase(), ids, n)
     out.mkdir(parents=True, exist_ok=True)
-    chosen = (
-        "Galaxies of the showcase, chosen by id."
-        if ids is not None
-        else "Galaxies of the showcase, chosen at evenly spaced quantiles of the colour g − r."
-    )
+    how = "at evenly spaced quantiles of the colour g − r" if ids is None else "by id"
     # What is loaded once, however many galaxies follow, is not part of a galaxy's time.
     posterior.infer(galaxies[0], draws=100, method="weighted")
     reports: list[GalaxyReport] = []
@@ -254,46 +217,42 @@ def run_demo(
         tell(f"galaxy {k} of {len(galaxies)}, NSA {galaxy.ids[0]}: network, emcee, comparison")
         reports.append(_one(galaxy, posterior, max_steps, seed, progress))
         _draw(out, galaxy, reports[-1], posterior)
+        chosen = f"Galaxies of the showcase, chosen {how}."
         report = DemoReport(list(reports), chosen, time.perf_counter() - began)
-        report.write(out)
+        write_text(out / "report.md", report.to_markdown())
+        write_table(report.summary(), out / "summary.ecsv")
     return report
 
 
 def _one(
     galaxy: Photometry, posterior: AmortizedPosterior, max_steps: int, seed: int, progress: bool
 ) -> GalaxyReport:
-    results: dict[str, PosteriorResult] = {}
-    seconds: dict[str, float] = {}
+    name, colour = str(galaxy.ids[0]), float(_colours(galaxy)[0])
+    report = GalaxyReport(name, colour, results={}, seconds={}, agreement={})
 
     def timed(infer: Callable[..., PosteriorResult], *arguments: Any, **settings: Any) -> float:
         """Keep a result and its time; returns how many of its draws count."""
         began = time.perf_counter()
         result = infer(galaxy, *arguments, seed=seed, **settings)
-        results[result.method], seconds[result.method] = result, time.perf_counter() - began
+        report.results[result.method] = result
+        report.seconds[result.method] = time.perf_counter() - began
         return result.ess[0]
 
     timed(posterior.infer, _DRAWS, "fast")
-    corrected = "weighted"
     if timed(posterior.infer, _DRAWS, "weighted") < _MIN_ESS:
-        corrected = "exact"
         timed(posterior.infer, _DRAWS, "exact")
     # From the prior: a witness should not have talked to the network.
     settings = {"start": "prior", "max_steps": max_steps, "progress": progress}
     timed(run_mcmc, posterior.model, posterior.prior, **settings)
-    return GalaxyReport(
-        name=str(galaxy.ids[0]),
-        colour=float(_colours(galaxy)[0]),
-        results=results,
-        seconds=seconds,
-        agreement={m: compare(results[m], results["mcmc"], seed=seed) for m in ("fast", corrected)},
-    )
+    for method in ("fast", report.corrected):
+        found = compare(report.results[method], report.results["mcmc"], seed=seed)
+        report.agreement[method] = found
+    return report
 
 
 def _draw(
     out: Path, galaxy: Photometry, report: GalaxyReport, posterior: AmortizedPosterior
 ) -> None:
-    from ..plots import plot_corner, plot_galaxy
-
     title = f"NSA {report.name}, z = {galaxy.redshift[0]:.4f}, g − r = {report.colour:.2f}"
     both = [report.results[report.corrected], report.results["mcmc"]]
     corner = plot_corner([report.results["fast"], *both], title=title)
@@ -310,9 +269,8 @@ def _colours(photometry: Photometry) -> np.ndarray:
 
 def _numbers(result: PosteriorResult) -> dict[str, float]:
     """Diagnostics as one number each, the worst where there is one a parameter."""
-    numbers: dict[str, float] = {}
-    for name, values in result.diagnostics.items():
-        if not name.startswith("draw_") and name != "seconds":  # which are measured here
-            worst: Any = np.min if name.startswith("ess") else np.max
-            numbers[name] = float(worst(values[0]))
-    return numbers
+    return {
+        name: float(np.min(values[0]) if name.startswith("ess") else np.max(values[0]))
+        for name, values in result.diagnostics.items()
+        if not name.startswith("draw_") and name != "seconds"  # which are measured here
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +25,16 @@ _ROUNDING = 1e-4  # relative; nodes of two grids that are this close are the sam
 
 @dataclass(frozen=True)
 class GridComparison:
-    """Differences between grid B and grid A, per population and band.
+    """Differences between grid B and grid A, per population of A that B reaches too, and band."""
 
-    Attributes
-    ----------
-    a, b : str
-        What the grids are.
-    bands : BandSet
-        Rest-frame bands.
-    age_gyr : ndarray, shape (A,)
-        Ages of grid A that B reaches too [Gyr].
-    metallicity : ndarray, shape (M,)
-        Metallicities (PROVABGS labels) of grid A that B reaches too.
-    delta_mag : ndarray, shape (A, M, B)
-        Magnitude in B minus magnitude in A, of one solar mass formed [mag].
-    young_delta_mag : ndarray, shape (M, B)
-        The same for the mean young spectrum [mag].
-    delta_surviving_mass : ndarray, shape (A, M)
-        Surviving mass fraction in B minus that in A.
-    """
-
-    a: str
+    a: str  # what the grid is
     b: str
-    bands: BandSet
-    age_gyr: np.ndarray
-    metallicity: np.ndarray
-    delta_mag: np.ndarray
-    young_delta_mag: np.ndarray
-    delta_surviving_mass: np.ndarray
+    bands: BandSet  # rest-frame
+    age_gyr: np.ndarray  # (A,)
+    metallicity: np.ndarray  # (M,), PROVABGS labels
+    delta_mag: np.ndarray  # (A, M, B), magnitude in B less that in A, of one solar mass formed
+    young_delta_mag: np.ndarray  # (M, B), the same for the mean young spectrum
+    delta_surviving_mass: np.ndarray  # (A, M), fraction in B less that in A
 
     def summary(self) -> Table:
         """One row a band: median, scatter (1.48 MAD) and worst case over all populations."""
@@ -103,11 +86,10 @@ def compare_ssp_grids(
     ages = _shared("ages", first.age_gyr, second.age_gyr)
     metals = _shared("metallicities", first.metallicity, second.metallicity)
     (ssp_a, young_a), (ssp_b, young_b) = (_rest_frame(g, band_set) for g in (first, second))
-    ssp_b = _interpolate(ssp_b, 0, second.age_gyr, first.age_gyr[ages])
-    ssp_b = _interpolate(ssp_b, 1, second.metallicity, first.metallicity[metals])
-    young_b = _interpolate(young_b, 0, second.metallicity, first.metallicity[metals])
-    mass_b = _interpolate(second.surviving_mass, 0, second.age_gyr, first.age_gyr[ages])
-    mass_b = _interpolate(mass_b, 1, second.metallicity, first.metallicity[metals])
+    in_age = partial(_interpolate, nodes=second.age_gyr, x=first.age_gyr[ages])
+    in_metal = partial(_interpolate, nodes=second.metallicity, x=first.metallicity[metals])
+    ssp_b, mass_b = (in_metal(in_age(v, 0), 1) for v in (ssp_b, second.surviving_mass))
+    young_b = in_metal(young_b, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return GridComparison(
             a=_title(a, first),

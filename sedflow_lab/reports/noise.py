@@ -14,11 +14,7 @@ __all__ = ["describe_noise"]
 def describe_noise(noise: NoiseModel, photometry: Photometry) -> Table:
     """One row a band: relative floor and median uncertainty, and scatter of ln sigma.
 
-    Returns
-    -------
-    astropy.table.Table
-        ``band``, ``floor``, ``median`` and ``scatter of ln sigma``; ``meta["galaxies"]`` is how
-        many galaxies are measured in all bands.
+    ``meta["galaxies"]`` of the table is how many galaxies are measured in all bands.
     """
     used = photometry.usable & photometry.mask.all(1) & (photometry.flux > 0).all(1)
     table = Table(

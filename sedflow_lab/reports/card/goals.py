@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from ...anpe.bundle import Bundle
 from ...anpe.simulate import REDSHIFT_MIN
@@ -11,100 +11,6 @@ from ...anpe.support import FALSE_ALARM_RATE
 from ...parameters import N_THETA, PARAMETERS
 
 __all__ = ["judge_goals", "name_limits"]
-
-Part = Any  # of a card: a dictionary of what was measured
-
-
-class Goal(NamedTuple):
-    """A goal, what to say of it, and whether it is reached, all by one part of a card."""
-
-    text: str  # {name} is the name of the part, others are its entries
-    found: Callable[[Part], str]
-    reached: Callable[[Part], bool]
-
-
-def _efficiency_of_at_least(limit: float) -> Goal:
-    return Goal(
-        f"median sampling efficiency of {{name}} at least {limit:.0%}",
-        lambda part: f"{part['median']:.1%} at {part['draws']:,} draws",
-        lambda part: part["median"] >= limit,
-    )
-
-
-def _worst(calibration: Part) -> Part:
-    """The parameter that is calibrated worst."""
-    return min(calibration["quantities"][:N_THETA], key=lambda quantity: quantity["ks_p_holm"])
-
-
-def _joint(calibration: Part) -> list[Part]:
-    return [q for q in calibration["quantities"] if q["kind"] in ("tarp", "level")]
-
-
-_EFFICIENCY = (_efficiency_of_at_least(0.10), _efficiency_of_at_least(0.30))
-_CALIBRATION = (
-    Goal(
-        "{name}: every parameter's KS p above 0.01 after Holm's correction",
-        lambda part: (
-            f"smallest {_worst(part)['ks_p_holm']:.2g} ({_worst(part)['name']}), "
-            f"{part['simulations']:,} simulations"
-        ),
-        lambda part: _worst(part)["ks_p_holm"] > 0.01,
-    ),
-    Goal(
-        "{name}: TARP and expected coverage within the 99 % band everywhere",
-        lambda part: "; ".join(
-            f"{q['name']} {'inside' if q['inside_band'] else 'outside'}, off by up to "
-            f"{100 * q['ks']:.1f} points"
-            for q in _joint(part)
-        ),
-        lambda part: all(q["inside_band"] for q in _joint(part)),
-    ),
-)
-_CATALOGUE = (
-    Goal(
-        "every catalogue galaxy with positive fluxes has a posterior inside the prior, and a badge",
-        lambda part: (
-            f"{part['positive'] - part['positive_without_posterior']:,} of {part['positive']:,}"
-        ),
-        lambda part: part["positive_without_posterior"] == 0,
-    ),
-)
-_EXACT = (
-    Goal(
-        "exact draws: ESS at least half of the particles for 99 % of galaxies that fit",
-        lambda part: f"{part['half_effective']:.1%} of {part['fits']}",
-        lambda part: part["half_effective"] >= 0.99,
-    ),
-    Goal(
-        "exact draws within 1 s at the median",
-        lambda part: (
-            f"{part['seconds_median']:.2f} s ({part['processor_seconds_median']:.2f} s of the "
-            f"processor) of {part['galaxies']} galaxies"
-        ),
-        lambda part: part["seconds_median"] <= 1.0,
-    ),
-)
-_SPEED = (
-    Goal(
-        "{draws:,} draws of one galaxy within 0.3 s",
-        lambda part: (
-            f"{part['seconds']:.2f} s ({part['processor_seconds']:.2f} s of the processor)"
-        ),
-        lambda part: part["seconds"] <= 0.3,
-    ),
-    Goal(
-        "50,000 draws a second in batches",
-        lambda part: f"{part['batch_rate']:,.0f} a second",
-        lambda part: part["batch_rate"] >= 50_000,
-    ),
-)
-_SIZE = (
-    Goal(
-        "a bundle of at most 25 MB",
-        lambda part: f"{part['bundle_bytes'] / 1e6:.1f} MB",
-        lambda part: part["bundle_bytes"] <= 25e6,
-    ),
-)
 
 
 def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,31 +21,81 @@ def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
     list of dict
         Each with the goal in words (``goal``), what was found (``found``), and ``reached``.
     """
-    galaxies, exact = card["galaxies"], card.get("exact")
-    parts: list[tuple[tuple[Goal, ...], str, Part]] = []
+    goals = (*_efficiency(card["galaxies"]), *_calibration(card["calibration"]), *_others(card))
+    return [{"goal": g, "found": found, "reached": bool(reached)} for g, found, reached in goals]
+
+
+Goal = tuple[str, str, bool]  # the goal, what was found, and whether it is reached
+
+
+def _efficiency(galaxies: dict[str, Any]) -> Iterator[Goal]:
     for name, what, key in (
         ("simulations", "held-out simulations", "efficiency"),
         ("showcase", "showcase galaxies that the model fits", "efficiency_where_it_fits"),
         ("catalogue", "catalogue galaxies that the model fits", "efficiency_where_it_fits"),
     ):
         if name in galaxies:
-            part = {"draws": galaxies[name]["draws"], "median": galaxies[name][key][2] or 0.0}
-            parts.append((_EFFICIENCY, what, part))
-    parts += [(_CALIBRATION, method, found) for method, found in card["calibration"].items()]
-    if "catalogue" in galaxies:
-        parts.append((_CATALOGUE, "", galaxies["catalogue"]))
+            median = galaxies[name][key][2] or 0.0
+            for limit in (0.10, 0.30):
+                yield (
+                    f"median sampling efficiency of {what} at least {limit:.0%}",
+                    f"{median:.1%} at {galaxies[name]['draws']:,} draws",
+                    median >= limit,
+                )
+
+
+def _calibration(runs: dict[str, Any]) -> Iterator[Goal]:
+    for method, found in runs.items():
+        quantities = found["quantities"]
+        worst = min(quantities[:N_THETA], key=lambda quantity: quantity["ks_p_holm"])
+        yield (
+            f"{method}: every parameter's KS p above 0.01 after Holm's correction",
+            f"smallest {worst['ks_p_holm']:.2g} ({worst['name']}), "
+            f"{found['simulations']:,} simulations",
+            worst["ks_p_holm"] > 0.01,
+        )
+        joint = [q for q in quantities if q["kind"] in ("tarp", "level")]
+        yield (
+            f"{method}: TARP and expected coverage within the 99 % band everywhere",
+            "; ".join(
+                f"{q['name']} {'inside' if q['inside_band'] else 'outside'}, off by up to "
+                f"{100 * q['ks']:.1f} points"
+                for q in joint
+            ),
+            all(q["inside_band"] for q in joint),
+        )
+
+
+def _others(card: dict[str, Any]) -> Iterator[Goal]:
+    if found := card["galaxies"].get("catalogue"):
+        lost = found["positive_without_posterior"]
+        yield (
+            "every catalogue galaxy with positive fluxes has a posterior inside the prior, and a "
+            "badge",
+            f"{found['positive'] - lost:,} of {found['positive']:,}",
+            lost == 0,
+        )
+    exact, speed, size = card.get("exact"), card["speed"], card["bundle_bytes"]
     if exact and exact["fits"]:
-        parts.append((_EXACT, "", exact))
-    parts += [(_SPEED, "", card["speed"]), (_SIZE, "", card)]
-    return [
-        {
-            "goal": goal.text.format(**{**part, "name": name}),
-            "found": goal.found(part),
-            "reached": bool(goal.reached(part)),
-        }
-        for goals, name, part in parts
-        for goal in goals
-    ]
+        yield (
+            "exact draws: ESS at least half of the particles for 99 % of galaxies that fit",
+            f"{exact['half_effective']:.1%} of {exact['fits']}",
+            exact["half_effective"] >= 0.99,
+        )
+        yield (
+            "exact draws within 1 s at the median",
+            f"{exact['seconds_median']:.2f} s ({exact['processor_seconds_median']:.2f} s of the "
+            f"processor) of {exact['galaxies']} galaxies",
+            exact["seconds_median"] <= 1.0,
+        )
+    yield (
+        f"{speed['draws']:,} draws of one galaxy within 0.3 s",
+        f"{speed['seconds']:.2f} s ({speed['processor_seconds']:.2f} s of the processor)",
+        speed["seconds"] <= 0.3,
+    )
+    rate = speed["batch_rate"]
+    yield "50,000 draws a second in batches", f"{rate:,.0f} a second", rate >= 50_000
+    yield "a bundle of at most 25 MB", f"{size / 1e6:.1f} MB", size <= 25e6
 
 
 def name_limits(bundle: Bundle, card: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -42,28 +42,15 @@ _SUPPORT_MOCKS = 100_000
 
 @dataclass(frozen=True)
 class CardSettings:
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes
-    ----------
-    simulations, draws : int
-        Of the calibration runs, fast and weighted.
-    galaxies, weighted_draws : int
-        Galaxies of each kind whose sampling efficiency is measured, and draws for each.
-    exact, particles : int
-        Real galaxies whose exact posterior is timed, and particles for each.
-    catalogue_draws : int
-        Fast draws of each galaxy of a catalogue.
-    seed : int
-    """
-
-    simulations: int = 2000
-    draws: int = 1000
-    galaxies: int = 192
-    weighted_draws: int = 10_000
-    exact: int = 48
-    particles: int = 1000
-    catalogue_draws: int = 500
+    simulations: int = 2000  # of each calibration run, fast and weighted
+    draws: int = 1000  # of each of them
+    galaxies: int = 192  # of each kind, whose sampling efficiency is measured
+    weighted_draws: int = 10_000  # of each of them
+    exact: int = 48  # real galaxies whose exact posterior is timed
+    particles: int = 1000  # of each of them
+    catalogue_draws: int = 500  # fast ones, of each galaxy of a catalogue
     seed: int = 0
 
 
@@ -100,34 +87,22 @@ def make_card(
 
     None if `stop` ended it.
     """
-    bench = _Bench(posterior, Path(work), settings, progress, stop)
+    work, how = Path(work), dict[str, Any](progress=progress, stop=stop)
+    work.mkdir(parents=True, exist_ok=True)
+    bench = _Bench(posterior, work, settings.seed, how)
+    size = settings.simulations, settings.draws, settings.seed
     runs: dict[str, CalibrationRun] = {}
     for method in ("fast", "weighted"):
-        runs[method] = run_calibration(
-            posterior,
-            method,
-            settings.simulations,
-            settings.draws,
-            settings.seed,
-            path=bench.work / f"calibration-{method}.npz",
-            progress=progress,
-            stop=stop,
-        )
+        path = work / f"calibration-{method}.npz"
+        runs[method] = run_calibration(posterior, method, *size, path=path, **how)
         if bench.stopped:
             return None
-    mocks, _ = mock_photometry(
-        posterior.model,
-        posterior.prior,
-        posterior.bundle.noise,
-        settings.galaxies,
-        settings.seed + 1000,
-    )
+    mocks = _mocks(posterior, settings.galaxies, settings.seed + 1000)
     groups: dict[str, Any] = {}
-    detailed = {"simulations": mocks}
+    groups["simulations"] = bench.infer("simulations", mocks, "weighted", settings.weighted_draws)
     if showcase is not None:
-        detailed["showcase"] = showcase[: settings.galaxies]
-    for name, photometry in detailed.items():
-        groups[name] = bench.infer(name, photometry, "weighted", settings.weighted_draws)
+        few = showcase[: settings.galaxies]
+        groups["showcase"] = bench.infer("showcase", few, "weighted", settings.weighted_draws)
     if catalogue is not None:
         groups["catalogue"] = bench.infer("catalogue", catalogue, "fast", settings.catalogue_draws)
     given = {"showcase": showcase, "catalogue": catalogue}
@@ -163,25 +138,19 @@ def make_card(
     return json.loads(json.dumps(card, default=float)), runs
 
 
-class _Bench:
+class _Bench(NamedTuple):
     """Infers groups of galaxies in parts, and keeps each part on disk."""
 
-    def __init__(
-        self,
-        posterior: AmortizedPosterior,
-        work: Path,
-        settings: CardSettings,
-        progress: bool,
-        stop: threading.Event | None,
-    ) -> None:
-        self.posterior, self.work, self.settings = posterior, work, settings
-        self.progress, self.stop = progress, stop
-        work.mkdir(parents=True, exist_ok=True)
+    posterior: AmortizedPosterior
+    work: Path
+    seed: int
+    how: dict[str, Any]  # whether to show the progress, and what stops it
 
     @property
     def stopped(self) -> bool:
         """Whether it was told to stop."""
-        return self.stop is not None and self.stop.is_set()
+        stop = self.how["stop"]
+        return stop is not None and stop.is_set()
 
     def infer(self, name: str, photometry: Photometry, method: str, draws: int) -> dict[str, Any]:
         """Summary of a group of galaxies; what was inferred before is read."""
@@ -211,7 +180,7 @@ class _Bench:
     ) -> dict[str, Any]:
         path = self.work / f"{name}.json"
         digest = hashlib.sha256(photometry.flux.tobytes() + photometry.sigma.tobytes())
-        seed = self.settings.seed + 1_000_003 * index
+        seed = self.seed + 1_000_003 * index
         identity = {
             "network": self.posterior.bundle.hash,
             "method_recipe": RECIPE,
@@ -226,9 +195,7 @@ class _Bench:
                 if found.get("identity") == identity:
                     return found
         began = time.perf_counter(), time.process_time()
-        result = self.posterior.infer(
-            photometry, draws, method, seed, on_bad="flag", progress=self.progress, stop=self.stop
-        )
+        result = self.posterior.infer(photometry, draws, method, seed, on_bad="flag", **self.how)
         part = {
             "identity": identity,
             "seconds": time.perf_counter() - began[0],
@@ -246,9 +213,7 @@ def _measure_support(
     """How often simulations are called unlike the training set, and which real galaxies are."""
     if posterior.bundle.support is None:
         return None
-    mocks, _ = mock_photometry(
-        posterior.model, posterior.prior, posterior.bundle.noise, _SUPPORT_MOCKS, seed + 2000
-    )
+    mocks = _mocks(posterior, _SUPPORT_MOCKS, seed + 2000)
     found: dict[str, Any] = {"stated_rate": FALSE_ALARM_RATE, "groups": {}}
     for name, photometry in {"simulations": mocks, **groups}.items():
         usable = photometry[posterior.check(photometry) == ""]
@@ -262,6 +227,10 @@ def _measure_support(
             "suspect_bands": dict(Counter(blamed[blamed != ""].tolist()).most_common()),
         }
     return found
+
+
+def _mocks(posterior: AmortizedPosterior, n: int, seed: int) -> Photometry:
+    return mock_photometry(posterior.model, posterior.prior, posterior.bundle.noise, n, seed)[0]
 
 
 def _machine() -> dict[str, Any]:

@@ -67,25 +67,19 @@ def describe_calibration(run: CalibrationRun) -> dict[str, Any]:
     that holds the whole curve of a right posterior with 99 % probability.
     """
     found = run.check()
-    corrected = np.full(len(found.names), np.nan)
-    corrected[:N_THETA] = holm(found.ks_p[:N_THETA])
-    readings = found.table()["verdict"]
+    corrected = holm(found.ks_p[:N_THETA])
     quantities = []
-    for k, name in enumerate(found.names):
-        scores = run.scores[:, k]
-        curve = pp_curve(scores, _GRID)
-        low, high = pp_band(int(found.n[k]), _GRID, _BAND)
+    for k, row in enumerate(found.table()):
+        curve = pp_curve(run.scores[:, k], _GRID)
+        low, high = pp_band(int(row["n"]), _GRID, _BAND)
         quantities.append(
             {
-                "name": name,
-                "kind": found.kinds[k],
-                "ks": found.ks[k],
-                "ks_p": found.ks_p[k],
-                "ks_p_holm": None if np.isnan(corrected[k]) else corrected[k],
-                "chi2_p": found.chi2_p[k],
-                "p_holm": found.p_holm[k],
+                "name": str(row["quantity"]),
+                "kind": str(row["kind"]),
+                **{name: row[name] for name in ("ks", "ks_p", "chi2_p", "p_holm")},
+                "ks_p_holm": corrected[k] if k < N_THETA else None,
                 "inside_band": bool(((curve >= low) & (curve <= high)).all()),
-                "reading": str(readings[k]),
+                "reading": str(row["verdict"]),
                 "curve": np.round(curve[5:-5:5], 4).tolist(),
             }
         )
@@ -125,19 +119,18 @@ def measure_rows(result: PosteriorResult, photometry: Photometry) -> dict[str, l
 
 def summarise(rows: dict[str, list[Any]]) -> dict[str, Any]:
     """Summary of galaxies from what `measure_rows` kept of them (JSON-able)."""
-    badge = np.array(rows["badge"], dtype=str)
-    usable = np.array(rows["usable"], dtype=bool)
-    fits = np.array(rows["fits"], dtype=bool) & usable
-    positive = np.array(rows["positive"], dtype=bool)
-    inside = np.array(rows["inside"], dtype=bool)
+    usable, fits, positive, inside = (
+        np.array(rows[name], dtype=bool) for name in ("usable", "fits", "positive", "inside")
+    )
+    fits &= usable
     out: dict[str, Any] = {
-        "galaxies": len(badge),
+        "galaxies": len(usable),
         "usable": int(usable.sum()),
         "positive": int(positive.sum()),
         "inside_prior": int((inside & usable).sum()),
         "positive_without_posterior": int((positive & ~(usable & inside)).sum()),
         "fits": int(fits.sum()),
-        "badges": dict(Counter(badge.tolist()).most_common()),
+        "badges": dict(Counter(rows["badge"]).most_common()),
         "quantile_levels": list(LEVELS),
     }
     for name in ("efficiency", "ess", "chi2_min", "temperatures", "evaluations"):
@@ -163,17 +156,16 @@ def measure_speed(posterior: AmortizedPosterior, photometry: Photometry) -> dict
     on the machine take.
     """
     one, many = photometry[0], photometry[:_TIMED_GALAXIES]
-    draws = max(1, _TIMED_DRAWS // 5)
+    draws = _TIMED_DRAWS // 5
     posterior.sample(one, _TIMED_DRAWS)  # not the first time, which allocates
 
-    def timed(galaxies: Photometry, n: int) -> tuple[float, float]:
-        clock, processor = [], []
+    def timed(galaxies: Photometry, n: int) -> list[float]:
+        spent = []
         for _ in range(_REPEATS):
             began = time.perf_counter(), time.process_time()
             posterior.sample(galaxies, n)
-            clock.append(time.perf_counter() - began[0])
-            processor.append(time.process_time() - began[1])
-        return float(np.median(clock)), float(np.median(processor))
+            spent.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+        return np.median(spent, axis=0).tolist()
 
     single, batch = timed(one, _TIMED_DRAWS), timed(many, draws)
     total = len(many) * draws

@@ -7,8 +7,7 @@ from typing import Any
 
 from ..._files import write_text
 from ...diagnostics.calibration_run import CalibrationRun
-from ..figures import save_figure
-from ..markdown import markdown_table
+from ..pages import markdown_table, save_figure
 
 __all__ = ["render", "write_page"]
 
@@ -44,10 +43,9 @@ def write_page(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {}
-    pairs = list(runs.values())
     for key, draw in (("pp", plot_pp), ("ranks", plot_ranks), ("coverage", plot_joint_coverage)):
         figures[key] = f"card-{key}.png"
-        save_figure(draw(pairs), folder / figures[key], dpi=110, bbox_inches="tight")
+        save_figure(draw(list(runs.values())), folder / figures[key], dpi=110, bbox_inches="tight")
     page = folder / "card.md"
     write_text(page, render(card, name, figures))
     return page
@@ -125,9 +123,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
 
 
 def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]]:
-    config, hardware = training["config"], training["hardware"]
-    flow = training["flow"]
-    versions = ", ".join(f"{k} {v}" for k, v in training["versions"].items())
+    config, hardware, flow = (training[name] for name in ("config", "hardware", "flow"))
     return [
         ("bands", ", ".join(training["bands"])),
         ("prior", training["prior"]),
@@ -160,7 +156,7 @@ def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple
             f"{hardware['cores']} cores, device {hardware['device']}"
             + (f" ({hardware['accelerator']})" if "accelerator" in hardware else ""),
         ),
-        ("versions", versions),
+        ("versions", ", ".join(f"{k} {v}" for k, v in training["versions"].items())),
         ("date", training["date"][:10]),
         ("size", f"{card['bundle_bytes'] / 1e6:.1f} MB"),
     ]
@@ -177,47 +173,31 @@ def _quantity_table(calibration: dict[str, Any]) -> str:
         for method in methods:
             q = calibration[method]["quantities"][k]
             holm = "" if q["ks_p_holm"] is None else f"{q['ks_p_holm']:.2g}"
-            row += [
-                f"{q['ks']:.3f}",
-                f"{q['ks_p']:.2g}",
-                holm,
-                f"{q['chi2_p']:.2g}",
-                "yes" if q["inside_band"] else "no",
-                q["reading"],
-            ]
+            row += [f"{q['ks']:.3f}", f"{q['ks_p']:.2g}", holm, f"{q['chi2_p']:.2g}"]
+            row += ["yes" if q["inside_band"] else "no", q["reading"]]
         rows.append(row)
     return markdown_table(heads, rows)
 
 
 def _galaxy_table(groups: dict[str, Any]) -> str:
-    heads = (
-        "galaxies",
-        "method, draws",
-        "efficiency 5, 25, 50, 75, 95 %",
-        "the same where it fits",
-        "fit",
-        "Pareto k > 0.7",
-        "unlike training",
-        "seconds a galaxy",
-        "badges",
-    )
-    rows = []
-    for name, found in groups.items():
-        rows.append(
-            (
-                f"{found['galaxies']:,} {name} ({found['usable']:,} usable)",
-                f"{found['method']}, {found['draws']:,}",
-                _percent(found["efficiency"]),
-                _percent(found["efficiency_where_it_fits"]),
-                f"{found['fits']:,}",
-                f"{found['heavy_tails']:.1%}",
-                f"{found['outside_training_set']:.2%}" if "outside_training_set" in found else "",
-                f"{found['seconds_a_galaxy']:.2f} "
-                f"(processor {found['processor_seconds_a_galaxy']:.2f})",
-                ", ".join(f"{count:,} {word}" for word, count in found["badges"].items()),
-            )
+    heads = ["galaxies", "method, draws", "efficiency 5, 25, 50, 75, 95 %"]
+    heads += ["the same where it fits", "fit", "Pareto k > 0.7", "unlike training"]
+    rows = (
+        (
+            f"{found['galaxies']:,} {name} ({found['usable']:,} usable)",
+            f"{found['method']}, {found['draws']:,}",
+            _percent(found["efficiency"]),
+            _percent(found["efficiency_where_it_fits"]),
+            f"{found['fits']:,}",
+            f"{found['heavy_tails']:.1%}",
+            f"{found['outside_training_set']:.2%}" if "outside_training_set" in found else "",
+            f"{found['seconds_a_galaxy']:.2f} "
+            f"(processor {found['processor_seconds_a_galaxy']:.2f})",
+            _counts(found["badges"]),
         )
-    return markdown_table(heads, rows)
+        for name, found in groups.items()
+    )
+    return markdown_table([*heads, "seconds a galaxy", "badges"], rows)
 
 
 def _exact_lines(found: dict[str, Any]) -> list[str]:
@@ -234,21 +214,17 @@ def _exact_lines(found: dict[str, Any]) -> list[str]:
             "an ESS of half the particles or more; quantiles of ESS per particle (5, 25, 50, 75, "
             f"95 %): {_percent(found['ess_where_it_fits'])}. "
         )
-    badges = ", ".join(f"{count} {word}" for word, count in found["badges"].items())
-    return ["## Exact posteriors", "", f"{text}Badges: {badges}.", ""]
+    return ["## Exact posteriors", "", f"{text}Badges: {_counts(found['badges'])}.", ""]
 
 
 def _support_lines(support: dict[str, Any]) -> list[str]:
-    def counts(values: dict[str, int]) -> str:
-        return ", ".join(f"{count:,} {name}" for name, count in values.items()) or "none"
-
     heads = ("usable galaxies", "unlike training", "most in", "one band to blame")
     rows = (
         (
             f"{found['galaxies']:,} {name}",
             f"{found['outside']:,} ({found['outside'] / max(1, found['galaxies']):.3%})",
-            counts(found["parts"]),
-            counts(found["suspect_bands"]),
+            _counts(found["parts"]) or "none",
+            _counts(found["suspect_bands"]) or "none",
         )
         for name, found in support["groups"].items()
     )
@@ -261,6 +237,10 @@ def _support_lines(support: dict[str, Any]) -> list[str]:
         markdown_table(heads, rows),
         "",
     ]
+
+
+def _counts(values: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in values.items())
 
 
 def _percent(values: list[float | None]) -> str:

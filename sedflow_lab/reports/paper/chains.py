@@ -16,25 +16,11 @@ from ..study import Store
 __all__ = ["chains_of_study", "numbers_of"]
 
 
-def chains_of_study(
-    store: Store, posterior: AmortizedPosterior, seed: int = 0
-) -> tuple[CalibrationRun, int]:
+def chains_of_study(store: Store, posterior: AmortizedPosterior) -> tuple[CalibrationRun, int]:
     """Score the simulations of a study among the draws of their converged chains.
 
-    Parameters
-    ----------
-    store : Store
-        With the sample ``simulations``.
-    posterior : AmortizedPosterior
-        Knows model and prior, which must be the study's.
-    seed : int
-        Of the randomisation of scores.
-
-    Returns
-    -------
-    run : CalibrationRun
-    left_out : int
-        Chains that are there but have not converged.
+    Model and prior of the posterior must be the study's. The number of chains that have not
+    converged is returned with the run.
 
     Raises
     ------
@@ -45,13 +31,8 @@ def chains_of_study(
     if sample.truth is None:
         raise InputError(f"The galaxies in {store.folder} have no known truth.")
     parts, left_out = [], 0
-    common = {
-        "method": "mcmc",
-        "draws": settings["draws"],
-        "seed": settings["seed"],
-        "bands": posterior.bands.to_json(),
-        "fault": Fault().to_dict(),
-    }
+    common = {"method": "mcmc", "draws": settings["draws"], "seed": settings["seed"]}
+    common |= {"bands": posterior.bands.to_json(), "fault": Fault().to_dict()}
     for row, name in enumerate(sample.photometry.ids):
         chain = store.load("simulations", "mcmc", str(name))
         if chain is None:
@@ -60,7 +41,7 @@ def chains_of_study(
             left_out += 1
             continue
         arrays: dict[str, Any] = score_result(
-            chain, sample.photometry[row], sample.truth[row][None], posterior, seed + row
+            chain, sample.photometry[row], sample.truth[row][None], posterior, row
         )
         parts.append(CalibrationRun(**arrays, settings=common))
     if not parts:
@@ -84,12 +65,8 @@ def numbers_of(run: CalibrationRun) -> dict[str, Any]:
         "mean_square_z": np.nanmean(np.square(run.z_scores), axis=0).round(3).tolist(),
         "median_contraction": np.nanmedian(run.contraction, axis=0).round(3).tolist(),
         "quantities": {
-            name: {
-                "ks": float(round(check.ks[k], 4)),
-                "ks_p": float(check.ks_p[k]),
-                "chi2_p": float(check.chi2_p[k]),
-                "p_holm": float(check.p_holm[k]),
-            }
-            for k, name in enumerate(check.names)
+            str(row["quantity"]): {"ks": round(float(row["ks"]), 4)}
+            | {name: float(row[name]) for name in ("ks_p", "chi2_p", "p_holm")}
+            for row in check.table()
         },
     }

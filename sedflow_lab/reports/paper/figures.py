@@ -11,30 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import plots
 from ..._files import write_text
 from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
 from ...errors import InputError
-from ...methods import METHODS
 from ...observations.nsa import showcase
 from ...observations.photometry import Photometry
-from ...plots import (
-    plot_conditional,
-    plot_contraction,
-    plot_corner,
-    plot_coverage_map,
-    plot_joint_coverage,
-    plot_pp,
-    plot_ranks,
-    plot_sed,
-    plot_training_set,
-)
 from ...plots.style import LabFigure
 from ...posterior.result import PosteriorResult
 from ...samplers.mcmc import run_mcmc
-from ..figures import save_figure
+from ..pages import save_figure
 from ..study import Store
 from .chains import chains_of_study, numbers_of
 
@@ -47,26 +36,13 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class FigureSettings:
-    """How large the runs are, and what they are made of.
+    """How large the runs are, and what they are made of."""
 
-    Attributes
-    ----------
-    simulations, draws : int
-        Of the calibration runs of the network.
-    methods : tuple of str
-        ``"fast"``, ``"weighted"`` or ``"exact"``.
-    mcmc_simulations : int
-        Simulations that MCMC infers, unless a study has them; 0 leaves MCMC out.
-    galaxy : str
-        NSAID of the galaxy of Fig. 2; without one, a galaxy of the showcase that the study has.
-    seed : int
-    """
-
-    simulations: int = 1000
-    draws: int = 1000
+    simulations: int = 1000  # of each calibration run of the network
+    draws: int = 1000  # of each of them
     methods: tuple[str, ...] = ("fast", "weighted")
-    mcmc_simulations: int = 100
-    galaxy: str | None = None
+    mcmc_simulations: int = 100  # that MCMC infers, unless a study has them; 0 leaves MCMC out
+    galaxy: str | None = None  # NSAID, for Fig. 2; by default one of the showcase or the study
     seed: int = 0
 
 
@@ -78,63 +54,43 @@ class _Maker:
     settings: FigureSettings
     store: Path
     study: Store | None
-    progress: bool
-    stop: threading.Event | None
+    how: dict[str, Any]  # whether what takes long shows its progress, and what stops it
     notes: dict[str, Any] = field(default_factory=dict)
-    _runs: dict[str, CalibrationRun] = field(default_factory=dict)
+    _runs: dict[str, CalibrationRun | None] = field(default_factory=dict)
 
-    def run(self, method: str) -> CalibrationRun | None:
-        """The calibration run of a method; None where MCMC is left out."""
-        if method not in self._runs:
-            run = self._make_run(method)
-            if run is None:
-                return None
-            self._runs[method] = run
-            if len(run) >= 20:
+    def runs(self, *methods: str) -> list[CalibrationRun]:
+        """Calibration runs of methods; that of MCMC may be left out."""
+        for method in (m for m in methods if m not in self._runs):
+            run = self._runs[method] = self._make_run(method)
+            if run is not None and len(run) >= 20:
                 self.notes[method] = numbers_of(run) | self.notes.get(method, {})
-        return self._runs[method]
+        return [run for run in map(self._runs.get, methods) if run is not None]
 
-    def runs(self) -> dict[str, CalibrationRun]:
-        """All runs, by the labels of their curves."""
-        found = [self.run(method) for method in (*self.settings.methods, "mcmc")]
-        return {
-            f"{METHODS[r.method].label}, {len(r)} simulations": r for r in found if r is not None
-        }
+    @property
+    def paper(self) -> tuple[str, str]:
+        """The methods that the paper's figures compare: the first one, and MCMC."""
+        return self.settings.methods[0], "mcmc"
 
     def _make_run(self, method: str) -> CalibrationRun | None:
-        settings = self.settings
-        if method != "mcmc":
-            return self._calibrate(method, settings.simulations)
-        if self.study is not None:
-            run, left_out = chains_of_study(self.study, self.posterior)
-            self.notes["mcmc"] = {"left_out_as_not_converged": left_out}
-            return run
-        if settings.mcmc_simulations == 0:
-            return None
-        return self._calibrate(method, settings.mcmc_simulations)
-
-    def _calibrate(self, method: str, simulations: int) -> CalibrationRun:
+        settings, n = self.settings, self.settings.simulations
+        if method == "mcmc":
+            if self.study is not None:
+                run, left_out = chains_of_study(self.study, self.posterior)
+                self.notes["mcmc"] = {"left_out_as_not_converged": left_out}
+                return run
+            n = settings.mcmc_simulations
+            if n == 0:
+                return None
+        path = self.store / f"{method}.npz"
         run = run_calibration(
-            self.posterior,
-            method,
-            simulations,
-            self.settings.draws,
-            self.settings.seed,
-            path=self.store / f"{method}.npz",
-            progress=self.progress,
-            stop=self.stop,
+            self.posterior, method, n, settings.draws, settings.seed, path=path, **self.how
         )
-        if len(run) < simulations:
+        if len(run) < n:
             raise KeyboardInterrupt(
-                f"{len(run)} of {simulations} simulations ({method}) are kept in {self.store}: "
+                f"{len(run)} of {n} simulations ({method}) are kept in {self.store}: "
                 "run the same command again to go on."
             )
         return run
-
-    def fast_and_chains(self) -> dict[str, CalibrationRun]:
-        """The first method and MCMC: what the paper's figures compare."""
-        first = self.first()
-        return {k: r for k, r in self.runs().items() if r is first or r.method == "mcmc"}
 
     def chain(self) -> tuple[Photometry, PosteriorResult]:
         """A real galaxy with its chain."""
@@ -142,34 +98,19 @@ class _Maker:
         wanted = self.settings.galaxy
         if self.study is not None:
             found = self.study.sample("showcase").photometry
-            names = [wanted] if wanted else [str(name) for name in found.ids]
-            for name in names:
+            for name in [wanted] if wanted else found.ids.tolist():
                 chain = self.study.load("showcase", "mcmc", name)
                 if chain is not None and chain.badge[0] == "converged":
                     return found[found.ids == name], chain
         rows = np.flatnonzero(galaxies.ids == wanted) if wanted else np.array([0])
         if len(rows) != 1:
             raise InputError(f"The showcase has no galaxy {wanted!r}.")
-        galaxy = galaxies[rows]
-        chain = run_mcmc(
-            galaxy,
-            self.posterior.model,
-            self.posterior.prior,
-            start=self.posterior,
-            draws=_DRAWS,
-            seed=self.settings.seed,
-            progress=self.progress,
-            stop=self.stop,
-        )
+        galaxy, posterior = galaxies[rows], self.posterior
+        settings: Any = {"start": posterior, "draws": _DRAWS, "seed": self.settings.seed}
+        chain = run_mcmc(galaxy, posterior.model, posterior.prior, **settings, **self.how)
         if chain.badge[0] == "unfinished":
             raise KeyboardInterrupt("the chain of Fig. 2 was not finished.")
         return galaxy, chain
-
-    def first(self) -> CalibrationRun:
-        """The run of the first method."""
-        run = self.run(self.settings.methods[0])
-        assert run is not None  # only MCMC can be left out
-        return run
 
 
 def _training_set(maker: _Maker) -> dict[str, LabFigure]:
@@ -179,37 +120,25 @@ def _training_set(maker: _Maker) -> dict[str, LabFigure]:
     )
     galaxies = showcase()
     same = galaxies.bands == simulations.bands
-    return {"fig1-training": plot_training_set(theta, simulations, galaxies if same else None)}
+    return {
+        "fig1-training": plots.plot_training_set(theta, simulations, galaxies if same else None)
+    }
 
 
 def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
     galaxy, chain = maker.chain()
     posterior, seed = maker.posterior, maker.settings.seed
-    layers = [
-        *(posterior.infer(galaxy, _DRAWS, method, seed) for method in ("fast", "exact")),
-        chain,
-    ]
+    layers = [posterior.infer(galaxy, _DRAWS, method, seed) for method in ("fast", "exact")]
+    layers.append(chain)
     maker.notes["galaxy"] = {"id": str(galaxy.ids[0]), "chain": str(chain.badge[0])}
     return {
-        "fig2-corner": plot_corner(layers, prior=posterior.prior),
-        "fig2-sed": plot_sed(galaxy, layers, posterior.model),
+        "fig2-corner": plots.plot_corner(layers, prior=posterior.prior),
+        "fig2-sed": plots.plot_sed(galaxy, layers, posterior.model),
     }
 
 
-def _pp(maker: _Maker) -> dict[str, LabFigure]:
-    return {"fig3-pp": plot_pp(maker.fast_and_chains())}
-
-
-def _ranks(maker: _Maker) -> dict[str, LabFigure]:
-    return {"fig4-ranks": plot_ranks(maker.fast_and_chains())}
-
-
-def _joint(maker: _Maker) -> dict[str, LabFigure]:
-    return {"fig5-joint": plot_joint_coverage(maker.runs())}
-
-
 def _conditional(maker: _Maker) -> dict[str, LabFigure]:
-    run = maker.first()
+    [run] = maker.runs(maker.paper[0])
     bins = min(5, len(run) // 20)
     if bins < 2:
         raise InputError(
@@ -217,13 +146,9 @@ def _conditional(maker: _Maker) -> dict[str, LabFigure]:
         )
     cells = (min(4, bins), min(4, bins))
     return {
-        "fig6-conditional": plot_conditional(run, bins=bins),
-        "fig6-map": plot_coverage_map(run, bins=cells),
+        "fig6-conditional": plots.plot_conditional(run, bins=bins),
+        "fig6-map": plots.plot_coverage_map(run, bins=cells),
     }
-
-
-def _contraction(maker: _Maker) -> dict[str, LabFigure]:
-    return {"fig7-contraction": plot_contraction(maker.first())}
 
 
 class Figure(NamedTuple):
@@ -236,11 +161,25 @@ class Figure(NamedTuple):
 FIGURES = {
     "1": Figure("training distribution with real galaxies over it", _training_set),
     "2": Figure("corner plot and spectrum of a galaxy against MCMC", _galaxy),
-    "3": Figure("p–p curves with MCMC in grey", _pp),
-    "4": Figure("rank histograms with MCMC in grey", _ranks),
-    "5": Figure("joint coverage: TARP, regions of highest density, and the fit", _joint),
+    "3": Figure(
+        "p–p curves with MCMC in grey",
+        lambda maker: {"fig3-pp": plots.plot_pp(maker.runs(*maker.paper))},
+    ),
+    "4": Figure(
+        "rank histograms with MCMC in grey",
+        lambda maker: {"fig4-ranks": plots.plot_ranks(maker.runs(*maker.paper))},
+    ),
+    "5": Figure(
+        "joint coverage: TARP, regions of highest density, and the fit",
+        lambda maker: {
+            "fig5-joint": plots.plot_joint_coverage(maker.runs(*maker.settings.methods, "mcmc"))
+        },
+    ),
     "6": Figure("coverage by signal-to-noise ratio, magnitude, redshift and colour", _conditional),
-    "7": Figure("posterior z-scores and contraction", _contraction),
+    "7": Figure(
+        "posterior z-scores and contraction",
+        lambda maker: {"fig7-contraction": plots.plot_contraction(*maker.runs(maker.paper[0]))},
+    ),
 }
 """Figures that can be made; the first four have the paper's numbers."""
 
@@ -295,14 +234,9 @@ def make_figures(
     runs = folder / "runs" if store is None else Path(store).expanduser()
     for each in (folder, runs):
         each.mkdir(parents=True, exist_ok=True)
-    maker = _Maker(
-        posterior,
-        settings or FigureSettings(),
-        runs,
-        None if study is None else Store(Path(study).expanduser()),
-        progress,
-        stop,
-    )
+    kept = None if study is None else Store(Path(study).expanduser())
+    how = {"progress": progress, "stop": stop}
+    maker = _Maker(posterior, settings or FigureSettings(), runs, kept, how)
     for key in only:
         for name, figure in FIGURES[key].make(maker).items():
             for ending in ("pdf", "png"):

@@ -10,8 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ...methods import METHODS
 from ...plots.style import LabFigure, dress, new_figure, use_style
-from .report import chosen, columns
-from .store import NETWORK
+from .report import by_method, columns
 
 __all__ = ["plot_distances"]
 
@@ -30,46 +29,30 @@ _TITLES = {"showcase": "real galaxies", "simulations": "simulations"}
 def plot_distances(table: Table, sample: str) -> LabFigure:
     """Draw the distribution of each measure over galaxies and parameters, and of its floor.
 
-    Parameters
-    ----------
-    table : Table
-        What `study.report.collect` returned.
-    sample : str
-        ``"showcase"`` or ``"simulations"``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    The table is what `study.report.collect` returned, the sample ``"showcase"`` or
+    ``"simulations"``.
     """
     figure = new_figure((10.5, 6.2))
     axes = figure.subplots(2, 3).ravel()
-    parts = {m: chosen(table, sample, m) for m in NETWORK}
-    parts = {m: part for m, part in parts.items() if len(part)}
+    parts = by_method(table, sample)
+    last = list(parts.values())[-1]
     for ax, (name, label, limits) in zip(axes, _PANELS, strict=False):
         for method, part in parts.items():
             look = METHODS[method]
             _steps(ax, _values(part, name), look.color, look.linestyle, limits)
-        last = list(parts.values())[-1]
         if name in ("c2st", "js", "w1"):
             _steps(ax, _values(last, f"{name}_floor"), _FLOOR, ":", limits)
         ax.set(xlim=limits, ylim=(0, 1), xlabel=label)
         ax.yaxis.set_major_formatter(PercentFormatter(1.0))
         dress(ax)
-    for k in (0, 3):
-        what = "Galaxies" if k == 0 else "Marginals"
-        axes[k].set_ylabel(f"{what} that are nearer")
+    axes[0].set_ylabel("Galaxies that are nearer")
+    axes[3].set_ylabel("Marginals that are nearer")
     axes[-1].axis("off")
     looks = [METHODS[method] for method in parts]
     handles = [Line2D([], [], color=k.color, linestyle=k.linestyle, label=k.label) for k in looks]
     handles.append(Line2D([], [], color=_FLOOR, linestyle=":", label="Noise floor (exact)"))
-    count = len(last)
-    axes[-1].legend(
-        handles=handles,
-        loc="center",
-        title=f"Against emcee, {count} {_TITLES[sample]}",
-        fontsize=11,
-        title_fontsize=11,
-    )
+    title = f"Against emcee, {len(last)} {_TITLES[sample]}"
+    axes[-1].legend(handles=handles, loc="center", title=title, fontsize=11, title_fontsize=11)
     return figure
 
 

@@ -17,21 +17,11 @@ __all__ = ["Sample", "simulations", "spread_showcase"]
 
 @dataclass(frozen=True)
 class Sample:
-    """Galaxies of a study.
+    """Galaxies of a study."""
 
-    Attributes
-    ----------
-    name : str
-        ``"showcase"`` or ``"simulations"``.
-    photometry : Photometry
-        N galaxies.
-    truth : ndarray, shape (N, 12), or None
-        Parameters behind simulated galaxies.
-    """
-
-    name: str
+    name: str  # "showcase" or "simulations"
     photometry: Photometry
-    truth: np.ndarray | None = None
+    truth: np.ndarray | None = None  # (N, 12), the parameters behind simulated galaxies
 
     def __len__(self) -> int:
         return len(self.photometry)
@@ -44,15 +34,10 @@ def spread_showcase(n: int) -> Sample:
     first galaxy is the one nearest the centre, and each further one is that farthest from those
     chosen. So a larger sample holds the smaller ones, and no network has a say.
 
-    Parameters
-    ----------
-    n : int
-        Number of galaxies, at most 192.
-
     Raises
     ------
     InputError
-        If the showcase has not so many.
+        If the showcase has not so many: there are 192.
     """
     galaxies = showcase()
     if not 0 < n <= len(galaxies):
@@ -79,12 +64,6 @@ def simulations(posterior: AmortizedPosterior, n: int, seed: int = 0) -> Sample:
 
     Each has a seed of its own, so a larger sample holds the smaller ones.
 
-    Parameters
-    ----------
-    posterior : AmortizedPosterior
-    n : int
-    seed : int
-
     Raises
     ------
     InputError
@@ -92,12 +71,8 @@ def simulations(posterior: AmortizedPosterior, n: int, seed: int = 0) -> Sample:
     """
     if n < 1:
         raise InputError(f"The number of simulations must be positive, it is {n}.")
-    mocks = [
-        mock_photometry(
-            posterior.model, posterior.prior, posterior.bundle.noise, 1, seed * 1_000_003 + i
-        )
-        for i in range(n)
-    ]
+    how = posterior.model, posterior.prior, posterior.bundle.noise, 1
+    mocks = [mock_photometry(*how, seed * 1_000_003 + i) for i in range(n)]
     flux, sigma, redshift = (
         np.concatenate([getattr(phot, name) for phot, _ in mocks])
         for name in ("flux", "sigma", "redshift")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -19,30 +18,14 @@ FLOORS = 2.0
 """Noise floors within which a marginal counts as the same."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What the exact or the fast posterior is hoped to reach.
-
-    Attributes
-    ----------
-    text : str
-    method : str
-    value : str
-        Column of `overall`.
-    limit : float
-    at_least : bool
-        Whether the limit is a lower one.
-    """
+class Claim(NamedTuple):
+    """What the exact or the fast posterior is hoped to reach."""
 
     text: str
     method: str
-    value: str
+    value: str  # column of `overall`
     limit: float
-    at_least: bool = False
-
-    def met(self, measured: float) -> bool:
-        """Whether the measured value reaches it."""
-        return measured >= self.limit if self.at_least else measured <= self.limit
+    at_least: bool = False  # whether the limit is a lower one
 
 
 CLAIMS = (
@@ -84,19 +67,13 @@ def collect(store: Store) -> Table:
             chain = store.load(sample.name, "mcmc", galaxy)
             if chain is None:
                 continue
-            known = {
-                "sample": sample.name,
-                "id": str(galaxy),
-                "r": r[k],
-                "chain": str(chain.badge[0]),
-                "redshift": sample.photometry.redshift[k],
-            }
+            known = {"sample": sample.name, "id": str(galaxy), "r": r[k]}
+            known |= {"chain": str(chain.badge[0]), "redshift": sample.photometry.redshift[k]}
             for method in ("mcmc", *NETWORK):
                 result = chain if method == "mcmc" else store.load(sample.name, method, galaxy)
                 if result is not None:
-                    row = known | _numbers(result)
                     table = store.load_comparison(sample.name, method, galaxy)
-                    rows.append(row | _distances(table))
+                    rows.append(known | _numbers(result) | _distances(table))
     if not rows:
         raise InputError(f"The study in {store.folder} has no chain yet.")
     return Table(rows)
@@ -105,10 +82,7 @@ def collect(store: Store) -> Table:
 def _numbers(result: PosteriorResult) -> dict[str, Any]:
     found = {name: values[0] for name, values in result.diagnostics.items()}
     evaluations = found.get("n_evaluations", found.get("evaluations", np.nan))
-    if result.method == "weighted":
-        evaluations = result.samples.shape[1]
-    if result.method == "fast":
-        evaluations = 0
+    evaluations = {"weighted": result.samples.shape[1], "fast": 0}.get(result.method, evaluations)
     return {
         "method": result.method,
         "badge": str(result.badge[0]),
@@ -120,23 +94,13 @@ def _numbers(result: PosteriorResult) -> dict[str, Any]:
     }
 
 
-_PAIRED = ("js", "w1")
-_PLAIN = ("shift", "width")
-
-
 def _distances(table: Table | None) -> dict[str, float]:
     """Distances from the chain, NaN where there are none."""
-    if table is None:
-        names = [*_PAIRED, *(f"{name}_floor" for name in _PAIRED), *_PLAIN]
-        keys = [f"{name}_{parameter}" for name in names for parameter in NAMES]
-        return dict.fromkeys(["c2st", "c2st_floor", *keys], np.nan)
-    values = {name: float(table.meta[name]) for name in ("c2st", "c2st_floor")}
-    for row in table[: len(NAMES)]:
-        for name in _PAIRED:
-            values[f"{name}_{row['parameter']}"] = float(row[name])
-            values[f"{name}_floor_{row['parameter']}"] = float(row[f"{name}_floor"])
-        for name in _PLAIN:
-            values[f"{name}_{row['parameter']}"] = float(row[name])
+    found: Any = {} if table is None else table.meta
+    values = {name: float(found.get(name, np.nan)) for name in ("c2st", "c2st_floor")}
+    for measure in ("js", "w1", "js_floor", "w1_floor", "shift", "width"):
+        for k, name in enumerate(NAMES):
+            values[f"{measure}_{name}"] = np.nan if table is None else float(table[measure][k])
     return values
 
 
@@ -150,6 +114,12 @@ def chosen(table: Table, sample: str, method: str) -> Table:
     keep = (table["sample"] == sample) & (table["method"] == method)
     keep &= (table["chain"] == "converged") & np.isfinite(table["c2st"])
     return table[keep]
+
+
+def by_method(table: Table, sample: str) -> dict[str, Table]:
+    """What `chosen` finds of the methods that have any."""
+    parts = {method: chosen(table, sample, method) for method in NETWORK}
+    return {method: part for method, part in parts.items() if len(part)}
 
 
 def within_floor(part: Table) -> np.ndarray:
@@ -171,30 +141,15 @@ def overall(table: Table) -> Table:
     """
     rows = []
     for sample in dict.fromkeys(table["sample"]):
-        for method in NETWORK:
-            part = chosen(table, sample, method)
-            if not len(part):
-                continue
+        for method, part in by_method(table, sample).items():
             inside = within_floor(part)
-            rows.append(
-                {
-                    "sample": sample,
-                    "method": method,
-                    "galaxies": len(part),
-                    "c2st": np.median(part["c2st"]),
-                    "c2st_floor": np.nanmedian(part["c2st_floor"]),
-                    "js": np.median(columns(part, "js")),
-                    "js_floor": np.median(columns(part, "js_floor")),
-                    "w1": np.median(columns(part, "w1")),
-                    "w1_floor": np.median(columns(part, "w1_floor")),
-                    "w1_95": np.quantile(columns(part, "w1"), 0.95),
-                    "within": inside.mean(),
-                    "within_worst": inside.min(),
-                    "ess": np.median(part["ess"]),
-                    "evaluations": np.median(part["evaluations"]),
-                    "seconds": np.median(part["seconds"]),
-                }
-            )
+            row = {"sample": sample, "method": method, "galaxies": len(part)}
+            row |= {name: np.nanmedian(part[name]) for name in ("c2st", "c2st_floor")}
+            for name in ("js", "js_floor", "w1", "w1_floor"):
+                row[name] = np.median(columns(part, name))
+            row["w1_95"] = np.quantile(columns(part, "w1"), 0.95)
+            row |= {"within": inside.mean(), "within_worst": inside.min()}
+            rows.append(row | {n: np.median(part[n]) for n in ("ess", "evaluations", "seconds")})
     if not rows:
         raise InputError("No galaxy of the study has been compared with a converged chain yet.")
     return Table(rows)

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,15 +31,20 @@ WALKERS, ENSEMBLES, DRAWS, MAX_STEPS = 256, 4, 4000, 20_000
 """Larger ensembles cost little more a step, as the model is quicker in large batches."""
 
 
-@dataclass(frozen=True)
-class _Network:
-    """A trained posterior by name, which is what travels to another process."""
+class _Work(NamedTuple):
+    """What is done for each row of a sample: this is what travels to another process."""
 
-    name: str
+    task: Callable[[Store, Sample, AmortizedPosterior, int, Any], bool]
+    store: Store
+    sample: Sample
+    posterior: str
     ssp: str | None
 
     def load(self) -> AmortizedPosterior:
-        return load_posterior(self.name, ssp=load_ssp_grid(self.ssp))
+        return load_posterior(self.posterior, ssp=load_ssp_grid(self.ssp))
+
+    def begin(self) -> Callable[[int, Any], bool]:
+        return partial(self.task, self.store, self.sample, self.load())
 
 
 def chain_settings(posterior: AmortizedPosterior, seed: int) -> dict[str, Any]:
@@ -97,9 +102,8 @@ def run_chains(
     store.add(sample)
     ids = sample.photometry.ids
     todo = [row for row, i in enumerate(ids) if not store.path(sample.name, "mcmc", i).exists()]
-    return _each(
-        _chain, store, sample, _Network(posterior, ssp), todo, "mcmc", workers, progress, stop
-    )
+    work = _Work(_chain, store, sample, posterior, ssp)
+    return _each(work, todo, "mcmc", workers, progress, stop)
 
 
 def run_network(
@@ -142,33 +146,26 @@ def run_network(
             for method in (m for m in methods if m in _methods(store)):
                 if fresh or not store.path(sample.name, method, galaxy).exists():
                     wanted.setdefault(row, []).append(method)
-    network = _Network(posterior, ssp)
+    work = _Work(_infer, store, sample, posterior, ssp)
     anew = [(method, str(ids[row])) for row, names in wanted.items() for method in names]
-    store.check_network(network.load().bundle.hash, sample.name, anew)
+    store.check_network(work.load().bundle.hash, sample.name, anew)
     # What an earlier run left is not taken for a result of this one.
     for row, names in wanted.items():
         for method in names:
             for suffix in (".ecsv", ".h5"):
                 store.path(sample.name, method, ids[row], suffix).unlink(missing_ok=True)
-    todo = list(wanted)
-    return _each(_infer, store, sample, network, todo, "network", workers, progress, stop)
-
-
-Task = Callable[[Store, Sample, AmortizedPosterior, int, Any], bool]
+    return _each(work, list(wanted), "network", workers, progress, stop)
 
 
 def _each(
-    task: Task,
-    store: Store,
-    sample: Sample,
-    network: _Network,
+    work: _Work,
     rows: list[int],
     label: str,
     workers: int,
     progress: bool,
     stop: threading.Event | None,
 ) -> int:
-    """Do a task for each row, here or in other processes; returns how many were not done."""
+    """Work on each row, here or in other processes; returns how many were not done."""
     from tqdm.auto import tqdm
 
     if workers < 1:
@@ -176,25 +173,20 @@ def _each(
     todo = len(rows)
     if not todo:
         return 0
-    with tqdm(
-        total=todo, unit=" galaxies", desc=f"{sample.name}: {label}", disable=not progress
-    ) as bar:
+    what = f"{work.sample.name}: {label}"
+    with tqdm(total=todo, unit=" galaxies", desc=what, disable=not progress) as bar:
         if workers == 1:
-            posterior = network.load()
+            do = work.begin()
             for row in rows:
-                if (stop is not None and stop.is_set()) or not task(
-                    store, sample, posterior, row, stop
-                ):
+                if (stop is not None and stop.is_set()) or not do(row, stop):
                     break
                 todo -= 1
                 bar.update()
             return todo
         context = get_context("spawn")
         halt = context.Event()
-        with ProcessPoolExecutor(
-            min(workers, todo), context, _begin, (task, store, sample, network, halt)
-        ) as pool:
-            pending: set[Future[bool]] = {pool.submit(_work, row) for row in rows}
+        with ProcessPoolExecutor(min(workers, todo), context, _begin, (work, halt)) as pool:
+            pending: set[Future[bool]] = {pool.submit(_do, row) for row in rows}
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 if stop is not None and stop.is_set():
@@ -209,14 +201,14 @@ def _each(
 _here: dict[str, Any] = {}
 
 
-def _begin(task: Task, store: Store, sample: Sample, network: _Network, halt: Any) -> None:
+def _begin(work: _Work, halt: Any) -> None:
     """Prepare a process: one thread, no Ctrl-C, which the parent handles, and no life after it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _here.update(task=task, arguments=(store, sample, network.load()), halt=halt)
+    _here.update(do=work.begin(), halt=halt)
 
 
 def _end_with_parent() -> None:
@@ -227,10 +219,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(row: int) -> bool:
-    if _here["halt"].is_set():
-        return False
-    return _here["task"](*_here["arguments"], row, _here["halt"])
+def _do(row: int) -> bool:
+    return not _here["halt"].is_set() and _here["do"](row, _here["halt"])
 
 
 def _chain(

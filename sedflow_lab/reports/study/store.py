@@ -48,12 +48,7 @@ _GALAXIES = "galaxies.ecsv"
 
 @dataclass(frozen=True)
 class Store:
-    """Where the results of a study are kept.
-
-    Attributes
-    ----------
-    folder : Path
-    """
+    """Where the results of a study are kept."""
 
     folder: Path
 
@@ -179,16 +174,10 @@ class Store:
     def check_network(
         self, network: str, sample: str, anew: Sequence[tuple[str, str]] = ()
     ) -> None:
-        """Refuse results that are not of a network, lest they be shown under its name.
+        """Refuse results of a sample that are not of a network, lest they be shown under its name.
 
-        Parameters
-        ----------
-        network : str
-            `Bundle.hash`.
-        sample : str
-            Whose results are looked at.
-        anew : sequence of (method, galaxy)
-            Results that will be replaced in any case.
+        The network is known by `Bundle.hash`. Results ``(method, galaxy)`` that will be replaced
+        in any case may be `anew`.
 
         Raises
         ------

@@ -1,20 +1,30 @@
-"""The report of a study as Markdown."""
+"""The report of a study as a page: Markdown, with a table and figures beside it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from astropy.table import Table
 
+from ..._files import write_text
+from ...anpe import AmortizedPosterior
+from ...anpe.recipe import processor_name
 from ...methods import METHODS
+from ...observations.write import write_table
 from ...parameters import NAMES
-from ..markdown import markdown_table
-from .report import CLAIMS, chosen, columns, overall, within_floor
+from ...plots import plot_corner
+from ...plots.style import LabFigure
+from ..pages import markdown_table, save_figure
+from .figures import plot_distances
+from .report import CLAIMS, by_method, collect, columns, overall, pick_cases, within_floor
 from .store import NETWORK, Store
 
-__all__ = ["to_markdown"]
+__all__ = ["to_markdown", "write_report"]
 
+_CORNER = ("log_mstar", "fburst", "age_mw", "log_z_mw", "tau_bc", "tau_ism", "n_dust")
 _PAPER = (
     ("one evaluation with FSPS", "340 ms"),
     ("one evaluation with a neural emulator", "2.9 ms"),
@@ -26,17 +36,54 @@ _PAPER = (
 _TITLES = {"showcase": "Real galaxies", "simulations": "Simulations"}
 
 
-def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
-    """Write the report.
+def write_report(store: Store, posterior: AmortizedPosterior, command: str) -> str:
+    """Write ``report.md``, ``report.csv`` and figures into the folder of a study.
 
-    Parameters
-    ----------
-    store : Store
-    table : Table
-        What `report.collect` returned.
-    notes : sequence of str
-        How it was made: command, machine, time.
+    The command is one that makes the same again. Returns the report.
     """
+    for sample in store.samples():
+        store.check_network(posterior.bundle.hash, sample.name)
+    table = collect(store)
+    notes = [
+        f"Command: `{command}`.",
+        f"Machine: {processor_name()}, {os.cpu_count()} cores; each galaxy on "
+        f"{torch.get_num_threads()} of them. Times are of the wall clock.",
+    ]
+    text = to_markdown(store, table, notes)
+    write_text(store.folder / "report.md", text)
+    write_table(table, store.folder / "report.csv")
+    for sample in dict.fromkeys(overall(table)["sample"]):
+        path = store.folder / f"distances-{sample}.png"
+        save_figure(plot_distances(table, sample), path, dpi=100)
+        for case, galaxy in pick_cases(table, sample).items():
+            figure = _plot_case(store, posterior, table, sample, case, galaxy)
+            save_figure(figure, store.folder / f"corner-{sample}-{case}.png", dpi=80)
+    return text
+
+
+def _plot_case(
+    store: Store, posterior: AmortizedPosterior, table: Table, sample: str, case: str, galaxy: str
+) -> LabFigure:
+    """Corner plot of a galaxy for which the network alone is best, in the middle, or worst."""
+    known = store.sample(sample)
+    results = [store.load(sample, method, galaxy) for method in ("fast", "exact", "mcmc")]
+    truth = None
+    if known.truth is not None:
+        truth = known.truth[known.photometry.ids.tolist().index(galaxy)]
+    rows = table[(table["sample"] == sample) & (table["id"] == galaxy)]
+    c2st = {row["method"]: float(row["c2st"]) for row in rows}
+    return plot_corner(
+        [result for result in results if result is not None],
+        parameters=_CORNER,
+        truth=truth,
+        title=f"{galaxy}, {case} for the network alone\n"
+        f"C2ST {c2st['fast']:.2f}, exact {c2st.get('exact', float('nan')):.2f}",
+        model=posterior.model,
+    )
+
+
+def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
+    """Write the report of what `report.collect` returned, with notes on how it was made."""
     summary = overall(table)
     settings = store.settings()
     lines = [
@@ -85,7 +132,8 @@ def _claims(summary: Table) -> str:
                 value = float(part[claim.value][0])
                 text = f"{claim.text}: {_TITLES[sample].lower()}"
                 limit = f"{'≥' if claim.at_least else '≤'} {claim.limit:.2f}"
-                rows.append([text, limit, f"{value:.3f}", "yes" if claim.met(value) else "no"])
+                met = value >= claim.limit if claim.at_least else value <= claim.limit
+                rows.append([text, limit, f"{value:.3f}", "yes" if met else "no"])
     return markdown_table(["goal", "limit", "measured", "met"], rows)
 
 
@@ -119,20 +167,15 @@ def _overall(summary: Table) -> str:
 
 def _by_parameter(table: Table, sample: str) -> str:
     """Median JS distance of each parameter, and the share within twice the floor."""
-    parts = {m: chosen(table, sample, m) for m in NETWORK}
-    parts = {m: part for m, part in parts.items() if len(part)}
+    parts = by_method(table, sample)
     head = ["parameter", *(f"JS {METHODS[m].label}" for m in parts), "floor"]
     head += [f"≤ 2 floors {METHODS[m].label}" for m in parts]
     medians = [np.median(columns(part, "js"), axis=0) for part in parts.values()]
     floor = np.median(columns(list(parts.values())[-1], "js_floor"), axis=0)
     shares = [within_floor(part) for part in parts.values()]
+    numbers = [*medians, floor]
     rows = [
-        [
-            name,
-            *(f"{m[k]:.3f}" for m in medians),
-            f"{floor[k]:.3f}",
-            *(f"{s[k]:.0%}" for s in shares),
-        ]
+        [name, *(f"{m[k]:.3f}" for m in numbers), *(f"{s[k]:.0%}" for s in shares)]
         for k, name in enumerate(NAMES)
     ]
     return markdown_table(head, rows)

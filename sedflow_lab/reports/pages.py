@@ -1,10 +1,18 @@
-"""Tables in Markdown."""
+"""What pages are made of: tables in Markdown, and figures as files."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["markdown_table"]
+from .._files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["markdown_table", "save_figure"]
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -19,3 +27,12 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     rule = ["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]
     return "\n".join([line(head), f"|{'|'.join(rule)}|", *map(line, lines[1:])])
+
+
+def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
+    """Write a figure in the format of its name's ending; `settings` are those of `savefig`."""
+    if path.suffix == ".pdf":  # a date in the file would make every run another file
+        settings["metadata"] = {"CreationDate": None}
+    image = io.BytesIO()
+    figure.savefig(image, format=path.suffix[1:], **settings)
+    write_bytes(path, image.getbuffer())
