@@ -55,71 +55,55 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
     """Markdown of a card; `figures` are paths by `pp`, `ranks` and `coverage`."""
     made, training = card["made"], card["training"]
     machine = made["machine"]
-    lines = [
+    blocks = [
         f"# Calibration card of {name}",
-        "",
         f"Made by `sedflow-lab card` on {made['date'][:10]} with sedflow_lab "
         f"{made['sedflow_lab']} and torch {made['torch']}, seed {made['settings']['seed']}, on "
         f"{machine['cores']} cores of {machine['processor']} ({machine['threads']} "
         f"thread{'s' * (machine['threads'] != 1)}; load {machine['load']:g} from all programs at "
         "the end: times of the clock are upper limits where it exceeds the threads).",
-        "",
         "## Goals",
-        "",
         markdown_table(
             ("goal", "found", "reached"),
             ((g["goal"], g["found"], "yes" if g["reached"] else "**no**") for g in card["goals"]),
         ),
-        "",
         "## Known limits",
-        "",
-        *(f"- {limit}" for limit in card["limits"]),
-        "",
+        "\n".join(f"- {limit}" for limit in card["limits"]),
         "## Training",
-        "",
         markdown_table(("", ""), _training_rows(training, card)),
-        "",
         "## Calibration",
-        "",
     ]
     for method, found in card["calibration"].items():
-        lines += [
+        blocks += [
             f"**{method}**: {found['simulations']:,} simulations × {found['draws']:,} draws, seed "
             f"{found['seed']}. {found['verdict']}",
-            "",
         ]
     for key, path in figures.items():
-        lines += [f"![{_CAPTIONS[key]}]({path})", "", f"*{_CAPTIONS[key]}*", ""]
-    lines += [
+        blocks += [f"![{_CAPTIONS[key]}]({path})", f"*{_CAPTIONS[key]}*"]
+    blocks += [
         "KS is the largest distance between the p–p curve and the diagonal; its p-value is given "
         "raw and, for the parameters, after Holm's correction for twelve. The band is the one "
         "that holds the whole curve of a right posterior with 99 % probability.",
-        "",
         _quantity_table(card["calibration"]),
-        "",
         "## Importance sampling and badges",
-        "",
         "Efficiency is ESS/N of the importance weights, and its quantiles are over galaxies; a "
         "galaxy fits if the best χ² among its draws is one that noise explains.",
-        "",
         _galaxy_table(card["galaxies"]),
-        "",
     ]
     if card["exact"]:
-        lines += _exact_lines(card["exact"])
+        blocks += _exact_lines(card["exact"])
     if card["support"]:
-        lines += _support_lines(card["support"])
+        blocks += _support_lines(card["support"])
     speed = card["speed"]
-    lines += [
+    blocks += [
         "## Speed",
-        "",
         f"{speed['draws']:,} draws of one galaxy took {speed['seconds']:.2f} s "
         f"({speed['processor_seconds']:.2f} s of the processor); in batches "
         f"({speed['batch_galaxies']} galaxies × {speed['batch_draws']:,} draws) the network drew "
         f"{speed['batch_rate']:,.0f} a second ({speed['batch_rate_processor']:,.0f} a second of "
         f"the processor), with {speed['threads']} thread{'s' * (speed['threads'] != 1)}.",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
 def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]]:
@@ -214,7 +198,7 @@ def _exact_lines(found: dict[str, Any]) -> list[str]:
             "an ESS of half the particles or more; quantiles of ESS per particle (5, 25, 50, 75, "
             f"95 %): {_percent(found['ess_where_it_fits'])}. "
         )
-    return ["## Exact posteriors", "", f"{text}Badges: {_counts(found['badges'])}.", ""]
+    return ["## Exact posteriors", f"{text}Badges: {_counts(found['badges'])}."]
 
 
 def _support_lines(support: dict[str, Any]) -> list[str]:
@@ -230,12 +214,9 @@ def _support_lines(support: dict[str, Any]) -> list[str]:
     )
     return [
         "## Photometry unlike the training set",
-        "",
         f"At most {support['stated_rate']:.1%} of galaxies of the training set are to be called "
         "unlike it. A single band is to blame where the galaxy is well inside without it.",
-        "",
         markdown_table(heads, rows),
-        "",
     ]
 
 

@@ -86,41 +86,32 @@ def to_markdown(store: Store, table: Table, notes: Sequence[str] = ()) -> str:
     """Write the report of what `report.collect` returned, with notes on how it was made."""
     summary = overall(table)
     settings = store.settings()
-    lines = [
+    blocks = [
         "# The network against emcee",
-        "",
         f"emcee: {settings['walkers']} walkers in {settings['ensembles']} independent ensembles, "
         "half of them started at the network's posterior and half at the prior, run until they "
         "had converged by every criterion of `sedflow_lab.samplers.ensemble` (50 autocorrelation "
         "times, R-hat < 1.01 across the ensembles, bulk and tail effective sample sizes above 1000 "
         f"and 400). Each method gives {settings['draws']} draws. Seed {settings['seed']}.",
-        "",
-        *(f"- {note}" for note in notes),
-        "",
+        "\n".join(f"- {note}" for note in notes),
         "C2ST is the accuracy of a classifier that tells the method's draws from emcee's: 0.5 is "
         "chance. JS is the Jensen-Shannon distance of a marginal, W1 the Wasserstein distance in "
         "standard deviations of the chain. Floors are the same numbers for independent halves of "
         "the chain, one of them cut to the method's effective sample size.",
-        "",
         "## Goals",
-        "",
         _claims(summary),
     ]
     for sample in dict.fromkeys(summary["sample"]):
         chains = table[(table["sample"] == sample) & (table["method"] == "mcmc")]
         failed = int(np.count_nonzero(chains["chain"] != "converged"))
-        lines += [
-            "",
+        blocks += [
             f"## {_TITLES[sample]}",
-            "",
             f"{len(chains)} chains, of which {failed} did not converge and are left out.",
-            "",
             _overall(summary[summary["sample"] == sample]),
-            "",
             _by_parameter(table, sample),
         ]
-    lines += ["", "## Cost of one galaxy", "", *_cost(table)]
-    return "\n".join(lines) + "\n"
+    blocks += ["## Cost of one galaxy", *_cost(table)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _claims(summary: Table) -> str:
@@ -191,4 +182,4 @@ def _cost(table: Table) -> list[str]:
             times = [f"{middle:.2f} s", f"{low:.2f} - {high:.2f} s"]
             rows.append([METHODS[method].label, count, *times])
     here = markdown_table(["method", "model evaluations", "time", "90 % of galaxies"], rows)
-    return [here, "", markdown_table(["Hahn & Melchior (2022)", "time"], _PAPER)]
+    return [here, markdown_table(["Hahn & Melchior (2022)", "time"], _PAPER)]
