@@ -14,6 +14,7 @@ import traitlets
 
 import sedflow_lab as sl
 from sedflow_lab.panels import WitnessPanel, WitnessState
+from sedflow_lab.panels.kit.choice import Drawn
 from sedflow_lab.panels.kit.jobs import Jobs
 from sedflow_lab.panels.witness import state as witness_state
 from sedflow_lab.panels.witness.figures import OverlayCorner, contour_lines
@@ -295,8 +296,8 @@ def test_overlaid_marginals_share_one_scale():
     narrow, wide = 1 + 0.1 * rng.normal(size=5000), 1 + 0.2 * rng.normal(size=5000)
     weights = np.full(5000, 1 / 5000)
     corner = OverlayCorner(("tau_ism", "tau_bc"))
-    corner.update({"tau_ism": wide, "tau_bc": wide}, weights, 5000, "fast")
-    corner.overlay({"tau_ism": narrow, "tau_bc": wide}, weights, 5000, "mcmc")
+    corner.update(Drawn({"tau_ism": wide, "tau_bc": wide}, weights, 5000, "fast"))
+    corner.overlay(Drawn({"tau_ism": narrow, "tau_bc": wide}, weights, 5000, "mcmc"))
     height = corner.lines["mcmc"][0, 0].data_source.data["y"].max()
     assert height == pytest.approx(2 / 1.1, rel=0.1)
     assert corner._heights[0].end > height and corner._heights[1].end == pytest.approx(1, abs=0.01)

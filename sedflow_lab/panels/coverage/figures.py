@@ -47,6 +47,11 @@ def quantity_label(name: str) -> str:
     return QUANTITIES[name].text if name in QUANTITIES else _NAMES.get(name, name)
 
 
+def _color(found: Findings, k: int, good: str) -> str:
+    """Colour of the k-th quantity."""
+    return BAD_COLOR if found.check is not None and not found.check.uniform[k] else good
+
+
 class CurveFigure:
     """p–p curves less the diagonal, one a quantity, in the band of right posteriors."""
 
@@ -74,18 +79,17 @@ class CurveFigure:
         order = [name for name in names if name != chosen] + [chosen]
         rows = [SCORED.index(name) for name in order]
         ys = [found.curves[:, k] - GRID for k in rows]
-        bad = [found.check is not None and not found.check.uniform[k] for k in rows]
-        quiet = [BAD_COLOR if b else _QUIET for b in bad]
-        quiet[-1] = BAD_COLOR if bad[-1] else color
-        self.band.data = {"x": GRID, "low": found.low - GRID, "high": found.high - GRID}
+        quiet = [_color(found, k, _QUIET) for k in rows[:-1]]
+        low, high = found.band - GRID
+        self.band.data = {"x": GRID, "low": low, "high": high}
         self.curves.data = {
             "xs": [GRID] * len(rows),
             "ys": ys,
-            "color": quiet,
+            "color": [*quiet, _color(found, rows[-1], color)],
             "width": [1.5] * (len(rows) - 1) + [3.5],
             "name": [quantity_label(name) for name in order],
         }
-        reach = max(float(np.abs(ys).max()), float(np.abs(found.high - GRID).max()))
+        reach = float(np.abs([*ys, high]).max())
         self.figure.y_range.update(start=-1.15 * reach, end=1.15 * reach)
 
     def clear(self) -> None:
@@ -116,11 +120,11 @@ class RankFigure:
         k = SCORED.index(chosen)
         counts = found.counts[:, k]
         edges = np.linspace(0, 1, len(counts) + 1)
-        bad = found.check is not None and not found.check.uniform[k]
-        self._quads.glyph.fill_color = BAD_COLOR if bad else color
+        self._quads.glyph.fill_color = _color(found, k, color)
         self.bars.data = {"left": edges[:-1], "right": edges[1:], "top": counts}
-        self._box.update(bottom=found.bars[0], top=found.bars[1], visible=True)
-        self.figure.y_range.end = 1.1 * max(float(counts.max()), found.bars[1])
+        bottom, top = found.bars.tolist()
+        self._box.update(bottom=bottom, top=top, visible=True)
+        self.figure.y_range.end = 1.1 * float(max(counts.max(), found.bars[1]))
         self.figure.title.text = f"Ranks: {quantity_label(chosen)}"
         self.figure.xaxis.axis_label = {
             "TARP": "Share of draws nearer to a reference than the truth",
@@ -161,7 +165,7 @@ class SimulationFigure:
         x, y = run.observable(observable), run.scores[:, SCORED.index(chosen)]
         known = np.isfinite(x) & np.isfinite(y)
         self.points.data = {"x": x[known], "y": y[known], "index": np.flatnonzero(known)}
-        low, high = (float(v) for v in (x[known].min(), x[known].max()))
+        low, high = float(x[known].min()), float(x[known].max())
         margin = 0.03 * (high - low) or 1.0
         set_range(self.figure.x_range, low - margin, high + margin)
         self.marks.glyph.fill_color = color
@@ -175,13 +179,7 @@ class SimulationFigure:
 
 
 class TruthCorner(CornerFigure):
-    """A corner plot with the truth marked.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of parameters.
-    """
+    """A corner plot of parameters, with the truth marked."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.truths: dict[tuple[int, int], Any] = {}
@@ -189,14 +187,12 @@ class TruthCorner(CornerFigure):
 
     def _cell(self, i: int, j: int, n: int) -> figure:
         plot = super()._cell(i, j, n)
-        source = source_of("x", "y")
-        self.truths[i, j] = source
+        source = self.truths[i, j] = source_of("x", "y")
+        ink: Any = {"source": source, "line_color": COLORS["data"]}
         if i == j:
-            look: Any = {"line_width": 2, "line_dash": "dashed"}
-            plot.segment("x", 0, "x", 1, source=source, line_color=COLORS["data"], **look)
+            plot.segment("x", 0, "x", 1, line_width=2, line_dash="dashed", **ink)
         else:
-            look = {"marker": "x", "size": 12, "line_width": 3}
-            plot.scatter("x", "y", source=source, line_color=COLORS["data"], **look)
+            plot.scatter("x", "y", marker="x", size=12, line_width=3, **ink)
         return plot
 
     def mark(self, truth: dict[str, float]) -> None:

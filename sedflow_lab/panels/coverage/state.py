@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from ...observations.photometry import Photometry
 from ...posterior.result import PosteriorResult
 from ..kit.choice import DEFAULT_BUNDLE, Source, open_posterior
 from ..kit.jobs import Job
-from ..kit.state import State
+from ..kit.state import State, Traits
 
 __all__ = ["GRID", "KINDS", "LEVEL", "CoverageState", "Example", "Findings"]
 
@@ -42,51 +41,27 @@ _EXAMPLE_DRAWS = 2000
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a run shows so far.
-
-    Attributes
-    ----------
-    run : CalibrationRun
-        N simulations.
-    wanted : int
-        Simulations when it is finished.
-    check : Uniformity or None
-        Tests of all quantities; None below 20 simulations.
-    curves : ndarray, shape (G, 15)
-        p–p curves at `GRID`.
-    low, high : ndarray, shape (G,)
-        Band that holds a whole curve of right posteriors.
-    counts : ndarray, shape (K, 15)
-        Rank histograms, in units of the expected count.
-    bars : tuple of float
-        Band that holds a whole histogram of right posteriors.
-    """
+    """What a run shows so far."""
 
     run: CalibrationRun
-    wanted: int
-    check: Uniformity | None
-    curves: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    counts: np.ndarray
-    bars: tuple[float, float]
+    check: Uniformity | None  # tests of all quantities; None below 20 simulations
+    curves: np.ndarray  # (G, 15), p–p curves at `GRID`
+    band: np.ndarray  # (2, G), holds a whole curve of right posteriors
+    counts: np.ndarray  # (K, 15), rank histograms, in units of the expected count
+    bars: np.ndarray  # (2,), hold a whole histogram of right posteriors
 
     @classmethod
-    def of(cls, run: CalibrationRun, wanted: int) -> Findings:
+    def of(cls, run: CalibrationRun) -> Findings:
         """Test a run and make its curves; it may take a second, so threads do it."""
         n = len(run)
         bins = default_bins(n)
-        low, high = pp_band(n, GRID, LEVEL)
-        bars = histogram_band(n, bins, LEVEL)
         return cls(
             run,
-            wanted,
             run.check() if n >= _FEWEST else None,
             pp_curve(run.scores, GRID),
-            low,
-            high,
+            np.array(pp_band(n, GRID, LEVEL)),
             histogram(run.scores, bins) * bins / n,
-            (bars[0] * bins / n, bars[1] * bins / n),
+            np.array(histogram_band(n, bins, LEVEL)) * bins / n,
         )
 
     @property
@@ -99,21 +74,11 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One simulation of a run, inferred again.
+    """One simulation of a run, inferred again."""
 
-    Attributes
-    ----------
-    index : int
-        Its number in the run.
-    photometry : Photometry
-        One galaxy.
-    truth : ndarray, shape (12,)
-    result : PosteriorResult
-    """
-
-    index: int
+    index: int  # its number in the run
     photometry: Photometry
-    truth: np.ndarray
+    truth: np.ndarray  # (12,)
     result: PosteriorResult
 
 
@@ -125,40 +90,23 @@ class CoverageState(State):
     posterior : AmortizedPosterior, str or Path, optional
         A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
     **choice
-        First values of the traits below.
-
-    Attributes
-    ----------
-    bundle : str
-        Name or folder of the posterior; another one is loaded when it is assigned.
-    method : {'fast', 'weighted', 'exact'}
-    simulations, draws, seed : int
-    sigma, prior_shift, narrow : float
-        What to do wrong on purpose: see `diagnostics.mocks.Fault`.
-    quantity : str
-        The one of `diagnostics.scoring.SCORED` that is looked at.
-    findings : Findings or None
-        What the run has shown so far.
-    example : Example or None
-    busy : bool
-        Whether a run is under way.
-    opening : bool
-        Whether an example is under way.
+        First values of traits.
     """
 
-    bundle = traitlets.Unicode(DEFAULT_BUNDLE)
+    bundle = traitlets.Unicode(DEFAULT_BUNDLE)  # name or folder: another one, and it is loaded
     method = traitlets.Enum(KINDS, default_value="fast")
     simulations = traitlets.Int(200, min=_FEWEST, max=20_000)
     draws = traitlets.Int(200, min=50, max=10_000)
     seed = traitlets.Int(0, min=0)
+    # What to do wrong on purpose: see `diagnostics.mocks.Fault`.
     sigma = traitlets.Float(1.0, min=0.01, max=100.0)
     prior_shift = traitlets.Float(0.0, min=-5.0, max=5.0)
     narrow = traitlets.Float(1.0, min=0.01, max=100.0)
-    quantity = traitlets.Enum(SCORED, default_value="HPD regions")
-    findings = traitlets.Instance(Findings, allow_none=True)
+    quantity = traitlets.Enum(SCORED, default_value="HPD regions")  # that is looked at
+    findings = traitlets.Instance(Findings, allow_none=True)  # what the run has shown so far
     example = traitlets.Instance(Example, allow_none=True)
-    busy = traitlets.Bool(False)
-    opening = traitlets.Bool(False)
+    busy = traitlets.Bool(False)  # whether a run is under way
+    opening = traitlets.Bool(False)  # whether an example is
 
     def __init__(self, posterior: Source = None, **choice: Any) -> None:
         if isinstance(posterior, AmortizedPosterior):
@@ -180,20 +128,27 @@ class CoverageState(State):
         """Whether the choice has changed since the run that is shown was begun."""
         if self.findings is None:
             return False
-        now = {"method": self.method, "draws": self.draws, "seed": self.seed}
-        settings = self.findings.run.settings
-        same = all(settings[name] == value for name, value in now.items())
-        return not same or self.findings.run.fault != self.fault
+        run = self.findings.run
+        then = *(run.settings[name] for name in ("method", "draws", "seed")), run.fault
+        return then != (self.method, self.draws, self.seed, self.fault)
 
     def start(self) -> None:
         """Begin a run of the present choice; one that is under way is cancelled."""
         with self.jobs.lock:
             self.jobs.stop()
             self.message, self.findings, self.example = "", None, None
-            self.opening, wanted = False, self.simulations
-            choice = (self.posterior, self.method, wanted, self.draws, self.seed)
+            self.opening = False
+            choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
             run = partial(run_calibration, *choice, fault=self.fault)
-            self._start("run", "busy", "The run failed", partial(self._run, run, wanted))
+
+            def work(job: Job) -> Traits:
+                def show(found: CalibrationRun) -> None:
+                    job.post(self._put, {"findings": Findings.of(found)})
+
+                run(stop=job.stop, callback=show)
+                return {}
+
+            self._start("run", "busy", "The run failed", work)
 
     def cancel(self) -> None:
         """Stop the run that is under way; what it has shown stays."""
@@ -206,19 +161,21 @@ class CoverageState(State):
         with self.jobs.lock:
             if self.findings is None:
                 return
-            work = partial(self._open, self.posterior, self.findings.run, int(index))
+            simulation = self.posterior, self.findings.run, int(index)
+
+            def work(job: Job) -> Traits:
+                return {"example": Example(int(index), *replay(*simulation, _EXAMPLE_DRAWS))}
+
             self._start("example", "opening", "Opening the simulation failed", work)
 
     def most_surprising(self) -> int:
         """Number of the simulation with the most extreme score of the chosen quantity."""
         if self.findings is None:
             return 0
+        # How far out: the outermost region, the worst fit, or either end of a marginal.
+        middle = {"HPD regions": 0.0, "fit to the data": 1.0}.get(self.quantity, 0.5)
         scores = self.findings.run.scores[:, SCORED.index(self.quantity)]
-        if self.quantity == "HPD regions":
-            return int(np.nanargmax(scores))
-        if self.quantity == "fit to the data":
-            return int(np.nanargmin(scores))
-        return int(np.nanargmax(np.abs(scores - 0.5)))
+        return int(np.nanargmax(np.abs(scores - middle)))
 
     def reset(self) -> None:
         """Do nothing wrong."""
@@ -232,19 +189,3 @@ class CoverageState(State):
             return
         self.cancel()
         self.message, self.findings, self.example = "", None, None
-
-    def _run(self, run: Callable[..., CalibrationRun], wanted: int, job: Job) -> None:
-        """Make the run; runs in a thread of its own."""
-
-        def show(found: CalibrationRun) -> None:
-            job.post(self._put, {"findings": Findings.of(found, wanted)})
-
-        run(stop=job.stop, callback=show)
-        job.post(self._put, {"busy": False})
-
-    def _open(
-        self, posterior: AmortizedPosterior, run: CalibrationRun, index: int, job: Job
-    ) -> None:
-        """Infer one simulation; runs in a thread of its own."""
-        example = Example(index, *replay(posterior, run, index, _EXAMPLE_DRAWS))
-        job.post(self._put, {"opening": False, "example": example})

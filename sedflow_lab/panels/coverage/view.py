@@ -13,7 +13,7 @@ from ...diagnostics.scoring import SCORED
 from ...parameters import NAMES
 from ..kit import html
 from ..kit.base import Panel
-from ..kit.choice import Source
+from ..kit.choice import Drawn, Source
 from ..kit.style import COLORS
 from ..kit.widgets import button, columns, drop_down, methods, row
 from .figures import (
@@ -66,9 +66,9 @@ class CoveragePanel(Panel):
         wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
         parts = (("curves", self.curves), ("ranks", self.ranks), ("simulations", self.simulations))
         figures = [w.Box([self._show(name, part.figure)], layout=wide) for name, part in parts]
-        self._corner_box = w.VBox(layout=w.Layout(flex="0 0 auto"))
+        self._corner_box = w.VBox(layout={"flex": "0 0 auto"})
         self._place(self._corner_box, "corner", self.corner.layout)
-        story = w.VBox([self.story], layout=w.Layout(flex="1 1 300px"))
+        story = w.VBox([self.story], layout={"flex": "1 1 300px"})
         self._drilled = columns(self._corner_box, story, display="none")
         self.children = [
             w.HTML(html.help_text(_HELP)),
@@ -91,11 +91,8 @@ class CoveragePanel(Panel):
         shipped = shipped_bundles()
         names = [*shipped, *({state.bundle} - set(shipped)), _OTHER]
         self.posterior = drop_down("Posterior", names, 270, value=state.bundle)
-        self.folder = w.Text(
-            placeholder="folder of a bundle, then Enter",
-            continuous_update=False,
-            layout=w.Layout(width="240px", display="none"),
-        )
+        self.folder = w.Text(placeholder="folder of a bundle, then Enter", continuous_update=False)
+        self.folder.layout.width, self.folder.layout.display = "240px", "none"
         self.posterior.observe(lambda change: self._choose_posterior(change.new), "value")
         self.folder.observe(lambda change: self._choose_folder(change.new), "value")
         self.method = methods(KINDS)
@@ -103,9 +100,8 @@ class CoveragePanel(Panel):
         self.number = drop_down("Simulations", numbers, 185, label_width=82)
         numbers = sorted({50, 100, 200, 500, 1000, state.draws})
         self.draws = drop_down("Draws", numbers, 150, label_width=82)
-        self.seed = w.BoundedIntText(
-            value=state.seed, min=0, max=10**6, description="Seed", layout=w.Layout(width="150px")
-        )
+        self.seed = w.BoundedIntText(value=state.seed, min=0, max=10**6, description="Seed")
+        self.seed.layout.width = "150px"
         self.sigma = _slider("Errors told × ", _FACTORS, state.sigma)
         self.prior_shift = _slider("Prior shift", _SHIFTS, state.prior_shift, "{:+g} σ")
         self.narrow = _slider("Posterior × ", _FACTORS, state.narrow)
@@ -129,19 +125,17 @@ class CoveragePanel(Panel):
         picker = w.Accordion([self.chosen], titles=("Quantities and parameters shown",))
         fail = w.HTML("<span class='sedflow-fault'>Fail on purpose</span>")
         running = (self.run, self.cancel, self.progress, self.progress_text)
-        self._controls = w.VBox(
-            [
-                row(self.posterior, self.folder, self.method),
-                row(self.number, self.draws, self.seed, *running),
-                row(fail, self.sigma, self.prior_shift, self.narrow, self.reset),
-                row(self.quantity, self.observable, picker),
-            ]
+        rows = (
+            row(self.posterior, self.folder, self.method),
+            row(self.number, self.draws, self.seed, *running),
+            row(fail, self.sigma, self.prior_shift, self.narrow, self.reset),
+            row(self.quantity, self.observable, picker),
         )
+        self._controls = w.VBox(rows)
         self.verdict = w.HTML(layout=w.Layout(min_height="52px"))  # what is below does not jump
         self.table, self.story = w.HTML(), w.HTML()
-        self.index = w.BoundedIntText(
-            min=0, max=0, description="Simulation", layout=w.Layout(width="170px")
-        )
+        self.index = w.BoundedIntText(min=0, max=0, description="Simulation")
+        self.index.layout.width = "170px"
         self.open = button("Open", "search", lambda: state.drill(self.index.value))
         surprise = state.most_surprising
         self.surprise = button("Most surprising", "bolt", lambda: state.drill(surprise()))
@@ -210,16 +204,14 @@ class CoveragePanel(Panel):
         result = example.result
         draws = dict(zip(NAMES, result.samples[0].T, strict=True))
         with self._together():
-            self.corner.update(draws, result.weights[0], float(result.ess[0]), result.method)
+            self.corner.update(Drawn.of(draws, result))
             self.corner.mark(dict(zip(NAMES, example.truth.tolist(), strict=True)))
-            self._mark_point(example.index)
+            points = self.simulations.points
+            rows = np.flatnonzero(np.asarray(points.data["index"]) == example.index)
+            points.selected.indices = rows.tolist()
         assert self.state.findings is not None
         self.story.value = _story(example, self.state.findings)
         self._changed()
-
-    def _mark_point(self, index: int) -> None:
-        rows = np.flatnonzero(np.asarray(self.simulations.points.data["index"]) == index)
-        self.simulations.points.selected.indices = [int(row) for row in rows]
 
     def _tell(self) -> None:
         """Say how far the run is, what it says, and what went wrong."""
@@ -254,31 +246,27 @@ def _stripe(found: Findings) -> str:
     if found.check is not None:
         color = _GOOD_COLOR if found.check.uniform.all() else BAD_COLOR
     made = f"On purpose: {found.run.fault}. " if found.run.fault else ""
-    text = f"{html.escape(made)}<b>{html.escape(found.verdict)}</b>"
-    return html.stripe(color, text)
+    return html.stripe(color, f"{html.escape(made)}<b>{html.escape(found.verdict)}</b>")
 
 
 def _table(found: Findings, names: tuple[str, ...]) -> str:
     """Verdict, distance and p-value of each quantity."""
     if found.check is None:
         return ""
-    check, rows, bad = found.check, [], []
-    readings = check.table()["verdict"]
-    for k, name in enumerate(SCORED):
+    rows, bad = [], []
+    for name, of, uniform in zip(SCORED, found.check.table(), found.check.uniform, strict=True):
         if name in names:
-            distance = html.cell(f"{100 * check.ks[k]:.1f}", width=62)
-            p, reading = html.cell(_p(check.p_holm[k]), width=78), html.cell(str(readings[k]))
-            rows.append((html.cell(html.escape(quantity_label(name))), distance, p, reading))
-            bad.append(not check.uniform[k])
+            p = of["p_holm"]
+            p_text = f"{p:.2f}" if p >= 0.095 else f"{p:.3f}" if p >= 0.0005 else f"{p:.0e}"
+            label, distance = html.escape(quantity_label(name)), f"{100 * of['ks']:.1f}"
+            numbers = html.cell(distance, width=62), html.cell(p_text, width=78)
+            rows.append((html.cell(label), *numbers, html.cell(str(of["verdict"]))))
+            bad.append(not uniform)
     heading = (
         "<b>Largest distance from the diagonal [points], p-value</b> of the Kolmogorov-Smirnov "
         "and χ² tests, corrected for the number of quantities, <b>and what it means</b>"
     )
     return html.listing(heading, rows, bad)
-
-
-def _p(p: float) -> str:
-    return f"{p:.2f}" if p >= 0.095 else f"{p:.3f}" if p >= 0.0005 else f"{p:.0e}"
 
 
 def _story(example: Example, found: Findings) -> str:

@@ -24,44 +24,19 @@ _PIXEL = 2.5e-3  # of the spectra, in ln λ
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """What the model makes of N galaxies, ready to draw.
+    """What the model makes of N galaxies, ready to draw; NaN before the Big Bang."""
 
-    Attributes
-    ----------
-    spectrum_x, spectrum : ndarray, shape (N, L)
-        Observed wavelengths [micron] and AB magnitudes of the spectra, in bins of ln λ.
-    photometry : ndarray, shape (N, B)
-        AB magnitudes in the bands.
-    time, sfr, metallicity : ndarray, shape (N, 2 T)
-        Lookback times [Gyr], two for each time bin, its star-formation rate [Msun/yr] and its
-        metallicity (PROVABGS label); undefined (NaN) before the Big Bang.
-    attenuation : ndarray, shape (N, 2, K)
-        Magnitudes that dust takes at `ATTENUATION_UM`, from stars outside and inside of birth
-        clouds.
-    """
-
-    spectrum_x: np.ndarray
-    spectrum: np.ndarray
-    photometry: np.ndarray
-    time: np.ndarray
-    sfr: np.ndarray
-    metallicity: np.ndarray
-    attenuation: np.ndarray
+    spectrum_x: np.ndarray  # (N, L), observed wavelengths [micron], in bins of ln λ
+    spectrum: np.ndarray  # (N, L), AB magnitudes
+    photometry: np.ndarray  # (N, B), AB magnitudes
+    time: np.ndarray  # (N, 2 T), lookback times [Gyr], two for each time bin
+    sfr: np.ndarray  # (N, 2 T), star-formation rates [Msun/yr]
+    metallicity: np.ndarray  # (N, 2 T), PROVABGS labels
+    attenuation: np.ndarray  # (N, 2, K), magnitudes that dust takes out of and in birth clouds
 
 
 def make_curves(model: SEDModel, theta: np.ndarray, redshift: np.ndarray) -> Curves:
-    """Compute all that is drawn of galaxies.
-
-    Parameters
-    ----------
-    model : SEDModel
-    theta : ndarray, shape (N, 12)
-    redshift : ndarray, shape (N,)
-
-    Returns
-    -------
-    Curves
-    """
+    """Compute all that is drawn of galaxies, of parameters (N, 12) and redshifts (N,)."""
     with torch.no_grad():
         wavelength, spectrum = model.observed_spectrum(theta, redshift)
         flux = model.photometry(theta, redshift)
@@ -73,15 +48,8 @@ def make_curves(model: SEDModel, theta: np.ndarray, redshift: np.ndarray) -> Cur
             np.add.reduceat(array, starts, axis=1)[:, : len(counts)] / counts
             for array in (wavelength, spectrum)
         )
-        return Curves(
-            wavelength * MICRON,
-            _magnitude(spectrum),
-            _magnitude(flux),
-            time_gyr,
-            sfr,
-            metallicity,
-            _attenuation(theta),
-        )
+        seen = wavelength * MICRON, _magnitude(spectrum), _magnitude(flux)
+        return Curves(*seen, time_gyr, sfr, metallicity, _attenuation(theta))
 
 
 def _pixels(model: SEDModel) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,15 +69,13 @@ class _Lines:
         new = np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32)
         old, self._shown = self._shown, new
         # Most parameters change but some of the figures, and drawing is what takes time.
-        if old is not None and all(
-            np.array_equal(a, b, equal_nan=True) for a, b in zip(old, new, strict=True)
-        ):
+        if old is not None and all(map(partial(np.array_equal, equal_nan=True), old, new)):
             return
         n_fan = len(y) - 1
-        order = [*range(1, n_fan + 1), 0]
+        xs, ys = (list(np.roll(values, -1, axis=0)) for values in new)
         self.source.data = {
-            "xs": list(new[0][order]),
-            "ys": list(new[1][order]),
+            "xs": xs,
+            "ys": ys,
             "color": [*FAN_COLORS[:n_fan], COLORS["data"]],
             "width": [1.3 * self.weight] * n_fan + [2.2 * self.weight],
         }
@@ -140,10 +139,9 @@ class SpectrumFigure(_FanFigure):
         curves = frame.curves
         self.lines.show(curves.spectrum_x, curves.spectrum)
         n, n_bands = curves.photometry.shape
-        order = [*range(1, n), 0]
         self.points.data = {
             "x": np.tile(self.effective, n),
-            "y": curves.photometry[order].ravel(),
+            "y": np.roll(curves.photometry, -1, axis=0).ravel(),
             "band": self.labels * n,
             "color": np.repeat([*FAN_COLORS[: n - 1], COLORS["data"]], n_bands).tolist(),
             "size": np.repeat([5.0] * (n - 1) + [10.0], n_bands),

@@ -66,30 +66,14 @@ _LAST_DIGITS = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """All that is on show at one moment.
+    """All that is on show at one moment."""
 
-    Attributes
-    ----------
-    curves : Curves
-        The chosen galaxy comes first, then those of the fan, if there is one.
-    fanned : str
-        What the fan varies: a parameter, ``redshift``, or ``""``.
-    fan_values : ndarray, shape (F,)
-        Its values in the fan.
-    derived : dict of str to float
-        Derived quantities of the chosen galaxy (see `sedflow_lab.sps.properties`).
-    notes : tuple of str
-        What may puzzle: sentences on parameters that do nothing here.
-    seconds : float
-        What it took to compute.
-    """
-
-    curves: Curves
-    fanned: str
-    fan_values: np.ndarray
-    derived: dict[str, float]
-    notes: tuple[str, ...]
-    seconds: float
+    curves: Curves  # of the chosen galaxy, then of those of the fan, if there is one
+    fanned: str  # what the fan varies: a parameter, "redshift", or ""
+    fan_values: np.ndarray  # (F,), its values
+    derived: dict[str, float]  # quantities of the chosen galaxy
+    notes: tuple[str, ...]  # what may puzzle: sentences on parameters that do nothing here
+    seconds: float  # that it took to compute
 
 
 class ExplorerState(State):
@@ -105,15 +89,6 @@ class ExplorerState(State):
     **values
         First values of parameters and ``redshift`` that are not those of `START`.
 
-    Attributes
-    ----------
-    values : dict of str to float
-        Parameters and ``redshift``; change them with `put`, `reset` and `draw`.
-    fan : str
-        What the fan varies: a parameter, ``redshift``, `LAST_MOVED` or `NOTHING`.
-    frame : Frame
-        What to show.
-
     Examples
     --------
     >>> state = ExplorerState()
@@ -121,9 +96,10 @@ class ExplorerState(State):
     >>> state.frame.curves.photometry[0]
     """
 
+    # Parameters and redshift: `put`, `reset` and `draw` change them.
     values: traitlets.Dict = traitlets.Dict(read_only=True)
     fan = traitlets.Enum((LAST_MOVED, NOTHING, *NAMES, "redshift"), default_value=LAST_MOVED)
-    frame = traitlets.Instance(Frame, read_only=True)
+    frame = traitlets.Instance(Frame, read_only=True)  # what to show
 
     def __init__(
         self, model: SEDModel | None = None, fan: str = LAST_MOVED, **values: float
@@ -206,10 +182,7 @@ class ExplorerState(State):
         """Let the other weights share what one of them leaves, in the ratio they had."""
         others = [beta for beta in BETAS if beta != name]
         before = np.array([values[beta] for beta in others])
-        if before.sum() > 1e-6:
-            ratio = before / before.sum()
-        else:
-            ratio = self._mix[name]
+        ratio = before / before.sum() if before.sum() > 1e-6 else self._mix[name]
         if remember:
             self._mix[name] = ratio
         rest = (1.0 - values[name]) * ratio
@@ -232,14 +205,11 @@ class ExplorerState(State):
             started = time.perf_counter()
             theta, redshift, fan = self._rows()
             curves = make_curves(self.model, theta, redshift)
-            quantities = {
-                name: float(value)
-                for name, value in derived(theta[0], redshift[0], self.model).items()
-            }
+            found = derived(theta[0], redshift[0], self.model)
+            quantities = {name: float(value) for name, value in found.items()}
             notes = self._notes(curves)
             spent = time.perf_counter() - started
-            frame = Frame(curves, self.fanned, fan, quantities, notes, spent)
-            self.set_trait("frame", frame)
+            self.set_trait("frame", Frame(curves, self.fanned, fan, quantities, notes, spent))
 
     def _notes(self, curves: Curves) -> tuple[str, ...]:
         values, notes = self.values, []

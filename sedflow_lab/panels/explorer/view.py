@@ -29,7 +29,8 @@ _GROUPS = (
     ("Metallicity history", ("log_gamma1", "log_gamma2")),
     ("Dust", ("tau_bc", "tau_ism", "n_dust")),
 )
-_REDSHIFT = ("z", "redshift: sets distance, and the age of the universe")
+_LABELS = {name: (q.axis_text, q.description) for name, q in QUANTITIES.items()}
+_LABELS["redshift"] = ("z", "redshift: sets distance, and the age of the universe")
 _STEP = 0.01
 _SHOWN = ("log_sfr_1gyr", "log_ssfr_1gyr", "age_mw", "log_z_mw", "log_mstar_surviving")
 
@@ -92,16 +93,15 @@ class ExplorerPanel(Panel):
                 self.sliders[name] = slider
                 parts.append(slider)
         options = [("the slider last moved", LAST_MOVED), ("nothing", NOTHING)]
-        options += [(_label(name)[0], name) for name in self.sliders]
+        options += [(_LABELS[name][0], name) for name in self.sliders]
         self.fan = drop_down("Fan of", options, 318, label_width=72)
         self._link(fan=self.fan)
         self.random = button("Random galaxy", "random", state.draw, "Draw one from the prior")
         self.reset = button("Reset", "undo", state.reset)
         self.legend, self.status = w.HTML(), w.HTML()
         self.buttons = w.HBox([self.random, self.reset])
-        self._controls = w.VBox(
-            [self.fan, *parts], layout=w.Layout(flex="0 0 330px", width="330px")
-        )
+        room = w.Layout(flex="0 0 330px", width="330px")
+        self._controls = w.VBox([self.fan, *parts], layout=room)
 
     def _moved(self, name: str, change: Any) -> None:
         # A slider that follows the state, rounded to its steps, must not move it in its turn.
@@ -120,14 +120,6 @@ class ExplorerPanel(Panel):
         self.legend.value = _legend(frame)
         self.status.value = _status(frame, self.spectrum.labels)
         self._changed()
-
-
-def _label(name: str) -> tuple[str, str]:
-    """Short label, with unit, and description."""
-    if name == "redshift":
-        return _REDSHIFT
-    quantity = QUANTITIES[name]
-    return quantity.axis_text, quantity.description
 
 
 class Track:
@@ -158,7 +150,7 @@ class Track:
 
 
 def _slider(name: str, value: float, track: Track) -> Any:
-    label, description = _label(name)
+    label, description = _LABELS[name]
     kind = w.FloatLogSlider if track.logarithmic else w.FloatSlider
     return kind(
         value=track.nearest(value),
@@ -182,7 +174,7 @@ def _legend(frame: Frame) -> str:
         html.line_key(color, html.number(value, digits))
         for color, value in zip(FAN_COLORS, frame.fan_values, strict=True)
     ]
-    label = html.escape(_label(frame.fanned)[0])
+    label = html.escape(_LABELS[frame.fanned][0])
     return html.strip([f"<b>{label}</b>", *chips], small=True)
 
 
@@ -193,7 +185,7 @@ def _status(frame: Frame, bands: list[str]) -> str:
         for band, magnitude in zip(bands, frame.curves.photometry[0], strict=True)
     ]
     for name in _SHOWN:
-        label, description = _label(name)
+        label, description = _LABELS[name]
         text = f"{html.escape(label)} <b>{html.number(frame.derived[name])}</b>"
         parts.append(html.cell(text, description))
     parts.append(f"made in <b>{1000 * frame.seconds:.1f} ms</b>")

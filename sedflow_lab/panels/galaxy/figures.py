@@ -8,6 +8,7 @@ import numpy as np
 from bokeh.core.properties import value
 
 from ...observations.photometry import Photometry
+from ...plots.sed_axes import span_of
 from ...plots.style import method_look
 from ...posterior.result import PosteriorResult
 from ...posterior.weighting import systematic_resample
@@ -19,6 +20,7 @@ from ..kit.style import (
     RATE_TICKS,
     TIME_TICKS,
     Axis,
+    draw_band,
     empty,
     new_plot,
     set_range,
@@ -56,12 +58,11 @@ def sed_data(
         "low": _magnitude(flux - sigma),
         "high": _magnitude(flux + sigma),
     }
-    theta = result.samples[0, systematic_resample(result.weights, N_DRAWS)[0]]
-    redshift = float(result.redshift[0])
+    theta, redshift = _draws(result)
     predicted = np.quantile(model.photometry(theta, redshift), _QUANTILES, axis=0)
     prediction = {"x": effective, "band": labels} | _levels(predicted)
     wavelength, spectra = model.observed_spectrum(theta, redshift)
-    low, high = _span(model)
+    low, high = span_of(model.bands)
     inside = (wavelength[0] * MICRON > low) & (wavelength[0] * MICRON < high)
     spectrum = _levels(np.quantile(spectra[:, inside], _QUANTILES, axis=0))
     return {
@@ -74,13 +75,9 @@ def sed_data(
 def history_data(result: PosteriorResult, model: SEDModel) -> dict[str, np.ndarray]:
     """Star-formation rates [Msun/yr] as steps over lookback time [Gyr], with 68 % ranges.
 
-    Returns
-    -------
-    dict
-        ``x``, ``low``, ``middle``, ``high``: two points for each time bin.
+    ``x``, ``low``, ``middle`` and ``high`` have two points for each time bin.
     """
-    theta = result.samples[0, systematic_resample(result.weights, N_DRAWS)[0]]
-    edges, sfr, _ = model.histories(theta, float(result.redshift[0])).steps()
+    edges, sfr, _ = model.histories(*_draws(result)).steps()
     used = np.isfinite(sfr[0])
     used[:N_YOUNG_BINS] = False
     low, middle, high = np.repeat(np.quantile(sfr[:, used], _QUANTILES, axis=0), 2, axis=1)
@@ -93,21 +90,15 @@ class _Figure:
 
     def __init__(self, title: str, height: int, x: Axis, y: Axis, **options: Any) -> None:
         self.figure = new_plot(title, height, x, y, **options)
-        self.band = source_of("x", "low", "middle", "high")
-        shade: Any = {"source": self.band, "fill_alpha": 0.3, "legend_label": " "}
-        line: Any = {"source": self.band, "line_width": 1.6, "legend_label": " "}
-        self.marks: list[Any] = [
-            self.figure.varea("x", "low", "high", **shade),
-            self.figure.line("x", "middle", **line),
-        ]
+        self.band, self.marks = draw_band(self.figure, legend_label=" ")
         small_legend(self.figure.legend, spacing=0)
 
     def _recolour(self, method: str, what: str) -> None:
         look = method_look(method)
-        for mark in self.marks:
-            for name in ("fill_color", "line_color"):
-                if hasattr(mark.glyph, name):
-                    setattr(mark.glyph, name, look.color)
+        for glyph in (mark.glyph for mark in self.marks):
+            glyph.update(
+                **{k: look.color for k in ("fill_color", "line_color") if hasattr(glyph, k)}
+            )
         self.figure.legend[0].items[0].label = value(f"{look.label} {what}")
 
 
@@ -118,7 +109,7 @@ class SEDFigure(_Figure):
         super().__init__(
             "Spectral energy distribution",
             290,
-            ("Observed wavelength [µm]", *_span(model)),
+            ("Observed wavelength [µm]", *span_of(model.bands)),
             ("AB magnitude", 20, 15),
         )
         self.prediction = source_of("x", "band", "middle", "low", "high")
@@ -144,10 +135,9 @@ class SEDFigure(_Figure):
         self.prediction.data = columns["prediction"]
         self.data.data = columns["data"]
         # Absorption bands of the spectrum may run out of the figure, photometry may not.
-        values = np.concatenate(
-            [columns[part][end] for part in ("data", "prediction") for end in ("low", "high")]
-        )
-        faint, bright = np.nanmax(values), np.nanmin(values)
+        shown = [columns[part] for part in ("data", "prediction")]
+        faint = np.nanmax(np.concatenate([part["low"] for part in shown]))
+        bright = np.nanmin(np.concatenate([part["high"] for part in shown]))
         room = max(faint - bright, 0.5)
         set_range(self.figure.y_range, faint + 0.55 * room, bright - 0.15 * room)
 
@@ -190,6 +180,12 @@ class HistoryFigure(_Figure):
         empty(self.band)
 
 
+def _draws(result: PosteriorResult) -> tuple[np.ndarray, float]:
+    """Equally weighted draws (300, 12), and the redshift."""
+    chosen = systematic_resample(result.weights, N_DRAWS)[0]
+    return result.samples[0, chosen], float(result.redshift[0])
+
+
 def _magnitude(flux: np.ndarray) -> np.ndarray:
     """AB magnitudes; faint ones for fluxes that are not above zero, out of the figure."""
     return magnitude(np.maximum(flux, _TINY_FLUX))
@@ -198,9 +194,3 @@ def _magnitude(flux: np.ndarray) -> np.ndarray:
 def _levels(flux: np.ndarray) -> dict[str, np.ndarray]:
     low, middle, high = _magnitude(flux)
     return {"low": low, "middle": middle, "high": high}
-
-
-def _span(model: SEDModel) -> tuple[float, float]:
-    """Wavelengths [micron] of all filters and a little more."""
-    ends = [band.support for band in model.bands.bands]
-    return 0.95 * min(e[0] for e in ends) * MICRON, 1.03 * max(e[1] for e in ends) * MICRON

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ...posterior.reweight import implied_prior
 from ...quantities import QUANTITIES
 from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
+from ..kit.state import Traits
 
 __all__ = ["GalaxyState"]
 
@@ -42,39 +42,17 @@ class GalaxyState(GalaxyChoice):
     **choice
         First values of `index`, `method`, `draws`, `observed`, `error_floor`, `outliers` and
         `flat`.
-
-    Attributes
-    ----------
-    index : int
-        Row of the chosen galaxy.
-    method : {'auto', 'fast', 'weighted', 'exact'}
-        Auto is exact where the badge of the network's posterior is ``"refine"``.
-    draws : int
-    observed : tuple of str
-        Labels of the bands to use.
-    error_floor, outliers : bool
-        As of `GalaxyChoice`. The network's own draws know nothing of bad bands: allowing these
-        turns the method from fast to auto, and choosing fast takes them back.
-    flat : tuple of str
-        Quantities in which the prior is made flat, by weights (`PosteriorResult.reweight`).
-    outcome : Outcome or None
-        The newest posterior; None where there is none, and then `message` says why.
-    few : bool
-        Whether the flat prior leaves few effective draws.
-    blamed : Blame or None
-        The band that is to blame, where the bands do not agree.
-    busy : bool
-        Whether an exact posterior is under way.
     """
 
+    # Auto is exact where the badge of the network's posterior is "refine".
     method = traitlets.Enum(AMORTIZED, default_value="auto")
     draws = traitlets.Int(1000, min=100, max=20_000)
-    observed: traitlets.Tuple = traitlets.Tuple()
-    outcome = traitlets.Instance(Outcome, allow_none=True)
-    flat: traitlets.Tuple = traitlets.Tuple()
-    few = traitlets.Bool(False)
-    blamed = traitlets.Instance(Blame, allow_none=True)
-    busy = traitlets.Bool(False)
+    observed: traitlets.Tuple = traitlets.Tuple()  # labels of the bands to use
+    outcome = traitlets.Instance(Outcome, allow_none=True)  # the newest; None: see `message`
+    flat: traitlets.Tuple = traitlets.Tuple()  # quantities in which weights make the prior flat
+    few = traitlets.Bool(False)  # whether the flat prior leaves few effective draws
+    blamed = traitlets.Instance(Blame, allow_none=True)  # the band to blame, where bands disagree
+    busy = traitlets.Bool(False)  # whether an exact posterior is under way
 
     def __init__(
         self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
@@ -133,19 +111,16 @@ class GalaxyState(GalaxyChoice):
             self._put({"message": "", "busy": exact, "blamed": None})
             self._show(outcome)
             if exact:
-                work = partial(self._make_exact, photometry, draws)
+
+                def work(job: Job) -> Traits:
+                    made = self._run(photometry, draws, "exact", job.stop)
+                    job.post(self._show, made)
+                    job.post(self._ask_who_is_to_blame, made)
+                    return {}
+
                 self._start("exact", "busy", "The exact posterior failed", work)
             else:
                 self._ask_who_is_to_blame(outcome)
-
-    def _make_exact(self, photometry: Photometry, draws: int, job: Job) -> None:
-        """Make the exact posterior; runs in a thread of its own."""
-        job.post(self._end_exact, self._run(photometry, draws, "exact", job.stop))
-
-    def _end_exact(self, outcome: Outcome) -> None:
-        self.busy = False
-        self._show(outcome)
-        self._ask_who_is_to_blame(outcome)
 
     def _show(self, plain: Outcome | None) -> None:
         """Make an outcome the newest one, under the prior that is asked for."""
@@ -153,23 +128,22 @@ class GalaxyState(GalaxyChoice):
         self._plain = plain
         self._put({"outcome": plain, "few": False})
         if plain is not None and self.flat and plain.result.usable[0]:
-            failed = "The flat prior failed"
-            self.jobs.start("flat", self._attempt(partial(self._flatten, plain), failed))
 
-    def _flatten(self, plain: Outcome, job: Job) -> None:
-        """Reweight to a flat prior; runs in a thread of its own."""
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            result = plain.result.reweight(self.flat, self.posterior.model)
-        job.post(self._put, {"few": bool(told), "outcome": replace(plain, result=result)})
+            def work(job: Job) -> Traits:
+                with warnings.catch_warnings(record=True) as told:
+                    warnings.simplefilter("always")
+                    result = plain.result.reweight(self.flat, self.posterior.model)
+                return {"few": bool(told), "outcome": replace(plain, result=result)}
+
+            self._start("flat", None, "The flat prior failed", work)
 
     def _ask_who_is_to_blame(self, outcome: Outcome) -> None:
         """Look for the band to blame, in a thread, where the photometry is odd or does not fit."""
         result, one = outcome.result, outcome.photometry
         odd = result.badge[0] != "ok" and result.diagnostics.get("support", np.ones(1))[0] < _ODD
         if odd or result.chi2_min[0] > chi2_limit(one.mask.sum(1))[0]:
-            failed = "Looking for the band to blame failed"
-            self.jobs.start("blame", self._attempt(partial(self._blame, one), failed))
 
-    def _blame(self, photometry: Photometry, job: Job) -> None:
-        job.post(self._put, {"blamed": find_blame(self.posterior, photometry)})
+            def work(job: Job) -> Traits:
+                return {"blamed": find_blame(self.posterior, one)}
+
+            self._start("blame", None, "Looking for the band to blame failed", work)

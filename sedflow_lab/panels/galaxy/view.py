@@ -76,10 +76,9 @@ class GalaxyPanel(Panel):
         self.history = HistoryFigure()
         self._make_controls()
         self._corner_box = w.VBox(layout=w.Layout(flex="0 0 auto"))
-        right = w.VBox(
-            [self._show("sed", self.sed.figure), self._show("history", self.history.figure)],
-            layout=w.Layout(flex="1 1 430px", min_width="380px", max_width="760px"),
-        )
+        figures = self._show("sed", self.sed.figure), self._show("history", self.history.figure)
+        room = w.Layout(flex="1 1 430px", min_width="380px", max_width="760px")
+        right = w.VBox(figures, layout=room)
         self._place(self._corner_box, "corner", self.corner.layout)
         self.children = [
             w.HTML(html.help_text(_HELP)),
@@ -104,19 +103,12 @@ class GalaxyPanel(Panel):
         self.cancel = button("Cancel", "stop", state.cancel)
         self.allow = allowances()
         self._link(index=self.galaxy, method=self.method, draws=self.draws, **self.allow)
-        self.bands = {
-            label: w.Checkbox(
-                value=label in state.observed,
-                description=label,
-                indent=False,
-                layout=w.Layout(width="38px"),
-            )
-            for label in state.posterior.bands.labels
-        }
-        for box in self.bands.values():
+        self.bands = {label: w.Checkbox(indent=False) for label in state.posterior.bands.labels}
+        for label, box in self.bands.items():
+            box.description, box.layout.width = label, "38px"
+            box.value = label in state.observed
             box.observe(lambda _: self._choose_bands(), "value")
-        self.status = w.HTML()
-        self.table = w.HTML()
+        self.status, self.table = w.HTML(), w.HTML()
         self.quantities = w.SelectMultiple(
             options=[(f"{q.axis_text}: {q.description}", q.name) for q in QUANTITIES.values()],
             value=DEFAULT_QUANTITIES,
@@ -130,15 +122,9 @@ class GalaxyPanel(Panel):
         self.flat.observe(lambda _: self._choose_prior(), "value")
         self._choose_prior()
         picker = w.Accordion([self.quantities], titles=("Choose what the corner plot shows",))
-        self._corner_controls = w.VBox(
-            [
-                self.zoom,
-                self.flat,
-                w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>"),
-                picker,
-            ],
-            layout=w.Layout(width="570px"),
-        )
+        note = w.HTML(f"<div class='sedflow-small'>{_CORNER_HELP}</div>")
+        parts = self.zoom, self.flat, note, picker
+        self._corner_controls = w.VBox(parts, layout={"width": "570px"})
         bands = w.HTML("<span class='sedflow-label'>Bands</span>")
         how = w.HTML("<span class='sedflow-label first'>Method</span>")
         self._controls = w.VBox(
@@ -186,29 +172,21 @@ class GalaxyPanel(Panel):
         outcome = self.state.outcome
         with self._together():
             if outcome is None:
-                self._clear()
+                for part in (self.corner, self.sed, self.history):
+                    part.clear()
+                self.table.value = ""
             else:
-                self._draw(outcome)
+                result, model = outcome.result, self.state.posterior.model
+                # What a flat prior implies for other quantities is not known well enough to draw.
+                flat = "flat_outside" in result.diagnostics
+                prior = None if flat else self.state.implied_prior(float(result.redshift[0]))
+                self.corner.update(outcome.drawn, self.zoom.value)
+                self.corner.show_prior(prior)
+                self.sed.update(outcome.photometry, result, model)
+                self.history.update(result, model)
+                self.table.value = _table(outcome.values, result.weights[0], prior)
         self._tell()
         self._changed()
-
-    def _draw(self, outcome: Outcome) -> None:
-        result, model = outcome.result, self.state.posterior.model
-        weights = result.weights[0]
-        ess = float(result.ess[0])
-        # What a flat prior implies for the other quantities is not known well enough to be drawn.
-        flat = "flat_outside" in result.diagnostics
-        prior = None if flat else self.state.implied_prior(float(result.redshift[0]))
-        self.corner.update(outcome.values, weights, ess, result.method, self.zoom.value)
-        self.corner.show_prior(prior)
-        self.sed.update(outcome.photometry, result, model)
-        self.history.update(result, model)
-        self.table.value = _table(outcome.values, weights, prior)
-
-    def _clear(self) -> None:
-        for part in (self.corner, self.sed, self.history):
-            part.clear()
-        self.table.value = ""
 
     def _tell(self) -> None:
         """Say how far to trust what is shown, what it cost, and what went wrong."""
@@ -274,8 +252,8 @@ def _table(
     prior: Mapping[str, np.ndarray] | None = None,
 ) -> str:
     """Medians and 68 % intervals as HTML; those of the prior to hover."""
-    array = np.stack([values[name] for name in QUANTITIES], axis=-1)[None]
-    low, middle, high = weighted_quantile(array, weights[None], (0.16, 0.5, 0.84))[:, 0]
+    array = np.stack([values[name] for name in QUANTITIES], axis=-1)
+    low, middle, high = weighted_quantile(array, weights, (0.16, 0.5, 0.84))
     rows = [
         (
             html.cell(q.axis_text, q.description + _under(prior, q.name)),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import traitlets
@@ -16,13 +16,15 @@ from ...anpe import AmortizedPosterior, load_posterior
 from ...errors import InputError
 from ...exact import Outliers
 from ...observations import Photometry, showcase
-from ...parameters import NAMES
 from ...posterior.result import PosteriorResult
+from ...posterior.reweight import values_of
+from ...quantities import QUANTITIES
 from .state import State
 
 __all__ = [
     "DEFAULT_BUNDLE",
     "ERROR_FLOOR",
+    "Drawn",
     "GalaxyChoice",
     "Outcome",
     "Source",
@@ -40,26 +42,33 @@ Source = AmortizedPosterior | str | Path | None
 """A posterior, a shipped bundle by name, or a folder; None is `DEFAULT_BUNDLE`."""
 
 
+class Drawn(NamedTuple):
+    """What a corner plot shows of a posterior."""
+
+    values: Mapping[str, np.ndarray]  # draws (D,) of quantities
+    weights: np.ndarray  # (D,)
+    ess: float  # effective draws
+    method: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, np.ndarray], result: PosteriorResult) -> Drawn:
+        """Draws of the result of one galaxy."""
+        return cls(values, result.weights[0], float(result.ess[0]), result.method)
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A finished inference, ready to be drawn.
+    """A finished inference of one galaxy, ready to be drawn."""
 
-    Attributes
-    ----------
-    photometry : Photometry
-        One galaxy, with the bands that were used.
-    result : PosteriorResult
-        Of that galaxy.
-    values : dict of ndarray, shape (D,)
-        Parameters and derived quantities of the draws.
-    seconds : float
-        Wall-clock time that the inference took.
-    """
-
-    photometry: Photometry
+    photometry: Photometry  # with the bands that were used
     result: PosteriorResult
-    values: Mapping[str, np.ndarray]
-    seconds: float
+    values: Mapping[str, np.ndarray]  # parameters and derived quantities of the draws, each (D,)
+    seconds: float  # of the wall clock, that it took
+
+    @property
+    def drawn(self) -> Drawn:
+        """For the corner plot."""
+        return Drawn.of(self.values, self.result)
 
 
 def open_posterior(posterior: Source) -> AmortizedPosterior:
@@ -80,20 +89,11 @@ class GalaxyChoice(State):
         The galaxies to choose from; default `sedflow_lab.showcase`.
     **choice
         First values of traits.
-
-    Attributes
-    ----------
-    index : int
-        Row of the chosen galaxy.
-    error_floor : bool
-        Add `ERROR_FLOOR` of the flux to the uncertainties, in quadrature.
-    outliers : bool
-        Let each band be bad with a small probability, in all but the network's own draws.
     """
 
-    index = traitlets.Int(0)
-    error_floor = traitlets.Bool(False)
-    outliers = traitlets.Bool(False)
+    index = traitlets.Int(0)  # row of the chosen galaxy
+    error_floor = traitlets.Bool(False)  # add `ERROR_FLOOR` of the flux, in quadrature
+    outliers = traitlets.Bool(False)  # each band may be bad, in all but the network's own draws
 
     def __init__(
         self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
@@ -143,10 +143,9 @@ class GalaxyChoice(State):
         return self._outcome(photometry, result, time.perf_counter() - started)
 
     def _outcome(self, photometry: Photometry, result: PosteriorResult, seconds: float) -> Outcome:
-        values = dict(zip(NAMES, result.samples[0].T, strict=True))
-        derived = result.derived(self.posterior.model)
-        values |= {name: array[0] for name, array in derived.items()}
-        return Outcome(photometry, result, values, seconds)
+        draws, model = result.samples[0], self.posterior.model
+        found = values_of(tuple(QUANTITIES), draws, result.redshift[0], model)
+        return Outcome(photometry, result, dict(zip(QUANTITIES, found.T, strict=True)), seconds)
 
 
 def describe(galaxy: Photometry) -> str:

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from ...plots.style import CREDIBLE
 from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES, Quantity
+from .choice import Drawn
 from .style import COLORS, apply_look, empty, source_of
 
 __all__ = ["DEFAULT_QUANTITIES", "CornerFigure", "credible", "marginal"]
@@ -30,20 +31,10 @@ _GREY = "#C4C4C4"
 def marginal(
     x: np.ndarray, weights: np.ndarray, limits: tuple[float, float], ess: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smoothed histogram of weighted draws.
+    """Smoothed histogram of weighted draws (D,): edges (K + 1,) and density (K,) of its bins.
 
-    Parameters
-    ----------
-    x, weights : ndarray, shape (D,)
-    limits : tuple of float
-    ess : float
-        Effective draws: fewer are smoothed more (Scott's rule).
-
-    Returns
-    -------
-    edges : ndarray, shape (K + 1,)
-    density : ndarray, shape (K,)
-        Its integral is the weight within the limits.
+    Fewer effective draws are smoothed more (Scott's rule). The integral is the weight within the
+    limits.
     """
     edges, width = _bins(x, weights, limits)
     counts = np.histogram(x, edges, weights=weights)[0] / np.diff(edges)
@@ -58,22 +49,10 @@ def credible(
     limits: tuple[tuple[float, float], tuple[float, float]],
     ess: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Density of weighted draws in a plane, and the densities that bound 95 and 68 %.
+    """Density of weighted draws (D,) in a plane, and the densities that bound 95 and 68 %.
 
-    Parameters
-    ----------
-    x, y, weights : ndarray, shape (D,)
-    limits : two tuples of float
-    ess : float
-        Effective draws: fewer are smoothed more (Scott's rule).
-
-    Returns
-    -------
-    x, y : ndarray, shape (K,), (L,)
-        Middles of the bins.
-    density : ndarray, shape (L, K)
-    thresholds : ndarray, shape (2,)
-        The densest bins above them hold 95 and 68 % of the weight; increasing.
+    Returns the middles of the bins in x (K,) and y (L,), the density (L, K), smoothed as in
+    `marginal`, and two thresholds, increasing: the densest bins above them hold 95 and 68 %.
     """
     (x_edges, x_width), (y_edges, y_width) = (
         _bins(v, weights, limit) for v, limit in zip((x, y), limits, strict=True)
@@ -95,7 +74,7 @@ def _bins(
 ) -> tuple[np.ndarray, float]:
     """Edges of as many bins as resolve the draws, and the spread of these in bins."""
     low, high = limits
-    ends = weighted_quantile(x[None, :, None], weights[None], (0.025, 0.975))[:, 0, 0]
+    ends = weighted_quantile(x, weights, (0.025, 0.975))
     spread = max(float(ends[1] - ends[0]) / 4, 2e-3 * (high - low))
     n = int(np.clip(np.ceil(4 * (high - low) / spread), 30, 120))
     return np.linspace(low, high, n + 1), spread * n / (high - low)
@@ -161,27 +140,9 @@ class CornerFigure:
             self.pairs[i, j] = plot.multi_polygons("xs", "ys", **look)
         return plot
 
-    def update(
-        self,
-        values: Mapping[str, np.ndarray],
-        weights: np.ndarray,
-        ess: float,
-        method: str,
-        zoom: bool = False,
-    ) -> None:
-        """Show one posterior.
-
-        Parameters
-        ----------
-        values : dict of ndarray, shape (D,)
-            Draws of every quantity of the figure, by name.
-        weights : ndarray, shape (D,)
-        ess : float
-        method : str
-            Sets the colour.
-        zoom : bool
-            Let the axes show the posterior only, and not the prior's limits.
-        """
+    def update(self, drawn: Drawn, zoom: bool = False) -> None:
+        """Show a posterior; zoomed axes show it only, and not the prior's limits."""
+        values, weights, ess, method = drawn
         colour = COLORS.get(method, COLORS["data"])
         columns = [values[q.name] for q in self.quantities]
         limits = [
@@ -198,8 +159,8 @@ class CornerFigure:
             bars = {"left": edges[:-1], "right": edges[1:], "top": top}
             self.marginals[k].data_source.data = bars
             self.marginals[k].glyph.fill_color = self.medians[k].line_color = colour
-            middle = weighted_quantile(x[None, :, None], weights[None], 0.5)
-            self.medians[k].update(location=float(middle[0, 0]), visible=True)
+            middle = float(weighted_quantile(x, weights, 0.5))
+            self.medians[k].update(location=middle, visible=True)
         for (i, j), contours in self.pairs.items():
             x, y, density, thresholds = credible(
                 columns[j], columns[i], weights, (limits[j], limits[i]), ess
@@ -234,7 +195,7 @@ class CornerFigure:
 
 def _zoomed(x: np.ndarray, weights: np.ndarray, quantity: Quantity) -> tuple[float, float]:
     """Limits of the draws and a little more, within the prior's."""
-    low, high = weighted_quantile(x[None, :, None], weights[None], (0.002, 0.998))[:, 0, 0]
+    low, high = weighted_quantile(x, weights, (0.002, 0.998))
     margin = 0.15 * (high - low) or 0.5
     return max(float(low - margin), quantity.low), min(float(high + margin), quantity.high)
 

@@ -9,7 +9,10 @@ import traitlets
 
 from .jobs import Job, Jobs, running_loop
 
-__all__ = ["State"]
+__all__ = ["State", "Traits"]
+
+Traits = dict[str, Any]
+"""Values of traits, by name."""
 
 
 class State(traitlets.HasTraits):
@@ -34,25 +37,27 @@ class State(traitlets.HasTraits):
         self.jobs = Jobs(running_loop())
         super().__init__(**choice)
 
-    def _start(self, name: str, flag: str, failed: str, work: Callable[[Job], None]) -> None:
-        """Raise a flag and work in a thread; should that fail, lower the flag and say so."""
-        setattr(self, flag, True)
-        self.jobs.start(name, self._attempt(work, failed, {flag: False}))
+    def _start(
+        self, name: str, flag: str | None, failed: str, work: Callable[[Job], Traits]
+    ) -> None:
+        """Raise a flag and work in a thread; then set traits, or say that it failed.
 
-    def _attempt(
-        self, work: Callable[[Job], None], failed: str, then: dict[str, Any] | None = None
-    ) -> Callable[[Job], None]:
-        """Work that says so should it fail, and sets traits then."""
+        The flag is lowered last: whoever waits for it finds all that was found.
+        """
+        lowered = {} if flag is None else {flag: False}
 
         def attempt(job: Job) -> None:
             try:
-                work(job)
+                found = work(job)
             except Exception as error:  # a thread has nobody else to tell
-                job.post(self._put, {**(then or {}), "message": f"{failed}: {error}"})
+                found = {"message": f"{failed}: {error}"}
+            job.post(self._put, found | lowered)
 
-        return attempt
+        if flag is not None:
+            setattr(self, flag, True)
+        self.jobs.start(name, attempt)
 
-    def _put(self, values: dict[str, Any]) -> None:
+    def _put(self, values: Traits) -> None:
         """Set traits, one after the other."""
         for name, value in values.items():
             setattr(self, name, value)

@@ -16,6 +16,7 @@ __all__ = [
     "TIME_TICKS",
     "Axis",
     "apply_look",
+    "draw_band",
     "empty",
     "new_plot",
     "set_range",
@@ -64,6 +65,15 @@ def apply_look(plot: figure) -> None:
     plot.outline_line_color = _FRAME
     plot.title.text_font_size = "14px"
     plot.toolbar.logo = None
+
+
+def draw_band(plot: figure, **look: Any) -> tuple[ColumnDataSource, list[Any]]:
+    """Make a band from low to high with a line in the middle; returns its source and its marks."""
+    source = source_of("x", "low", "middle", "high")
+    return source, [
+        plot.varea("x", "low", "high", source=source, fill_alpha=0.3, **look),
+        plot.line("x", "middle", source=source, line_width=1.6, **look),
+    ]
 
 
 def small_legend(legend: Legend, **options: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from bokeh.plotting.contour import contour_data
 from ...methods import METHODS
 from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES
+from ..kit.choice import Drawn
 from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure, credible, marginal
-from ..kit.style import COLORS, empty, new_plot, set_range, small_legend, source_of
+from ..kit.style import COLORS, draw_band, empty, new_plot, set_range, small_legend, source_of
 
 __all__ = ["OVERLAYS", "OverlayCorner", "WalkerFigure", "contour_lines"]
 
@@ -40,19 +41,13 @@ def contour_lines(
 
 
 class OverlayCorner(CornerFigure):
-    """The network's posterior, filled, with lines of others over it.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `QUANTITIES`.
-    """
+    """The network's posterior, filled, with lines of others over it."""
 
     def __init__(self, names: Sequence[str] = DEFAULT_QUANTITIES) -> None:
         self.lines: dict[str, dict[tuple[int, int], Any]] = {m: {} for m in OVERLAYS}
         self.middles: dict[str, dict[int, Span]] = {m: {} for m in OVERLAYS}
         self._heights: list[Range1d] = []
-        self._tops: dict[str, np.ndarray] = {}
+        self._tops: dict[str, list[float]] = {}
         super().__init__(names)
 
     def _cell(self, i: int, j: int, n: int) -> figure:
@@ -73,45 +68,30 @@ class OverlayCorner(CornerFigure):
             self._heights.append(plot.y_range)
         return plot
 
-    def update(
-        self,
-        values: Mapping[str, np.ndarray],
-        weights: np.ndarray,
-        ess: float,
-        method: str,
-        zoom: bool = False,
-    ) -> None:
+    def update(self, drawn: Drawn, zoom: bool = False) -> None:
         """Show the network's posterior (see `CornerFigure.update`), and nothing over it."""
         for other in OVERLAYS:
             self.remove(other)
-        super().update(dict(values), weights, ess, method, zoom)
-        # The filled histogram is drawn with a height of one: lines go by the same scale.
-        self._tops = {method: np.empty(len(self.quantities))}
-        for k, (low, high) in enumerate(self._limits()):
-            _, density = marginal(values[self.quantities[k].name], weights, (low, high), ess)
-            self._tops[method][k] = max(float(density.max()), np.finfo(float).tiny)
-        self._scale = self._tops[method]
-        self._fit_heights()
+        super().update(drawn, zoom)
 
-    def overlay(
-        self, values: Mapping[str, np.ndarray], weights: np.ndarray, ess: float, method: str
-    ) -> None:
+    def overlay(self, drawn: Drawn) -> None:
         """Draw lines of another posterior; areas under marginals are all the same."""
+        values, weights, ess, method = drawn
         limits, columns = self._limits(), [values[q.name] for q in self.quantities]
-        peaks = np.empty(len(columns))
+        tops = []
         for (i, j), line in self.lines[method].items():
             if i == j:
                 edges, density = marginal(columns[i], weights, limits[i], ess)
-                height = density / self._scale[i] / _HEADROOM
+                height = density / self._peaks[i] / _HEADROOM
                 line.data_source.data = {"x": np.repeat(edges, 2)[1:-1], "y": np.repeat(height, 2)}
-                peaks[i] = height.max() * self._scale[i] * _HEADROOM
-                middle = weighted_quantile(columns[i][None, :, None], weights[None], 0.5)
-                self.middles[method][i].update(location=float(middle[0, 0]), visible=True)
+                tops.append(float(height.max()) * _HEADROOM)
+                middle = float(weighted_quantile(columns[i], weights, 0.5))
+                self.middles[method][i].update(location=middle, visible=True)
             else:
                 line.data_source.data = contour_lines(
                     columns[j], columns[i], weights, (limits[j], limits[i]), ess
                 )
-        self._tops[method] = peaks
+        self._tops[method] = tops
         self._fit_heights()
 
     def remove(self, method: str) -> None:
@@ -127,17 +107,13 @@ class OverlayCorner(CornerFigure):
         super().clear()
         for method in OVERLAYS:
             self.remove(method)
-        self._tops.clear()
 
     def _limits(self) -> list[tuple[float, float]]:
         return [(float(axis.start), float(axis.end)) for axis in self.ranges]
 
     def _fit_heights(self) -> None:
-        if not self._tops:
-            return
-        highest = np.max(list(self._tops.values()), axis=0) / self._scale
-        for axis, top in zip(self._heights, highest, strict=True):
-            axis.end = max(1.0, float(top))
+        for k, axis in enumerate(self._heights):
+            axis.end = max([1.0, *(tops[k] for tops in self._tops.values())])
 
 
 class WalkerFigure:
@@ -146,13 +122,10 @@ class WalkerFigure:
     def __init__(self) -> None:
         steps = ("Steps of emcee", 0, 1000)
         self.figure = new_plot("The way of the walkers", 300, steps, ("", 0, 1))
-        columns = ("x", "low", "middle", "high")
-        self.source, self.network = source_of(*columns), source_of(*columns)
-        for source, method in ((self.network, METHODS["fast"]), (self.source, METHODS["mcmc"])):
-            who = method.label + (", walkers" if source is self.source else "")
-            look: Any = {"source": source, "color": method.color, "legend_label": f"{who}, 68 %"}
-            self.figure.varea("x", "low", "high", fill_alpha=0.3, **look)
-            self.figure.line("x", "middle", line_width=1.6, **look)
+        (self.network, _), (self.source, _) = (
+            draw_band(self.figure, color=method.color, legend_label=f"{method.label}{who}, 68 %")
+            for method, who in ((METHODS["fast"], ""), (METHODS["mcmc"], ", walkers"))
+        )
         small_legend(self.figure.legend, spacing=10)
 
     def show_network(self, name: str, draws: np.ndarray) -> None:

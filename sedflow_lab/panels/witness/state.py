@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import traitlets
@@ -17,9 +17,7 @@ from ...posterior.result import PosteriorResult
 from ...samplers.mcmc import Progress, run_mcmc
 from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
-
-if TYPE_CHECKING:
-    from astropy.table import Table
+from ..kit.state import Traits
 
 __all__ = ["STARTS", "ChainSoFar", "WitnessState"]
 
@@ -33,30 +31,14 @@ _TRACES = 400  # most points of the walkers' history
 
 @dataclass(frozen=True, eq=False)
 class ChainSoFar:
-    """How far emcee has come.
+    """How far emcee has come."""
 
-    Attributes
-    ----------
-    shown : Outcome
-        While it runs, where the walkers were in the later half of the steps.
-    step, max_steps : int
-    tau : float
-        Longest autocorrelation time [steps], NaN while unknown.
-    status : str
-        ``"running"``, ``"converged"``, ``"not converged"`` or ``"unfinished"``.
-    steps : ndarray, shape (T,)
-        When walkers were looked at.
-    spread : ndarray, shape (T, 3, 12)
-        Quantiles 0.16, 0.5 and 0.84 of all walkers then.
-    """
-
-    shown: Outcome
+    shown: Outcome  # while it runs, where the walkers were in the later half of the steps
     step: int
-    max_steps: int
-    tau: float
-    status: str
-    steps: np.ndarray
-    spread: np.ndarray
+    tau: float  # longest autocorrelation time [steps], NaN while unknown
+    status: str  # "running", "converged", "not converged" or "unfinished"
+    steps: np.ndarray  # (T,), when walkers were looked at
+    spread: np.ndarray  # (T, 3, 12), quantiles 0.16, 0.5 and 0.84 of all walkers then
 
 
 class WitnessState(GalaxyChoice):
@@ -73,34 +55,18 @@ class WitnessState(GalaxyChoice):
     max_steps, walkers : int
         Of emcee.
     **choice
-        First values of `index`, `start`, `error_floor` and `outliers`.
-
-    Attributes
-    ----------
-    index : int
-        Row of the chosen galaxy.
-    error_floor, outliers : bool
-        As of `GalaxyChoice`: emcee and the exact posterior have the same.
-    start : {'prior', 'network', 'both'}
-        Where emcee's walkers start next time.
-    network, exact : Outcome or None
-        Posteriors of the network, and of sequential Monte Carlo.
-    chain : ChainSoFar or None
-        Emcee's.
-    sampling, making_exact, comparing : bool
-        What is under way.
-    tables : dict of astropy.table.Table
-        `diagnostics.comparison.compare` with the finished chain, by method.
+        First values of `index`, `start`, `error_floor` and `outliers`, as emcee and the exact
+        posterior have them.
     """
 
-    start = traitlets.Enum(STARTS, default_value="prior")
+    start = traitlets.Enum(STARTS, default_value="prior")  # where walkers start next time
     network = traitlets.Instance(Outcome, allow_none=True)
-    exact = traitlets.Instance(Outcome, allow_none=True)
-    chain = traitlets.Instance(ChainSoFar, allow_none=True)
-    sampling = traitlets.Bool(False)
+    exact = traitlets.Instance(Outcome, allow_none=True)  # by sequential Monte Carlo
+    chain = traitlets.Instance(ChainSoFar, allow_none=True)  # emcee's
+    sampling = traitlets.Bool(False)  # whether emcee is under way
     making_exact = traitlets.Bool(False)
     comparing = traitlets.Bool(False)
-    tables: traitlets.Dict = traitlets.Dict()
+    tables: traitlets.Dict = traitlets.Dict()  # what `compare` finds of finished chains, by method
 
     def __init__(
         self,
@@ -122,7 +88,7 @@ class WitnessState(GalaxyChoice):
         with self.jobs.lock:
             self.jobs.stop()
             self.sampling = self.making_exact = self.comparing = False
-            self.exact = self.chain = None
+            self.chain = self.exact = None  # in this order: no chain, nothing to compare
             self.tables, self.message = {}, ""
             try:
                 self.network = self._run(self.galaxy, _DRAWS, "fast", seed=self.seed)
@@ -153,8 +119,11 @@ class WitnessState(GalaxyChoice):
         with self.jobs.lock:
             if self.network is None:
                 return
-            self.message = ""
-            work = partial(self._make_exact, self.galaxy)
+            self.message, galaxy = "", self.galaxy
+
+            def work(job: Job) -> Traits:
+                return {"exact": self._run(galaxy, _DRAWS, "exact", job.stop, self.seed)}
+
             self._start("exact", "making_exact", "The exact posterior failed", work)
 
     def cancel_exact(self) -> None:
@@ -163,62 +132,40 @@ class WitnessState(GalaxyChoice):
             self.jobs.stop("exact")
             self.making_exact = False
 
-    def _sample(self, galaxy: Photometry, start: str, job: Job) -> None:
+    def _sample(self, galaxy: Photometry, start: str, job: Job) -> Traits:
         """Run emcee and tell how it goes; runs in a thread of its own."""
         starts: dict[str, Any] = {"prior": "prior", "network": self.posterior}
         starts["both"] = (self.posterior, "prior")
         growth = _Growth(job, self, galaxy)
-        result = run_mcmc(
-            galaxy,
-            self.posterior.model,
-            self.posterior.prior,
-            outliers=self.allowed,
-            start=starts[start],
-            walkers=self.walkers,
-            max_steps=self.max_steps,
-            draws=_DRAWS,
-            seed=self.seed,
-            stop=job.stop,
-            callback=growth,
-        )
-        if not job.stop.is_set():
-            job.post(self._end_chain, growth.chain(result, str(result.badge[0])))
+        how: Any = {"walkers": self.walkers, "max_steps": self.max_steps, "draws": _DRAWS}
+        how |= {"start": starts[start], "seed": self.seed, "stop": job.stop, "callback": growth}
+        how["outliers"] = self.allowed
+        result = run_mcmc(galaxy, self.posterior.model, self.posterior.prior, **how)
+        return {} if job.stop.is_set() else {"chain": growth.chain(result, str(result.badge[0]))}
 
-    def _make_exact(self, galaxy: Photometry, job: Job) -> None:
-        """Make the exact posterior; runs in a thread of its own."""
-        job.post(self._end_exact, self._run(galaxy, _DRAWS, "exact", job.stop, self.seed))
-
-    def _end_chain(self, chain: ChainSoFar) -> None:
-        self.chain, self.sampling = chain, False
-        self._compare()
-
-    def _end_exact(self, shown: Outcome) -> None:
-        self.exact, self.making_exact = shown, False
-        self.tables = {k: v for k, v in self.tables.items() if k != "exact"}
-        self._compare()
-
-    def _compare(self) -> None:
+    @traitlets.observe("chain", "exact")
+    def _compare(self, change: traitlets.Bunch) -> None:
         """Compare what can be with the finished chain and has not been."""
+        if change.name == "exact":
+            self.tables = {k: v for k, v in self.tables.items() if k != "exact"}
         chain = self.chain
         if chain is None or chain.status not in ("converged", "not converged"):
             return
         known = [s.result for s in (self.network, self.exact) if s is not None]
         todo = [result for result in known if result.method not in self.tables]
+
+        def work(job: Job) -> Traits:
+            tables = self.tables
+            for result in todo:
+                if job.stop.is_set():
+                    break
+                found = compare(result, chain.shown.result, self.posterior.model, classifier=True)
+                tables = tables | {result.method: found}
+                job.post(self._put, {"tables": tables})
+            return {}
+
         if todo:
-            work = partial(self._measure, todo, chain.shown.result)
             self._start("compare", "comparing", "The comparison failed", work)
-
-    def _measure(self, results: list[PosteriorResult], chain: PosteriorResult, job: Job) -> None:
-        """Compare posteriors; runs in a thread of its own."""
-        for result in results:
-            if job.stop.is_set():
-                return
-            table = compare(result, chain, self.posterior.model, classifier=True)
-            job.post(self._add_table, result.method, table)
-        job.post(self._put, {"comparing": False})
-
-    def _add_table(self, method: str, table: Table) -> None:
-        self.tables = self.tables | {method: table}
 
 
 class _Growth:
@@ -239,8 +186,9 @@ class _Growth:
         later = self.seen[len(self.seen) // 2 :]
         draws = np.concatenate([p.samples for p in later])
         draws = draws[np.linspace(0, len(draws) - 1, min(len(draws), _DRAWS)).astype(int)]
+        live = PosteriorResult.of(self.galaxy, draws[None], "mcmc", "running")
         self.unheard = True
-        self.job.post(self._tell, self.chain(self._live(draws), "running"))
+        self.job.post(self._tell, self.chain(live, "running"))
 
     def _tell(self, chain: ChainSoFar) -> None:
         began = time.perf_counter()
@@ -248,18 +196,6 @@ class _Growth:
         self.unheard, self.told = False, time.perf_counter()
         # Drawing takes a quarter of the time at most, so that the page can answer.
         self.pause = max(_EVERY, 3 * (self.told - began))
-
-    def _live(self, draws: np.ndarray) -> PosteriorResult:
-        galaxy = self.galaxy
-        return PosteriorResult(
-            samples=draws[None],
-            weights=np.full((1, len(draws)), 1 / len(draws)),
-            redshift=galaxy.redshift,
-            ids=galaxy.ids,
-            bands=galaxy.bands,
-            method="mcmc",
-            badge=np.array(["running"]),
-        )
 
     def chain(self, result: PosteriorResult, status: str) -> ChainSoFar:
         """The chain so far, or the whole of it."""
@@ -270,7 +206,6 @@ class _Growth:
         return ChainSoFar(
             shown=shown,
             step=last.step,
-            max_steps=last.max_steps,
             tau=np.nan if tau is None else float(np.max(tau)),
             status=status,
             steps=np.array([p.step for p in thin]),

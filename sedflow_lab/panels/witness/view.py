@@ -66,9 +66,8 @@ class WitnessPanel(Panel):
         super().__init__(self.state)
         self.corner, self.walkers = OverlayCorner(), WalkerFigure()
         self._make_controls()
-        left = w.VBox(
-            [self._show("corner", self.corner.layout), self.zoom], layout=w.Layout(flex="0 0 auto")
-        )
+        corner = self._show("corner", self.corner.layout)
+        left = w.VBox([corner, self.zoom], layout={"flex": "0 0 auto"})
         right = w.VBox(
             [self._show("walkers", self.walkers.figure), self.trace, self.verdict],
             layout=w.Layout(flex="1 1 380px", min_width="360px", max_width="760px"),
@@ -138,7 +137,7 @@ class WitnessPanel(Panel):
                 self.corner.clear()
                 self.walkers.clear()
             else:
-                self.corner.update(*_drawn(shown), "fast", self.zoom.value)
+                self.corner.update(shown.drawn, self.zoom.value)
                 self.walkers.show_network(self.trace.value, shown.values[self.trace.value])
         self._tell()
         self._changed()
@@ -148,7 +147,7 @@ class WitnessPanel(Panel):
             if shown is None:
                 self.corner.remove(method)
             else:
-                self.corner.overlay(*_drawn(shown), method)
+                self.corner.overlay(shown.drawn)
         self._tell()
         self._changed()
 
@@ -203,11 +202,6 @@ class WitnessPanel(Panel):
         self.verdict.value = html.verdict(lines)
         self.table.value = _table(state.tables) if state.tables else ""
         self.legend.value = html.paragraph(_TABLE_HELP) if state.tables else ""
-
-
-def _drawn(shown: Outcome) -> tuple[Any, np.ndarray, float]:
-    """What a corner plot needs of a posterior."""
-    return shown.values, shown.result.weights[0], float(shown.result.ess[0])
 
 
 def _progress(chain: ChainSoFar) -> str:
