@@ -205,10 +205,8 @@ def test_with_a_running_loop_outcomes_arrive_on_its_thread(posterior):
         threads = []
         state.observe(lambda _: threads.append(threading.current_thread()), "outcome")
         state.method = "exact"
-        for _ in range(600):
+        while state.busy:
             await asyncio.sleep(0.1)
-            if not state.busy:
-                break
         return threads, state.outcome.result.method
 
     threads, method = asyncio.run(main())
