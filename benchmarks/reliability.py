@@ -2,24 +2,28 @@
 
 Disturbances are SIGKILL, SIGTERM, Ctrl-C, a full disk (a limit on the size of files), and the same
 command in a second process. Afterwards the same command must give the same numbers, to the bit;
-times, and pictures but for their being there, are left out. Needs fork.
+times, and pictures but for their being there, are left out. Needs Linux, and the tests beside it.
 
-    python benchmarks/reliability.py --minutes 10 --seed 0
+    python benchmarks/reliability.py --minutes 10 --seed 0 --out docs/reliability.md
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import random
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,34 +32,46 @@ from astropy.table import Table
 from safetensors.numpy import load_file
 
 import sedflow_lab as sl
-from sedflow_lab import anpe, catalogue, reports, samplers
+from sedflow_lab import anpe, reports, samplers
+from sedflow_lab.anpe import distil
+from sedflow_lab.catalogue import run as catalogue
 from sedflow_lab.commands.main import main
 from sedflow_lab.reports import demo, paper, study
 from sedflow_lab.reports.study import run as study_run
 
-LOADED = (anpe, catalogue, reports, samplers, demo, paper, study)  # once, before the forks
+ROOT = Path(__file__).resolve().parents[1]
+LOADED = (anpe, reports, samplers, demo, paper, study)  # once, before the forks
 
 DISTURBANCES = ("SIGKILL", "SIGTERM", "Ctrl-C", "full disk", "second process")
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
+OUTCOMES = "identical sentence killed traceback crash hang blocked litter lost".split()
 TINY = "--couplings 2 --hidden 16 --steps 200 --batch 64 -n 1000"
 
 COMMANDS = {
-    "infer": "infer in.csv --posterior net --method weighted --draws 1000 --out out.ecsv "
+    "infer": "infer few.csv --posterior net --method weighted --draws 1000 --out out.ecsv "
     "--samples draws.h5",
-    "mcmc": "mcmc in.csv --posterior net --row 0 --walkers 88 --max-steps 400 --draws 200 "
+    "mcmc": "mcmc in.csv --posterior net --row 0 --walkers 88 --max-steps 200 --draws 200 "
     "--out out.h5 --backend chains.h5",
+    "nested": "nested vague.csv --posterior net --row 2 --live 100 --effective 200 --draws 200 "
+    "--out out.h5",
     "compare": "compare --posterior net --galaxies 1 --chains-only --out out",
     "simulate": "simulate out -n 60000",
     "train": f"train out {TINY}",
+    "distil": "distil out in.csv -n 20",
     "card": "card net --out out --simulations 20 --draws 50 --galaxies 2 --weighted-draws 50 "
-    "--exact 1",
-    "figures": "figures --posterior net --out out --only 5 --simulations 40 --draws 100 "
+    "--exact 0",
+    "figures": "figures --posterior net --out out --only 5 --simulations 32 --draws 100 "
     "--mcmc-simulations 0",
-    "demo": "demo --posterior net --galaxies 1 --max-steps 100 --out out",
+    "demo": "demo --posterior net --galaxies 1 --max-steps 50 --out out",
     "noise": "noise in.csv --out out.json",
+    "ssp build": "ssp build out.npz --wavelength-range 3000 6000",
     "ssp compare": "ssp compare shipped shipped --table out.csv --out out.png",
+    "download": "download nsa --folder out --url URL",
 }
 """Commands by their names, as small as they can be."""
+
+_BEGIN, _END = "<!-- counts -->\n", "<!-- end of counts -->\n"
+_PATIENCE = 120.0  # seconds; a command that takes as long, and ten times its own, hangs
 
 
 @dataclass(frozen=True)
@@ -67,28 +83,51 @@ class Reference:
     bytes: int
 
 
-def start(command: str, folder: Path, log: Path, limit: int | None = None) -> int:
-    """Run a command in a forked process; returns its id."""
+@dataclass(frozen=True)
+class Running:
+    """A command in a forked process: its id, and the end of a pipe to read what it prints."""
+
+    process: int
+    output: int
+
+
+def start(command: str, folder: Path, limit: int | None = None) -> Running:
+    """Run a command in a forked process."""
+    output, inlet = os.pipe()  # not a file, for which the limit holds too
+    fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, 1 << 20)
     if process := os.fork():
-        return process
+        os.close(inlet)
+        return Running(process, output)
     code = 70
     try:
         os.chdir(folder)
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(inlet, 1)
+        os.dup2(inlet, 2)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         code = main(command.split())
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         os._exit(code)
 
 
-def finish(process: int) -> int:
-    """Wait for a process; its exit code, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def finish(running: Running, patience: float = 1e9) -> tuple[int | None, str]:
+    """Wait for a process; its exit code or minus the signal, None if it hung, and what it said."""
+    until, status = time.monotonic() + patience, 0
+    while not status:
+        done, found = os.waitpid(running.process, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > until:
+            os.kill(running.process, signal.SIGKILL)
+            os.waitpid(running.process, 0)
+            found, status = 0, -1
+        time.sleep(0.01)
+    with open(running.output, errors="replace") as output:
+        text = output.read()
+    return (None if status else os.waitstatus_to_exitcode(found)), text
 
 
 def digest(path: Path) -> str:
@@ -109,16 +148,16 @@ def digest(path: Path) -> str:
     elif path.suffix == ".npz":
         with np.load(path) as arrays:
             for name in sorted(arrays):
-                if name != "settings":
+                if name not in ("settings", "seconds", "provenance_json"):
                     found.update(name.encode() + arrays[name].tobytes())
-    elif path.name in ("out.json", "support.json"):
+    elif path.suffix == ".fits" or path.name in ("out.json", "support.json"):
         found.update(path.read_bytes())
     return found.hexdigest()
 
 
 def digests(folder: Path) -> dict[str, str]:
     """What the files of a command say, those left out that are its own affair."""
-    own = ("in.csv", "chains.h5", "checkpoint.safetensors")
+    own = ("in.csv", "few.csv", "vague.csv", "chains.h5", "checkpoint.safetensors")
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in own]
     return {
         str(p.relative_to(folder)): digest(p)
@@ -128,70 +167,124 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def prepare(source: Path, folder: Path) -> None:
-    """Make a fresh folder with the catalogue and the network."""
+    """Make a fresh folder with the catalogues and the network."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder)
 
 
-def refer(command: str, folder: Path, log: Path) -> Reference:
+def refer(command: str, folder: Path) -> Reference:
     """Run a command that is left alone."""
-    before = {p for p in folder.rglob("*")}
+    before = set(folder.rglob("*"))
     began = time.monotonic()
-    if code := finish(start(command, folder, log)):
-        raise SystemExit(f"{command} ended with {code}:\n{log.read_text()}")
+    code, text = finish(start(command, folder))
+    if code:
+        raise SystemExit(f"{command} ended with {code}:\n{text}")
     seconds = time.monotonic() - began
     sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file() and p not in before]
     return Reference(digests(folder), seconds, max(sizes))
 
 
 def disturb(
-    how: str, command: str, reference: Reference, folder: Path, log: Path, rng: random.Random
+    how: str, command: str, reference: Reference, folder: Path, rng: random.Random
 ) -> set[str]:
     """One trial; returns what happened."""
     moment = rng.uniform(0, reference.seconds)
+    patience = _PATIENCE + 10 * reference.seconds
     limit = rng.randrange(reference.bytes) if how == "full disk" else None
-    processes = {start(command, folder, log, limit): log}
+    running, happened = [start(command, folder, limit)], set()
+
+    def tell(what: str, text: str) -> None:
+        happened.add(what)
+        print(f"--- {what} after {how}: {command}\n{text}", flush=True)
+
     if how == "second process":
         time.sleep(moment)
-        second = log.with_suffix(".second")
-        processes[start(command, folder, second)] = second
+        running.append(start(command, folder))
     elif how in SIGNALS:
         time.sleep(moment)
-        os.kill(next(iter(processes)), SIGNALS[how])
-    happened = set()
-    for process, its_log in processes.items():
-        code, text = finish(process), its_log.read_text()
-        if "Traceback" in text or "Exception ignored" in text or code == 70:
-            happened.add("traceback")
-            print(f"--- {how}: {command}\n{text}", flush=True)
+        os.kill(running[0].process, SIGNALS[how])
+    for each in running:
+        code, text = finish(each, patience)
+        if code is None:
+            tell("hang", text)
+        elif "Traceback" in text or "Exception ignored" in text or code == 70:
+            tell("traceback", text)
         elif code > 0:
             happened.add("sentence")
+        elif code < 0 and how in SIGNALS:
+            happened.add("killed")
         elif code < 0:
-            happened.add("killed" if how in SIGNALS else "crash")
-    if code := finish(start(command, folder, log)):
-        happened.add("blocked")
-        print(f"--- after {how}: {command} ended with {code}\n{log.read_text()}", flush=True)
+            tell("crash", text)
+    code, text = finish(start(command, folder), patience)
+    if code != 0:
+        tell("blocked" if code else "hang", text)
     found = digests(folder)
-    happened.add("identical" if found == reference.digests else "lost")
-    if found != reference.digests:
-        differ = {k for k in found | reference.digests if found.get(k) != reference.digests.get(k)}
-        print(f"--- {how}: {command}: {', '.join(sorted(differ))}", flush=True)
+    if litter := [name for name in found.keys() - reference.digests if "." in name[:1]]:
+        tell("litter", ", ".join(litter))
+    found = {name: d for name, d in found.items() if name not in litter}
+    if found == reference.digests:
+        happened.add("identical")
+    else:
+        names = sorted(found.keys() | reference.digests)
+        differ = [n for n in names if found.get(n) != reference.digests.get(n)]
+        tell("lost", ", ".join(differ))
     return happened
 
 
 def report(counts: dict[tuple[str, str], Counter[str]]) -> str:
     """Markdown of all counts."""
-    outcomes = ("identical", "sentence", "killed", "traceback", "crash", "blocked", "lost")
-    lines = [f"| command | disturbance | trials | {' | '.join(outcomes)} |"]
-    lines.append("|---|---|" + "---:|" * (1 + len(outcomes)))
+    lines = [f"| command | disturbance | trials | {' | '.join(OUTCOMES)} |"]
+    lines.append("|---|---|" + "---:|" * (1 + len(OUTCOMES)))
     total: Counter[str] = Counter()
-    for (name, how), found in counts.items():
-        total += found
-        cells = (found["trials"], *(found[outcome] for outcome in outcomes))
+    for (name, how), found in [*counts.items(), (("all", "all"), total)]:
+        if found is not total:
+            total += found
+        cells = (found["trials"], *(found[outcome] for outcome in OUTCOMES))
         lines.append(f"| {name} | {how} | {' | '.join(map(str, cells))} |")
-    cells = (total["trials"], *(total[outcome] for outcome in outcomes))
-    lines.append(f"| all | all | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+@contextmanager
+def slow_server(folder: Path) -> Iterator[str]:
+    """Address of a small Atlas that takes a second to come, from a process of its own."""
+    import test_nsa
+
+    class Slow(test_nsa.Handler):
+        def setup(self) -> None:
+            super().setup()
+            send = self.wfile.write
+
+            def write(data: bytes) -> None:
+                for first in range(0, len(data), 1 << 14):
+                    send(data[first : first + (1 << 14)])
+                    time.sleep(0.02)
+
+            self.wfile.write = write
+
+    server = test_nsa.Server(test_nsa.atlas(folder / "atlas.fits", n=5000).read_bytes())
+    server.RequestHandlerClass, server.headers = Slow, {"ETag": '"1"'}
+    if not (process := os.fork()):
+        server.serve_forever()
+    server.server_close()
+    try:
+        yield server.url
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+def stand_in(folder: Path) -> None:
+    """Install the stand-in of FSPS that the tests have, for this process and those it starts."""
+    site, home = folder / "site", folder / "home"
+    metadata = site / "fsps-0.4.7.dist-info"
+    for made in (metadata, home / "data", home / "ISOCHRONES"):
+        made.mkdir(parents=True)
+    shutil.copy(ROOT / "tests/standin_fsps.py", site / "fsps.py")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fsps\nVersion: 0.4.7\n")
+    (home / "data" / "emlines_info.dat").touch()
+    sys.path.insert(0, str(site))
+    python_path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    os.environ |= {"SPS_HOME": str(home), "PYTHONPATH": python_path}
 
 
 def run() -> None:
@@ -200,30 +293,47 @@ def run() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="when to end (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS))
+    parser.add_argument("--out", type=Path, help="page whose counts to replace")
     args = parser.parse_args()
     rng, until = random.Random(args.seed), time.monotonic() + 60 * args.minutes
-    study_run.MAX_STEPS = 200  # so that a chain takes seconds
+    sys.path.insert(0, str(ROOT / "tests"))
+    # Small, so that moments fall between parts.
+    study_run.MAX_STEPS, distil._CHUNK = 100, 5
+    catalogue._AT_ONCE, catalogue._SECONDS = 8, 0.1
     counts = {(name, how): Counter[str]() for name in args.only for how in DISTURBANCES}
     with tempfile.TemporaryDirectory() as temporary:
-        source, folder, log = (Path(temporary) / name for name in ("source", "trial", "log"))
+        source, folder = (Path(temporary) / name for name in ("source", "trial"))
         source.mkdir()
-        sl.showcase().to_table().write(source / "in.csv")
-        if finish(start(f"train net {TINY}", source, log)):
-            raise SystemExit(log.read_text())
-        references: dict[str, Reference] = {}
-        try:
-            while time.monotonic() < until:
-                for name, how in rng.sample(list(counts), len(counts)):
-                    if time.monotonic() > until:
-                        break
-                    if name not in references:
+        stand_in(Path(temporary))
+        with slow_server(Path(temporary)) as url:
+            galaxies = sl.showcase().to_table()
+            galaxies.write(source / "in.csv")
+            galaxies[:50].write(source / "few.csv")
+            for band in "ugriz":
+                galaxies[f"sigma_{band}"] = 1e3  # so that nested sampling is soon done
+            galaxies.write(source / "vague.csv")
+            code, text = finish(start(f"train net {TINY}", source))
+            if code:
+                raise SystemExit(text)
+            references: dict[str, Reference] = {}
+            try:
+                while time.monotonic() < until:
+                    for name, how in rng.sample(list(counts), len(counts)):
+                        if time.monotonic() > until:
+                            break
+                        command = COMMANDS[name].replace("URL", url)
+                        if name not in references:
+                            prepare(source, folder)
+                            references[name] = refer(command, folder)
                         prepare(source, folder)
-                        references[name] = refer(COMMANDS[name], folder, log)
-                    prepare(source, folder)
-                    happened = disturb(how, COMMANDS[name], references[name], folder, log, rng)
-                    counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
-        finally:  # what was counted is said, whatever comes between
-            print(report(counts))
+                        happened = disturb(how, command, references[name], folder, rng)
+                        counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
+            finally:  # what was counted is said, whatever comes between
+                print(report(counts))
+    if args.out:
+        before, _, rest = args.out.read_text().partition(_BEGIN)
+        _, _, after = rest.partition(_END)
+        args.out.write_text(f"{before}{_BEGIN}\n{report(counts)}\n\n{_END}{after}")
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def write_json(path: str | Path, values: Mapping[str, Any], indent: int | None =
     write_text(path, json.dumps({**values, _SEAL: fingerprint(values)}, indent=indent) + "\n")
 
 
-def read_json(path: str | Path, what: str, remedy: str) -> dict[str, Any]:
+def read_json(path: str | Path, what: str, remedy: str, *, sealed: bool = False) -> dict[str, Any]:
     """Read the values of a JSON file that holds an object; without its seal, if it has one.
 
     Parameters
@@ -250,6 +250,8 @@ def read_json(path: str | Path, what: str, remedy: str) -> dict[str, Any]:
         What the file is, as in "the noise model".
     remedy : str
         What to do if it cannot be read, as in "fit it again".
+    sealed : bool
+        Whether it must have a seal: a hand, or a version from before there were seals, gives none.
 
     Raises
     ------
@@ -266,6 +268,8 @@ def read_json(path: str | Path, what: str, remedy: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError("it holds no names and values")
         seal = values.pop(_SEAL, None)
+        if sealed and seal is None:
+            raise ValueError("it has lost its checksum")
         if seal is not None and seal != fingerprint(values):
             raise ValueError("it was changed after it was written")
         return values

@@ -232,7 +232,7 @@ def test_every_method_is_compared_with_the_chain(study):
 def test_the_network_is_asked_again_only_when_told_to(study, monkeypatch):
     asked = []
 
-    def note(store, sample, posterior, row, stop):
+    def note(store, sample, posterior, row, stop, methods):
         asked.append(row)
         return True
 

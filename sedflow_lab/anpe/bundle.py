@@ -165,9 +165,11 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             f"{folder} is a bundle of schema {schema}, but this version of sedflow_lab reads "
             f"schemas up to {SCHEMA}: train it again, or take a newer sedflow_lab."
         )
+    if sealed := schema > 1:
+        read_json(path, what, remedy, sealed=True)
     with reading(folder, what, remedy):
-        weights, _ = load_tensors(folder / _WEIGHTS, "the weights", remedy, sealed=schema > 1)
-        if schema > 1 and digest(weights) != values["weights"]:
+        weights, _ = load_tensors(folder / _WEIGHTS, "the weights", remedy, sealed=sealed)
+        if sealed and digest(weights) != values["weights"]:
             raise ValueError(f"{_WEIGHTS} is of another network")
         bundle = Bundle(
             bands=(bands := BandSet.from_json(values["bands"])),
@@ -178,14 +180,14 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             ssp_hash=str(values["ssp_hash"]),
             noise=NoiseModel.from_dict(values["noise"]),
             training=dict(values["training"]),
-            support=_support(folder / _SUPPORT, len(bands)),
-            card=_card(folder / _CARD),
+            support=_support(folder / _SUPPORT, len(bands), sealed),
+            card=_card(folder / _CARD, sealed),
             name=folder.name,
             size=sum(p.stat().st_size for p in folder.iterdir() if p.name != _CARD),
         )
         if bundle.noise.bands != bands.names:
             raise ValueError("its noise is of other bands")
-    of = bundle.card.get("network", bundle.hash)
+    of = bundle.card.get("network", None if sealed and bundle.card else bundle.hash)
     if of != bundle.hash:
         raise InputError(
             f"{folder / _CARD} is of the network {of}, not of {bundle.hash}, which is beside it: "
@@ -237,11 +239,11 @@ def _positive(values: Mapping[str, Any], name: str) -> float:
     return values[name]
 
 
-def _support(path: Path, n_bands: int) -> Support | None:
+def _support(path: Path, n_bands: int, sealed: bool) -> Support | None:
     if not path.exists():
         return None
     what, remedy = "the description of the training set", "train the bundle again"
-    values = read_json(path, what, remedy)
+    values = read_json(path, what, remedy, sealed=sealed)
     with reading(path, what, remedy):
         support = Support.from_dict(values)
         if support.colours.means.shape[1] != n_bands:
@@ -249,6 +251,6 @@ def _support(path: Path, n_bands: int) -> Support | None:
         return support
 
 
-def _card(path: Path) -> dict[str, Any]:
-    remedy = "delete it, and make it anew with sedflow-lab card"
-    return read_json(path, "the calibration card", remedy) if path.exists() else {}
+def _card(path: Path, sealed: bool) -> dict[str, Any]:
+    what, remedy = "the calibration card", "delete it, and make it anew with sedflow-lab card"
+    return read_json(path, what, remedy, sealed=sealed) if path.exists() else {}

@@ -146,7 +146,7 @@ def run_network(
             for method in (m for m in methods if m in _methods(store)):
                 if fresh or not store.path(sample.name, method, galaxy).exists():
                     wanted.setdefault(row, []).append(method)
-    work = _Work(_infer, store, sample, posterior, ssp)
+    work = _Work(partial(_infer, methods=tuple(methods)), store, sample, posterior, ssp)
     anew = [(method, str(ids[row])) for row, names in wanted.items() for method in names]
     store.check_network(work.load().bundle.hash, sample.name, anew)
     # What an earlier run left is not taken for a result of this one.
@@ -246,13 +246,18 @@ def _chain(
 
 
 def _infer(
-    store: Store, sample: Sample, posterior: AmortizedPosterior, row: int, stop: Any
+    store: Store,
+    sample: Sample,
+    posterior: AmortizedPosterior,
+    row: int,
+    stop: Any,
+    methods: Sequence[str],
 ) -> bool:
     galaxy = sample.photometry[row]
     chain = store.load(sample.name, "mcmc", str(galaxy.ids[0]))
     assert chain is not None  # only rows with a chain come here
     floors: dict[int, float] = {}
-    for method in _methods(store):
+    for method in (m for m in methods if m in _methods(store)):
         if store.path(sample.name, method, str(galaxy.ids[0])).exists():
             continue
         if stop is not None and stop.is_set():
