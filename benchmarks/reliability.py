@@ -298,7 +298,7 @@ def run() -> None:
     rng, until = random.Random(args.seed), time.monotonic() + 60 * args.minutes
     sys.path.insert(0, str(ROOT / "tests"))
     # Small, so that moments fall between parts.
-    study_run.MAX_STEPS, distil._CHUNK = 100, 5
+    study_run.MAX_STEPS, distil._CHUNK["weighted"] = 100, 5
     catalogue._AT_ONCE, catalogue._SECONDS = 8, 0.1
     counts = {(name, how): Counter[str]() for name in args.only for how in DISTURBANCES}
     with tempfile.TemporaryDirectory() as temporary:

@@ -12,9 +12,42 @@ from hypothesis import settings
 # much more. Set before torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests that draw random numbers do so with fixed seeds; this shifts all of them but those of other
+# processes, to see whether a test passes by luck (benchmarks/repeat_tests.py).
+if SHIFT := int(os.environ.get("SEDFLOW_TEST_SEED", "0")):
+    import numpy as np
+    import torch
+
+    class _Shifted(torch.Generator):
+        def manual_seed(self, seed: int) -> torch.Generator:
+            return super().manual_seed((seed + 7_919 * SHIFT) % 2**63)
+
+    _default_rng, _manual_seed = np.random.default_rng, torch.manual_seed
+    torch.Generator = _Shifted
+    torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * SHIFT) % 2**63)
+    np.random.default_rng = lambda seed=None: _default_rng(
+        [seed, SHIFT] if isinstance(seed, int) else seed
+    )
+
 # Busy machines are slow, and a run of continuous integration must be one that can be repeated.
 settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lab")
+
+STATISTICAL = frozenset(
+    "anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
+    "galaxy_by_galaxy likeness mcmc mixture moves nested noise_simulate odd_photometry outliers "
+    "parameters posterior refine reweight smc support training".split()
+)
+"""Modules, test_ left out, whose tests hold random numbers against what they should be."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what chance has a hand in: statistics, Hypothesis, and the browser's timing."""
+    for item in items:
+        name = item.path.stem.removeprefix("test_")
+        hypothesis = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if name in STATISTICAL or hypothesis or item.get_closest_marker("browser"):
+            item.add_marker("chance")
 
 
 def pytest_xdist_auto_num_workers() -> int:

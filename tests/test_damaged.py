@@ -21,9 +21,11 @@ from sedflow_lab.anpe.simulate import SimulationSet, simulate
 from sedflow_lab.anpe.tensors import digest
 from sedflow_lab.catalogue import run as catalogue
 from sedflow_lab.diagnostics.calibration_run import CalibrationRun
+from sedflow_lab.diagnostics.comparison import compare
 from sedflow_lab.diagnostics.runs import run_calibration
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.reports.study import open_store, run_network, spread_showcase
+from sedflow_lab.reports.study import run as study_run
 from sedflow_lab.samplers.backend import FileBackend
 from sedflow_lab.samplers.ensemble import sample_ensembles
 from sedflow_lab.sps import load_ssp_grid
@@ -38,7 +40,7 @@ SMALL = TrainingConfig(
 
 
 @pytest.fixture(scope="module")
-def artefacts(tmp_path_factory, tiny_bundle, tiny_model):
+def artefacts(tmp_path_factory, tiny_bundle, tiny_model, no_classifier):
     """A file of each kind, and what reads it: to something that can be compared."""
     folder = tmp_path_factory.mktemp("artefacts")
     bundle = folder / "bundle"
@@ -144,6 +146,15 @@ def artefacts(tmp_path_factory, tiny_bundle, tiny_model):
         folder / "out.ecsv.partial" / "run.json": parts,
         folder / "out.ecsv.partial" / "galaxies-000000000.ecsv": parts,
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_classifier():
+    """Comparisons without the classifier, which takes a minute."""
+    quick = pytest.MonkeyPatch()
+    quick.setattr(study_run, "compare", lambda *results, classifier, c2st_floor: compare(*results))
+    yield
+    quick.undo()
 
 
 def raise_again(text: str) -> None:

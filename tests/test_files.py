@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import subprocess
@@ -76,3 +77,23 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(WriteError), replacing(tmp_path / "bundle") as partial:
         partial.mkdir()
     assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["bundle", "bundle/old"]
+
+
+def test_no_other_module_writes_files():
+    """What is not written by `replacing` may be left half there; a download keeps its part so."""
+    package = Path(_files.__file__).parent
+    writers = {"write_text", "write_bytes", "savez", "savez_compressed", "savetxt", "tofile"}
+    for path in sorted(package.rglob("*.py")):
+        if path.name in ("_files.py", "download.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            modes = [ast.unparse(a) for a in node.args[1:2]]
+            modes += [ast.unparse(k.value) for k in node.keywords if k.arg == "mode"]
+            where = f"{path.relative_to(package)}, line {node.lineno}"
+            if name in ("open", "File") and not all("'r" in mode for mode in modes):
+                assert ast.unparse(node.args[0]) in ("image", "os.devnull"), where
+            if name in writers and isinstance(node.func, ast.Attribute):
+                assert ast.unparse(node.args[0]) == "archive", where  # in memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib.util import find_spec
@@ -13,10 +14,11 @@ import pytest
 import reference_sed
 from conftest import TINY
 
+from sedflow_lab import _files
 from sedflow_lab.anpe import load_posterior
 from sedflow_lab.anpe.simulate import mock_photometry
 from sedflow_lab.commands.main import main
-from sedflow_lab.errors import InputError
+from sedflow_lab.errors import InputError, WriteError
 from sedflow_lab.parameters import get_prior
 from sedflow_lab.reports.grids import compare_ssp_grids
 from sedflow_lab.sps import SEDModel, load_ssp_grid
@@ -88,6 +90,26 @@ def test_young_spectrum_is_the_mean_of_the_ten_youngest_bins(build):
     inside = (fsps.WAVELENGTH >= 3000) & (fsps.WAVELENGTH <= 6000)
     np.testing.assert_allclose(grid.young_lsun_per_aa[3], expected[inside], rtol=1e-6)
     assert grid.young_age_max_gyr == pytest.approx(edges[-1] * 1e-9)
+
+
+@pytest.mark.parametrize("write", [1, 2, 6, 7])
+def test_a_full_disk_is_one_sentence_and_costs_no_part(build, tmp_path, monkeypatch, write):
+    """At the settings, the first and the last metallicity, and the grid."""
+    calls = []
+
+    def full(path):
+        calls.append(path)
+        if len(calls) == write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_files, "to_disk", full)
+        with pytest.raises(WriteError, match=r"No space left.*make room"):
+            build()
+    assert not (tmp_path / "out" / "grid.npz").exists()
+    parts = list((tmp_path / "out" / "grid.npz.parts").glob("metallicity_*"))
+    assert len(parts) == max(write - 2, 0)
+    assert build().hash == build("again.npz").hash
 
 
 def test_nodes_give_what_fsps_gives_at_any_age(build):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
+from sedflow_lab import _files
 from sedflow_lab._files import locked, replacing, write_bytes, write_text
 from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError, WriteError
@@ -166,25 +169,85 @@ def test_signals_end_a_command_in_good_order(number, tiny_bundle, tmp_path, monk
 def test_full_disks_are_one_sentence_and_leave_what_was_there(
     catalog: Path, tiny_bundle: Path, tmp_path: Path
 ):
+    """For real, where libraries of others would write: HDF5, safetensors."""
     out = tmp_path / "out"
     out.mkdir()
     infer = ["infer", catalog, "--posterior", tiny_bundle, "--draws", 50, "--out"]
     mcmc = ["mcmc", catalog, "--posterior", tiny_bundle, "--row", 0, "--walkers", 88]
     mcmc += ["--max-steps", 50, "--draws", 100]
     commands = [
-        [*infer, out / "a.ecsv"],
-        [*infer, out / "a.fits"],
         [*infer, out / "a.csv", "--samples", out / "a.h5"],
-        [*mcmc, "--out", out / "b.h5"],
         [*mcmc, "--out", out / "b.h5", "--backend", out / "chains.h5"],
         ["simulate", out / "set", "-n", 500],
-        [*COMPARE, "--out", out / "f.png"],
     ]
     for command in commands:
         line = says_one_sentence(run(*command, limit=2000), 1)
         assert "File too large" in line and str(out) in line and "ulimit" in line
         left = [p for p in out.rglob("*") if p.is_file() and p.name != "simulations.json"]
         assert left == [], command
+
+
+FULL = {
+    "infer": "infer in.csv --posterior NET --draws 5 --out out.ecsv --samples out.h5",
+    "mcmc": "mcmc in.csv --posterior NET --row 0 --walkers 88 --max-steps 50 --draws 88 "
+    "--out out.h5 --backend chains.h5",
+    "nested": "nested in.csv --posterior NET --row 0 --draws 20 --out out.h5",
+    "compare": "compare --posterior NET --galaxies 1 --chains-only --out out",
+    "simulate": "simulate out -n 100",
+    "train": "train out --couplings 2 --hidden 16 --steps 2 --batch 8 -n 100",
+    "distil": "distil out in.csv -n 1",
+    "card": "card CARD --out out --simulations 20 --draws 50 --galaxies 1 --weighted-draws 50 "
+    "--exact 0",
+    "figures": "figures --posterior NET --out out --only 5 --simulations 20 --draws 50 "
+    "--mcmc-simulations 0",
+    "demo": "demo --posterior NET --galaxies 1 --max-steps 50 --out out",
+    "noise": "noise in.csv --out out.json",
+    "ssp compare": "ssp compare shipped shipped --table out.csv --out out.png --bands sdss2010-g",
+}
+"""Every command that writes, but those which test_nsa.py and test_fsps_grid.py try."""
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [(name, k) for name in FULL for k in (1, 2) if (name, k) != ("demo", 2)]
+)
+def test_a_full_disk_ends_every_command_with_one_sentence(
+    name: str,
+    write: int,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """At its first file, and at its second."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sedflow_lab.reports.study.run.MAX_STEPS", 50)
+    monkeypatch.setattr("sedflow_lab.samplers.nested.run_nested", quick_nested)
+    sl.showcase().to_table().write("in.csv")
+    shutil.copytree(tiny_bundle, tmp_path / "net")
+    argv = FULL[name].replace("NET", str(tiny_bundle)).replace("CARD", "net").split()
+    done: list[Path] = []
+
+    def full(path: Path) -> None:
+        done.append(path)
+        if len(done) == write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_files, "to_disk", full)
+    code = main(argv)
+    if len(done) < write:  # it writes a single file
+        assert code == 0 and name in ("nested", "noise", "mcmc")
+        return
+    errors = capsys.readouterr().err.splitlines()
+    (line,) = [e for e in errors if e.startswith("sedflow-lab: error: ")]
+    assert code == 1 and "No space left" in line and "make room" in line
+    assert not [p for p in tmp_path.rglob("*") if "partial" in p.name or p.name.endswith(".lock")]
+
+
+def quick_nested(galaxy, model, prior, *, draws, **settings):
+    """What `run_nested` returns, in no time."""
+    theta, one = sl.get_prior().sample(draws)[None], np.ones(1)
+    made = dict.fromkeys(("log_evidence_error", "n_evaluations", "seconds"), one)
+    return sl.PosteriorResult.of(galaxy, theta, "nested", "converged", diagnostics=made)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -212,8 +275,6 @@ def test_read_only_folders_are_one_sentence(tmp_path: Path):
 
 
 def test_what_stood_there_stays_after_an_error(tmp_path: Path):
-    import errno
-
     write_text(tmp_path / "a", "old")
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         with pytest.raises(WriteError, match=os.strerror(number)), replacing(tmp_path / "a") as new:

@@ -158,7 +158,7 @@ def test_a_study_with_bad_bands_and_error_floors_is_its_own(
 
     monkeypatch.setattr(posterior, "infer", infer)
     store.save("showcase", fake_chain(sample.photometry[0]))
-    assert run._infer(store, sample, posterior, 0, None)
+    assert run._infer(store, sample, posterior, 0, None, NETWORK)
     same = sl.Outliers(0.02), {"error_floor": {"u": 0.1}}
     assert asked == [("weighted", *same), ("exact", *same)]
 

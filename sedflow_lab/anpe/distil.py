@@ -72,7 +72,7 @@ class Lessons:
     def load(cls, folder: str | Path) -> Lessons:
         """Read lessons written by `distil`; InputError if the folder holds no complete set."""
         settings = _chunks(folder).settings()
-        chunks = _chunks(folder, (settings or {}).get("method", ""))
+        chunks = _chunks(folder, str((settings or {}).get("method")))
         return cls(**chunks.load(settings), settings=settings or {})
 
 
