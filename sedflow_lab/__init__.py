@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
     from .diagnostics.runs import run_calibration
     from .errors import InputError
-    from .exact import LogPosterior, best_fit
+    from .exact import LogPosterior, Outliers, best_fit
     from .observations import Photometry, read_nsa, read_photometry, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
     from .posterior import PosteriorResult
