@@ -84,7 +84,8 @@ def collect(
     args: argparse.Namespace,
 ) -> dict[str, np.ndarray]:
     """Measure the galaxies that are not in the file yet; the columns of all that were asked for."""
-    key = f"{'real' if 'half' in name else name} {posterior.bundle.hash} {RECIPE} {args.seed} {args.draws}"
+    kind = "real" if name.endswith("half") else name
+    key = f"{kind} {posterior.bundle.hash} {RECIPE} {args.seed} {args.draws}"
     kept = dict(np.load(out)) if out.exists() else {}
     done = kept.get(key, np.empty((0, len(COLUMNS))))
     todo = [int(row) for row in rows if row not in done[:, 0]]
@@ -167,9 +168,7 @@ def main() -> None:
     limit = threshold(found["tuning half"])
     print(f"\n{args.posterior} ({posterior.bundle.hash[:12]}), recipe {RECIPE}, seed {args.seed}\n")
     print(f"W1 above {NOT_OK} σ misleads, above {WRONG} σ is wrong.\n")
-    print(
-        "| galaxies | number | distance up to | ok | ok misleads | ok is wrong | refine not needed |"
-    )
+    print("| galaxies | number | distance up to | ok | misleads | is wrong | refine not needed |")
     print("|---|---|---|---|---|---|---|")
     for name, columns in found.items():
         for each in sorted({limit, MAX_DISTANCE}):

@@ -68,16 +68,33 @@ class Moves:
     evaluations : tensor of int, shape (G,)
         Evaluations of the density.
     log_evidence, log_evidence_error : tensor, shape (G,)
-        Log of the integral of the last density, and its error: jumps go to points of a known
-        mixture, and the mean of density over mixture there is that integral.
+        Log of the integral of the density, and its error: jumps go to points of known mixtures,
+        and the mean of density over mixture there is that integral.
     """
 
     def __init__(self, points: torch.Tensor) -> None:
         n, _, size = points.shape
         self.scale = points.new_full((n,), 1.19 / math.sqrt(2 * size))
         self.evaluations = torch.zeros(n, dtype=torch.long, device=points.device)
-        self.log_evidence = points.new_full((n,), torch.nan)
-        self.log_evidence_error = points.new_full((n,), torch.inf)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the evidence anew: moves so far were far from the end."""
+        # Of the weights of all points of the mixtures, of their squares, and their number.
+        self._log_sums = torch.full((2, len(self.scale)), -torch.inf, device=self.scale.device)
+        self._proposed = torch.zeros_like(self.scale)
+
+    @property
+    def log_evidence(self) -> torch.Tensor:
+        """Log of the mean weight (G,) of all points of the mixtures; NaN if there were none."""
+        return self._log_sums[0] - torch.log(self._proposed)
+
+    @property
+    def log_evidence_error(self) -> torch.Tensor:
+        """Its standard error (G,)."""
+        total, squares = self._log_sums
+        relative = torch.exp(squares - 2 * total) - 1 / self._proposed
+        return torch.where(self._proposed > 0, relative.clamp_min(0).sqrt(), torch.inf)
 
     def move(
         self,
@@ -106,7 +123,8 @@ class Moves:
         kept += [walk.points] * (sets - len(kept))
         self.scale[rows] = walk.scale
         self.evaluations[rows] += walk.evaluations
-        self.log_evidence[rows], self.log_evidence_error[rows] = walk.evidence()
+        self._log_sums[:, rows] = torch.logaddexp(self._log_sums[:, rows], walk.log_sums)
+        self._proposed[rows] += walk.proposed
         return torch.cat(kept, 1)
 
     def step(
@@ -134,15 +152,8 @@ class _Walk:
         self.log_prob = density(points)
         self.scale = scale
         self.evaluations = points.shape[1]
-        # Of the weights of all points of the mixture, and of their squares.
         self.log_sums = torch.full((2, len(scale)), -torch.inf, device=scale.device)
         self.proposed = 0
-
-    def evidence(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log of the mean weight (G,) of all points of the mixture, and its error."""
-        total, squares = self.log_sums
-        relative = torch.exp(squares - 2 * total) - 1 / max(self.proposed, 1)
-        return total - math.log(max(self.proposed, 1)), relative.clamp_min(0).sqrt()
 
     def cycle(self, proposal: StudentMixture) -> None:
         """One jump and one local move of every particle."""

@@ -35,8 +35,10 @@ class Target(Protocol):
 
 _SHORT_ROUNDS, _SHORT = 2, 8  # rounds, and cycles in each; then come long ones
 _LONG = 24
+_RECENT = 3  # sets of particles, some cycles apart, to which a mixture is fitted
+_COMPONENTS = 12
 _MAX_ROUNDS = 12
-_MAX_ERROR = 0.015  # of the log evidence, at which the particles have settled
+_MAX_ERROR = 0.02  # of the log evidence, at which the particles have settled
 _REACH_SHARE = 0.1  # of the reach in each mixture, so that no mode is forgotten
 
 
@@ -49,8 +51,8 @@ class Settled:
     points : tensor, shape (G, D, d)
         Equally weighted draws from the exact posterior.
     log_evidence, log_evidence_error : tensor, shape (G,)
-        Natural log of the evidence, and its standard error; from the points to which the last
-        moves have jumped or could have. The error is infinite where there were none.
+        Natural log of the evidence, and its standard error; from the points to which the long
+        rounds' moves have jumped or could have. The error is infinite where there were none.
     evaluations : tensor of int, shape (G,)
         Of the target.
     finished : tensor of bool, shape (G,)
@@ -104,10 +106,14 @@ def settle(
     sets = 1 if draws is None else -(-draws // particles)
     out = points.new_empty(n, sets * particles, size)
     rows = torch.arange(n, device=points.device)
+    recent = points
     for k in range(_MAX_ROUNDS):
-        even = torch.full_like(points[..., 0], 1.0 / particles)
-        fit = StudentMixture.fit(points, even, generator).add(reach.select(rows), _REACH_SHARE)
+        even = torch.full_like(recent[..., 0], 1.0 / recent.shape[1])
+        fit = StudentMixture.fit(recent, even, generator, _COMPONENTS)
+        fit = fit.add(reach.select(rows), _REACH_SHARE)
         first = k < _SHORT_ROUNDS
+        if k == _SHORT_ROUNDS:
+            moves.forget()
         moved = moves.move(
             points,
             rows,
@@ -116,15 +122,15 @@ def settle(
             _SHORT if first else _LONG,
             generator,
             stop,
-            1 if first else sets,
+            1 if first else max(sets, _RECENT),
         )
-        points = moved[:, -particles:]
+        points, recent = moved[:, -particles:], moved[:, -_RECENT * particles :]
         if first:
             continue
-        out[rows] = moved
+        out[rows] = moved[:, -sets * particles :]
         # The error of the evidence is large while a mode is short of particles.
         unsettled = moves.log_evidence_error[rows] > _MAX_ERROR
-        points, rows = points[unsettled], rows[unsettled]
+        points, recent, rows = points[unsettled], recent[unsettled], rows[unsettled]
         if len(rows) == 0 or stopped(stop):
             break
     settled = torch.ones(n, dtype=torch.bool, device=out.device)
