@@ -36,6 +36,9 @@ class _Toy:
     def signal_to_noise(self) -> torch.Tensor:
         return torch.full((self.n,), 1 / WIDTH)
 
+    def best_chi2(self, theta: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(self.n)
+
     def profile(self, phi: torch.Tensor) -> MassProfile:
         x = phi[..., 1]
         # Likelihood times the normal prior of φ1 is the mixture of two peaks.

@@ -1,4 +1,4 @@
-"""Particles that settle on targets whose evidence and moments are known."""
+"""Particles that settle, and tempered ones, on targets whose evidence and moments are known."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from sedflow_lab.exact.mixture import StudentMixture
 from sedflow_lab.exact.settling import settle
+from sedflow_lab.exact.smc import tempered_smc
 
 
 def _reach(n_galaxies, dim, width=2.0):
@@ -132,3 +133,27 @@ def test_a_run_that_is_stopped_says_so():
     result = _run(density, stop=stop)
     assert not result.finished.any()
     assert len(calls) < 40
+
+
+def test_tempered_particles_reach_a_corner_that_the_start_hardly_knows():
+    """A narrow peak six from the middle of a unit normal, of known mass, and nothing elsewhere."""
+
+    def density(x, rows):
+        return _gaussian(x, 6.0, 0.05) + math.log(7.0)
+
+    generator = torch.Generator().manual_seed(0)
+    result = tempered_smc(density, _reach(2, 2, width=1.0), 1500, generator)
+    assert result.finished.all()
+    assert result.points.mean(1).flatten().tolist() == pytest.approx([6.0] * 4, abs=0.01)
+    assert result.points.std(1).flatten().tolist() == pytest.approx([0.05] * 4, abs=0.005)
+    pull = (result.log_evidence - math.log(7.0)) / result.log_evidence_error
+    assert pull.abs().max() < 5
+
+
+def test_tempered_particles_keep_modes_in_proportion_and_seeds_repeat():
+    def run():
+        return tempered_smc(_two_modes, _reach(1, 8), 2000, torch.Generator().manual_seed(3))
+
+    first, second = run(), run()
+    assert float((first.points[..., 0] < 0).float().mean()) == pytest.approx(0.7, abs=0.06)
+    assert torch.equal(first.points, second.points)

@@ -31,7 +31,7 @@ from .ridge import StraightRidge
 from .scatter import log_density
 from .weights import effective_sample_size, flatten, importance_weights
 
-__all__ = ["Adapted", "adapt"]
+__all__ = ["Adapted", "adapt", "fit_mixture"]
 
 _ROUND = 2000  # points a round
 _ROUNDS = range(2, 8)
@@ -93,7 +93,7 @@ def adapt(
     """
     far, far_log_prob = pool.points[:, pool.n_drawn :], pool.log_prob[:, pool.n_drawn :]
     far_log_mixture = pool.log_scatter[:, pool.n_drawn :] + math.log(pool.n_scattered)
-    proposal = _fit(pool.points, pool.weights, generator)
+    proposal = fit_mixture(pool.points, pool.weights, generator)
     points, log_prob, log_mixture = far, far_log_prob, far_log_mixture
     past: list[StudentMixture] = []
     for done in range(1, _ROUNDS.stop):
@@ -106,7 +106,7 @@ def adapt(
         points = torch.cat([points, new], 1)
         log_prob = torch.cat([log_prob, target(new)], 1)
         weights, _ = importance_weights(log_prob - log_mixture)
-        proposal = _fit(points, weights, generator)
+        proposal = fit_mixture(points, weights, generator)
         enough = bool((effective_sample_size(weights) >= _ENOUGH).all())
         if (done >= _ROUNDS.start and enough) or stopped(stop):
             break
@@ -127,8 +127,10 @@ def adapt(
     return Adapted(points, log_weights, proposal, evaluations + fresh)
 
 
-def _fit(points: torch.Tensor, weights: torch.Tensor, generator: torch.Generator) -> StudentMixture:
-    """A mixture fitted to weighted points (G, N, d)."""
+def fit_mixture(
+    points: torch.Tensor, weights: torch.Tensor, generator: torch.Generator
+) -> StudentMixture:
+    """A mixture fitted to weighted points (G, N, d), flattened to where some hundreds count."""
     flat = flatten(torch.log(weights.clamp_min(1e-30)), _FIT_ESS)
     picked = resample(points, flat, _FITTED, generator)
     even = torch.full_like(picked[..., 0], 1.0 / _FITTED)

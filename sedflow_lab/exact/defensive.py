@@ -29,12 +29,14 @@ import torch
 
 from .ridge import IMPOSSIBLE, StraightRidge
 from .scatter import log_density, scatter
-from .weights import importance_weights
+from .weights import flatten, importance_weights
 
 __all__ = ["Drawn", "Pool", "defend"]
 
 _SHARE_LEFT_OUT = 1e-3  # of the posterior, by scattered points alone
-_MOST_KEPT = 1024  # at which the network's density is found
+_MOST_THAT_MATTER = 1024  # at which the network's density is found
+_MOST_KEPT = 4096
+_FLAT_ESS = 500.0
 
 
 class Drawn(NamedTuple):
@@ -95,8 +97,9 @@ class Pool:
 def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch.Generator) -> Pool:
     """Weight draws of a network together with scattered points.
 
-    The network's density is found for those scattered points that may matter: were there no
-    network, the others would hold a thousandth of the posterior, and with it they hold less.
+    The network's density is found for those scattered points that may matter, and taken for zero
+    at others: were there no network, they would hold a thousandth of the posterior, and with it
+    they hold less.
 
     Parameters
     ----------
@@ -113,15 +116,17 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
     far = scatter(len(near), scattered, generator)
     far_phi, far_log_prob, far_log_volume = target.place(far)
     far_log_scatter = log_density(far)
-    rows, scattered = _that_matter(far_log_prob - far_log_scatter)
+    rows, scattered, matter = _largest(far_log_prob - far_log_scatter)
     far, far_phi = (
         t.gather(1, rows[..., None].expand(-1, -1, t.shape[-1])) for t in (far, far_phi)
     )
     points, phi = torch.cat([near, far], 1), torch.cat([drawn.phi, far_phi], 1)
     log_prob = torch.cat([log_prob, far_log_prob.gather(1, rows)], 1)
-    log_volume = torch.cat([log_volume, far_log_volume.gather(1, rows)], 1)
+    log_volume = torch.cat([log_volume, far_log_volume.gather(1, rows)[:, :matter]], 1)
     log_scatter = torch.cat([log_density(near), far_log_scatter.gather(1, rows)], 1)
-    log_q = torch.cat([drawn.log_q, drawn.density(far_phi)], 1) + log_volume
+    log_q = torch.cat([drawn.log_q, drawn.density(far_phi[:, :matter])], 1) + log_volume
+    unknown = log_q.new_full((len(rows), rows.shape[1] - matter), -torch.inf)
+    log_q = torch.cat([log_q, unknown], 1)
     n_drawn = near.shape[1]
     log_mixture = torch.logaddexp(log_q + math.log(n_drawn), log_scatter + math.log(scattered))
     possible = torch.where(log_prob > IMPOSSIBLE, log_prob, -torch.inf)
@@ -143,15 +148,19 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
     )
 
 
-def _that_matter(log_weights: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Rows (G, K) of the largest weights (G, N), which hold nearly all of their sum; and N.
+def _largest(log_weights: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    """Rows (G, K) of the largest weights (G, N), N, and how many of the rows matter.
 
-    Where too many matter the prior is close to the posterior, and the first half of the points
-    does as well.
+    Those hold nearly all of the weight; all K do so of weights that are flattened to where some
+    hundreds count. Where too many matter the prior is close to the posterior, and the first half
+    of the points does as well.
     """
     n = log_weights.shape[1]
-    largest, rows = importance_weights(log_weights)[0].topk(min(_MOST_KEPT, n), dim=1)
-    enough = int((largest.cumsum(1) < 1 - _SHARE_LEFT_OUT).sum(1).max()) + 1
-    if enough > _MOST_KEPT:
-        return _that_matter(log_weights[:, : n // 2])
-    return rows[:, :enough], n
+    flat, rows = flatten(log_weights, min(_FLAT_ESS, 0.2 * n)).topk(min(_MOST_KEPT, n), dim=1)
+    weights = importance_weights(log_weights)[0].gather(1, rows)
+    kept, matter = (
+        int((each.cumsum(1) < 1 - _SHARE_LEFT_OUT).sum(1).max()) + 1 for each in (flat, weights)
+    )
+    if matter > _MOST_THAT_MATTER and n > _MOST_THAT_MATTER:
+        return _largest(log_weights[:, : n // 2])
+    return rows[:, :kept], n, matter

@@ -4,25 +4,29 @@ Draws of the network and points that owe it nothing are weighted together (`defe
 mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
 well, they are resampled by them and moved along until copies have come apart. Elsewhere a
 thousand particles jump from point to point of ever better mixtures until they have settled.
+Where they do not, or the model cannot fit and the posterior lies in a corner of the prior, which
+few scattered points know, particles are carried there through temperatures (`smc`).
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..parameters import N_FREE, PARAMETERS
-from .adaptive import adapt
+from .adaptive import Adapted, adapt, fit_mixture
 from .defensive import Pool
 from .likelihood import LogPosterior
 from .mixture import StudentMixture
 from .particles import Moves, resample, stopped
 from .profile import with_mass
 from .ridge import StraightRidge
-from .settling import settle
+from .scatter import FAR_SCALE
+from .settling import Settled, settle
+from .smc import tempered_smc
 from .weights import MAX_PARETO_K, effective_sample_size, flatten, importance_weights, pareto_k
 
 __all__ = ["ExactDraws", "nearest_chi2", "sample_exact"]
@@ -33,7 +37,10 @@ _MARGIN = 1.5  # effective points for each draw that is resampled from them
 _COST = 40  # points for each draw, beyond which particles come cheaper
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
+_TEMPERED = 2000  # particles
+_POOR_CHI2 = 20.0  # of the likeliest point known: of a hundred galaxies of the model one is above
 _NEAREST = 4096
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def sample_exact(
     ess = effective_sample_size(weights)
     spent = pool.n_drawn + pool.n_scattered + found.evaluations
     good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K)
+    good &= _best_chi2(target, found) <= _POOR_CHI2
     if good.all():
         points = resample(found.points, weights, draws, generator)
         moves = Moves(points)
@@ -98,11 +106,7 @@ def sample_exact(
         log_evidence, error = log_mean + math.log(n), (1 / ess - 1 / n).sqrt()
         finished, moved = good & (not stopped(stop)), moves.evaluations
     else:
-        even = flatten(found.log_weights, _START_ESS)
-        reach = found.proposal.add(_prior_mixture(found.points), _PRIOR_SHARE)
-        there = settle(
-            target.of, found.points, even, reach, _PARTICLES, generator, draws=draws, stop=stop
-        )
+        there = _move(target, pool, found, draws, generator, stop)
         points, finished, moved = there.points, there.finished, there.evaluations
         log_evidence, error = there.log_evidence, there.log_evidence_error
     return ExactDraws(
@@ -113,6 +117,38 @@ def sample_exact(
         evaluations=moved + spent,
         finished=finished,
     )
+
+
+def _move(
+    target: StraightRidge,
+    pool: Pool,
+    found: Adapted,
+    draws: int,
+    generator: torch.Generator,
+    stop: threading.Event | None,
+) -> Settled:
+    """Particles that settle, or else tempered ones."""
+    prior = _prior_mixture(found.points)
+    spent = torch.zeros_like(pool.distance, dtype=torch.long)
+    if (_best_chi2(target, found) <= _POOR_CHI2).all():
+        even = flatten(found.log_weights, _START_ESS)
+        reach = found.proposal.add(prior, _PRIOR_SHARE)
+        moved = settle(
+            target.of, found.points, even, reach, _PARTICLES, generator, draws=draws, stop=stop
+        )
+        if moved.finished.all() or stopped(stop):
+            return moved
+        spent = moved.evaluations
+    start = fit_mixture(pool.points, pool.weights, generator).add(prior, _PRIOR_SHARE)
+    moved = tempered_smc(target.of, start, _TEMPERED, generator, draws=draws, stop=stop)
+    return replace(moved, evaluations=moved.evaluations + spent)
+
+
+def _best_chi2(target: StraightRidge, found: Adapted) -> torch.Tensor:
+    """Smallest χ² (G,) among the points of largest weight."""
+    rows = found.log_weights.topk(_LOOKED_AT, dim=1).indices
+    points = found.points.gather(1, rows[..., None].expand(-1, -1, found.points.shape[-1]))
+    return target.exact.best_chi2(target.exact.prior.from_free(target.place(points)[0]))
 
 
 def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tensor:
@@ -129,9 +165,8 @@ def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tenso
 
 
 def _prior_mixture(points: torch.Tensor) -> StudentMixture:
-    """The prior in the coordinates of the particles, the mass within its error."""
+    """The prior in the coordinates of the particles; the mass within its error, or far from it."""
     n, _, size = points.shape
-    eye = torch.eye(size, dtype=points.dtype, device=points.device)
-    return StudentMixture(
-        points.new_ones(n, 1), points.new_zeros(n, 1, size), eye.expand(n, 1, size, size).clone()
-    )
+    roots = torch.eye(size, dtype=points.dtype, device=points.device).repeat(n, 2, 1, 1)
+    roots[:, 1, 0, 0] = FAR_SCALE
+    return StudentMixture(points.new_full((n, 2), 0.5), points.new_zeros(n, 2, size), roots)

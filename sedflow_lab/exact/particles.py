@@ -76,13 +76,9 @@ class Moves:
         n, _, size = points.shape
         self.scale = points.new_full((n,), 1.19 / math.sqrt(2 * size))
         self.evaluations = torch.zeros(n, dtype=torch.long, device=points.device)
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin the evidence anew: moves so far were far from the end."""
         # Of the weights of all points of the mixtures, of their squares, and their number.
-        self._log_sums = torch.full((2, len(self.scale)), -torch.inf, device=self.scale.device)
-        self._proposed = torch.zeros_like(self.scale)
+        self._log_sums = points.new_full((2, n), -torch.inf)
+        self._proposed = points.new_zeros(n)
 
     @property
     def log_evidence(self) -> torch.Tensor:
@@ -92,9 +88,7 @@ class Moves:
     @property
     def log_evidence_error(self) -> torch.Tensor:
         """Its standard error (G,)."""
-        total, squares = self._log_sums
-        relative = torch.exp(squares - 2 * total) - 1 / self._proposed
-        return torch.where(self._proposed > 0, relative.clamp_min(0).sqrt(), torch.inf)
+        return _error(self._log_sums, self._proposed)
 
     def move(
         self,
@@ -123,8 +117,13 @@ class Moves:
         kept += [walk.points] * (sets - len(kept))
         self.scale[rows] = walk.scale
         self.evaluations[rows] += walk.evaluations
-        self._log_sums[:, rows] = torch.logaddexp(self._log_sums[:, rows], walk.log_sums)
-        self._proposed[rows] += walk.proposed
+        # The first mixtures may have been so poor that the last one knows more than all together.
+        last, n_last = walk.log_sums, torch.full_like(walk.scale, walk.proposed)
+        both = torch.logaddexp(self._log_sums[:, rows], last)
+        n_both = self._proposed[rows] + n_last
+        alone = _error(last, n_last) < _error(both, n_both)
+        self._log_sums[:, rows] = torch.where(alone, last, both)
+        self._proposed[rows] = torch.where(alone, n_last, n_both)
         return torch.cat(kept, 1)
 
     def step(
@@ -136,6 +135,13 @@ class Moves:
             walk.step()
         self.evaluations += walk.evaluations
         return walk.points
+
+
+def _error(log_sums: torch.Tensor, proposed: torch.Tensor) -> torch.Tensor:
+    """Relative error (G,) of the mean of weights, from logs (2, G) of their sum and of squares."""
+    total, squares = log_sums
+    relative = torch.exp(squares - 2 * total) - 1 / proposed
+    return torch.where(proposed > 0, relative.clamp_min(0).sqrt(), torch.inf).nan_to_num(torch.inf)
 
 
 class _Walk:

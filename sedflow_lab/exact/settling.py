@@ -22,7 +22,7 @@ import torch
 from .mixture import StudentMixture
 from .particles import Moves, resample, stopped
 
-__all__ = ["Settled", "Target", "settle"]
+__all__ = ["Settled", "Target", "settle", "settle_particles"]
 
 
 class Target(Protocol):
@@ -51,8 +51,8 @@ class Settled:
     points : tensor, shape (G, D, d)
         Equally weighted draws from the exact posterior.
     log_evidence, log_evidence_error : tensor, shape (G,)
-        Natural log of the evidence, and its standard error; from the points to which the long
-        rounds' moves have jumped or could have. The error is infinite where there were none.
+        Natural log of the evidence, and its standard error; from the points to which moves have
+        jumped or could have. The error is infinite where there were none.
     evaluations : tensor of int, shape (G,)
         Of the target.
     finished : tensor of bool, shape (G,)
@@ -100,9 +100,22 @@ def settle(
     -------
     Settled
     """
-    points = resample(points, weights, particles, generator)
+    return settle_particles(
+        target, resample(points, weights, particles, generator), reach, generator, draws, stop
+    )
+
+
+def settle_particles(
+    target: Target,
+    points: torch.Tensor,
+    reach: StudentMixture,
+    generator: torch.Generator,
+    draws: int | None,
+    stop: threading.Event | None,
+) -> Settled:
+    """What `settle` does with particles (G, P, d), wherever they come from."""
     moves = Moves(points)
-    n, _, size = points.shape
+    n, particles, size = points.shape
     sets = 1 if draws is None else -(-draws // particles)
     out = points.new_empty(n, sets * particles, size)
     rows = torch.arange(n, device=points.device)
@@ -112,8 +125,6 @@ def settle(
         fit = StudentMixture.fit(recent, even, generator, _COMPONENTS)
         fit = fit.add(reach.select(rows), _REACH_SHARE)
         first = k < _SHORT_ROUNDS
-        if k == _SHORT_ROUNDS:
-            moves.forget()
         moved = moves.move(
             points,
             rows,
