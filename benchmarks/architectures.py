@@ -27,7 +27,7 @@ from sedflow_lab.anpe.flow import FlowConfig, PosteriorFlow
 from sedflow_lab.anpe.presets import TrainingConfig
 from sedflow_lab.anpe.simulate import SimulationSet, draw_simulations, mock_photometry
 from sedflow_lab.anpe.training import Batch, fit_scaling, observe_batch
-from sedflow_lab.exact.likelihood import effective_sample_size, importance_weights
+from sedflow_lab.exact.weights import effective_sample_size, importance_weights
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.parameters import N_FREE
 

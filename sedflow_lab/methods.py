@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 __all__ = ["AMORTIZED", "BADGES", "METHODS", "RECIPE", "Badge", "Method"]
 
-RECIPE = 1
+RECIPE = 2
 """Version of the network's methods: raise it when the same network, galaxy and seed give other
 draws, so that what was kept of before is not taken for what would be found now."""
 
@@ -33,11 +33,15 @@ METHODS: dict[str, Method] = {
     "weighted": Method(
         "ANPE weighted",
         "#009E73",
-        "draws of the network, with importance weights from the likelihood",
+        "draws of the network and points of the prior, weighted by the likelihood",
         "--",
         "D",
     ),
-    "exact": Method("Exact", "#009E73", "draws of the exact posterior, by sequential Monte Carlo"),
+    "exact": Method(
+        "Exact",
+        "#009E73",
+        "draws of the exact posterior, by importance sampling or moving particles",
+    ),
     "auto": Method("ANPE, exact where needed", "#0072B2", "fast, and exact where the badge asks"),
     "mcmc": Method("MCMC (emcee)", "#D55E00", "a chain of emcee"),
     "nested": Method("Nested sampling", "#E69F00", "nested sampling by nautilus"),
@@ -60,7 +64,7 @@ _GOOD, _CAUTION, _BAD, _GREY = "#00795A", "#8F5F00", "#B34E00", "#666666"
 BADGES: dict[str, Badge] = {
     "ok": Badge("the network's posterior is close to the exact one", _GOOD),
     "refine": Badge("the network's posterior is a rough guide: make it exact", _CAUTION),
-    "exact": Badge("the network's posterior, made exact by sequential Monte Carlo", _GOOD),
+    "exact": Badge("the network's posterior, made exact", _GOOD),
     "model cannot fit": Badge("exact, but no parameters reproduce the photometry", _BAD),
     "bad photometry": Badge("the photometry cannot be used", _BAD),
     "unfinished": Badge("stopped early: not yet the exact posterior", _GREY),

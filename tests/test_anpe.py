@@ -17,8 +17,8 @@ from sedflow_lab.anpe import FlowConfig, PosteriorFlow, TrainingConfig, train
 from sedflow_lab.anpe.couplings import apply_couplings, invert_couplings
 from sedflow_lab.anpe.features import Features, Seen, asinh_magnitude
 from sedflow_lab.anpe.simulate import mock_photometry, simulate
-from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, compare, js_distance
+from sedflow_lab.exact.weights import pareto_k
 from sedflow_lab.observations.noise import load_noise
 
 SMALL = FlowConfig(couplings=2, hidden=(16,), embedding=(16, 8))
@@ -184,8 +184,8 @@ def test_auto_refines_those_that_ask_for_it_and_leaves_the_others(posterior):
     assert (auto.badge[~asks] == fast.badge[~asks]).all()
     assert np.isin(auto.badge[asks], ["exact", "model cannot fit"]).all()
     assert (auto.samples[asks] != fast.samples[asks]).any((1, 2)).all()
-    assert np.isfinite(auto.diagnostics["temperatures"][asks]).all()
-    assert np.isnan(auto.diagnostics["temperatures"][~asks]).all()
+    assert np.isfinite(auto.diagnostics["evaluations"][asks]).all()
+    assert np.isnan(auto.diagnostics["evaluations"][~asks]).all()
 
 
 def test_log_prob_is_that_of_the_draws(posterior):

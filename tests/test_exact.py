@@ -10,7 +10,12 @@ import torch
 from scipy import stats
 
 import sedflow_lab as sl
-from sedflow_lab.exact.likelihood import effective_sample_size, importance_weights
+from sedflow_lab.exact.weights import (
+    effective_sample_size,
+    flatten,
+    importance_weights,
+    thin,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +109,35 @@ def test_effective_sample_size_and_hopeless_weights():
     weights, log_evidence = importance_weights(torch.full((1, 4), -torch.inf))
     assert weights[0].tolist() == [0.25] * 4
     assert torch.isneginf(log_evidence).all()
+
+
+def test_flattened_weights_leave_the_effective_sample_size_that_was_asked_for():
+    log_weights = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))
+    log_weights *= torch.tensor([[0.1], [2.0], [30.0]])
+    ess = effective_sample_size(flatten(log_weights, 1000.0))
+    assert ess[0] > 4500
+    assert ess[1:].tolist() == pytest.approx([1000, 1000], rel=0.02)
+    gentle = log_weights[:1]
+    assert torch.equal(flatten(gentle, 1000.0), importance_weights(gentle)[0])
+
+
+def test_thinned_points_keep_large_weights_and_every_mean():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.softmax(3 * torch.randn(2000, generator=generator), 0)
+    values = torch.randn(2000, generator=generator)
+    means = []
+    for seed in range(400):
+        rows, thinned = thin(weights, 300, torch.Generator().manual_seed(seed))
+        assert len(torch.unique(rows)) == 300
+        assert float(thinned.sum()) == pytest.approx(1, abs=1e-5)
+        threshold = float(thinned.min())
+        large = torch.nonzero(weights > 1.001 * threshold)[:, 0]
+        assert np.isin(large.numpy(), rows.numpy()).all()
+        kept = weights[rows] > 1.001 * threshold
+        assert thinned[kept].tolist() == pytest.approx(weights[rows][kept].tolist(), rel=1e-4)
+        means.append(float((thinned * values[rows]).sum()))
+    known = float((weights * values).sum())
+    assert abs(np.mean(means) - known) < 5 * np.std(means) / 20
+    rows, thinned = thin(weights, 2000, generator)
+    assert torch.equal(torch.sort(rows).values, torch.arange(2000))
+    assert thinned.tolist() == pytest.approx(weights[rows].tolist(), rel=1e-4, abs=1e-9)

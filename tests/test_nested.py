@@ -12,7 +12,8 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.comparison import compare
 from sedflow_lab.errors import SedflowError
-from sedflow_lab.exact.likelihood import LogPosterior, importance_weights
+from sedflow_lab.exact.likelihood import LogPosterior
+from sedflow_lab.exact.weights import importance_weights
 from sedflow_lab.samplers.nested import _from_cube, run_nested
 from sedflow_lab.samplers.walkers import WalkerTarget
 

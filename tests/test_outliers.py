@@ -10,7 +10,7 @@ from scipy import stats
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.comparison import compare
 from sedflow_lab.exact import Outliers
-from sedflow_lab.exact.ridge import MassRidge
+from sedflow_lab.exact.ridge import StraightRidge
 from sedflow_lab.observations.checks import MAX_SNR
 from sedflow_lab.samplers.mcmc import run_mcmc
 from sedflow_lab.samplers.walkers import WalkerTarget
@@ -82,13 +82,17 @@ def test_the_ridge_is_exact_at_every_mass_and_its_mass_trusts_the_good_bands(gal
     np.testing.assert_allclose(target.profile(phi).log_mstar, 10.5, atol=0.01)
     plain = sl.LogPosterior(wrong, tiny_model).profile(phi).log_mstar.numpy()
     assert np.abs(plain - 10.5).max() > 0.3
-    ridge = MassRidge(target)
+    ridge = StraightRidge(target)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(6, 50, 11, generator=generator)
-    wanted = target(ridge.to_phi(x)) + torch.log(ridge.width)
+    phi, log_prob, log_volume = ridge.place(x)
+    wanted = target(phi) + log_volume
     possible = torch.isfinite(wanted)  # the others have masses beyond the prior's
-    assert possible.double().mean() > 0.5 and (ridge(x)[~possible] < -1e20).all()
-    np.testing.assert_allclose(ridge(x)[possible], wanted[possible], atol=0.02)
+    assert possible.double().mean() > 0.5 and (log_prob[~possible] < -1e20).all()
+    np.testing.assert_allclose(log_prob[possible], wanted[possible], atol=0.02)
+    back, again, _ = ridge.find(phi)
+    np.testing.assert_allclose(back[possible], x[possible], atol=0.02)
+    np.testing.assert_allclose(again[possible], wanted[possible], atol=0.02)
     rows = torch.tensor([4, 1])
     np.testing.assert_allclose(ridge.of(x[rows], rows), ridge(x)[rows], rtol=1e-4)
 

@@ -1,4 +1,4 @@
-"""Exact draws where the answer is known: toy posteriors, and emcee on real galaxies."""
+"""Defensive weights and exact draws where the answer is known, and against emcee."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import pytest
 import torch
 
 import sedflow_lab as sl
-from sedflow_lab.anpe.trust import pareto_k
 from sedflow_lab.diagnostics.comparison import Draws, js_distance
+from sedflow_lab.exact.defensive import Drawn, defend
 from sedflow_lab.exact.draws import sample_exact
 from sedflow_lab.exact.profile import MassProfile
+from sedflow_lab.exact.ridge import StraightRidge
+from sedflow_lab.exact.scatter import log_density, relax, scatter, stretch
+from sedflow_lab.parameters import FREE_NAMES
 
 WIDTH = 0.05  # of the mass, as a fraction: a signal-to-noise ratio of 20
 
@@ -33,6 +36,9 @@ class _Toy:
     def signal_to_noise(self) -> torch.Tensor:
         return torch.full((self.n,), 1 / WIDTH)
 
+    def best_chi2(self, theta: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(self.n)
+
     def profile(self, phi: torch.Tensor) -> MassProfile:
         x = phi[..., 1]
         # Likelihood times the normal prior of φ1 is the mixture of two peaks.
@@ -43,36 +49,45 @@ class _Toy:
         one = torch.ones_like(x)
         return MassProfile(one, one / WIDTH**2, peaks + 0.5 * x.square())
 
-    def log_weights(self, phi: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-        log_likelihood = self.profile(phi).log_likelihood(phi[..., 0])
-        return self.prior.log_prob_free(phi) + log_likelihood - log_q
+
+# Peaks hold 0.3 of what a unit normal does; the mass, its width over the prior's 5.5 dex.
+EVIDENCE = np.log(0.3) + np.log(np.sqrt(2 * np.pi) * WIDTH / np.log(10) / 5.5)
 
 
-def _draws(n, size, seed=0, centre=0.0, spread=1.0):
+def _drawn(n, size, centre, spread):
     """From an approximation that is right in all but φ1."""
-    generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(n, size, 11, generator=generator)
-    log_q = -0.5 * z.square().sum(-1) - 5.5 * np.log(2 * np.pi)
-    phi = z.clone()
-    phi[..., 0] = 10 + z[..., 0] * WIDTH / np.log(10)
-    phi[..., 1] = centre + spread * z[..., 1]
-    return phi, log_q - np.log(WIDTH / np.log(10)) - np.log(spread)
+    generator = torch.Generator().manual_seed(0)
+    mass = WIDTH / np.log(10)
+
+    def density(phi):
+        z = torch.cat([(phi[..., :1] - 10) / mass, phi[..., 1:]], -1)
+        z[..., 1] = (z[..., 1] - centre) / spread
+        return -0.5 * z.square().sum(-1) - 5.5 * np.log(2 * np.pi) - np.log(mass * spread)
+
+    phi = torch.randn(n, size, 11, generator=generator)
+    phi[..., 0] = 10 + phi[..., 0] * mass
+    phi[..., 1] = centre + spread * phi[..., 1]
+    return Drawn(phi, density(phi), density)
 
 
-@pytest.mark.parametrize(
-    ("centre", "spread", "tempered"),
-    # One that covers both peaks; one that knows but one peak and does not know it; a bad one.
-    [(0.5, 2.2, False), (-2.0, 0.35, False), (-1.0, 0.1, True)],
-    ids=["good", "one peak", "bad"],
-)
-def test_toy_posterior_is_met_whatever_the_network_knew(centre, spread, tempered):
-    exact = _Toy(2)
-    phi, log_q = _draws(2, 3000, centre=centre, spread=spread)
-    log_weights = exact.log_weights(phi, log_q)
-    k = pareto_k(log_weights)
-    result = sample_exact(exact, phi, log_weights, k, 1000, torch.Generator().manual_seed(1))
+def _pool(centre, spread, scattered=16_384, n=2):
+    target = StraightRidge(_Toy(n))
+    drawn = _drawn(n, 1000, centre, spread)
+    return target, defend(target, drawn, scattered, torch.Generator().manual_seed(1))
+
+
+APPROXIMATIONS = {
+    "covers both peaks": (0.5, 2.2),
+    "knows one peak alone": (-2.0, 0.3),
+    "too narrow": (-1.0, 0.1),
+}
+
+
+@pytest.mark.parametrize("case", APPROXIMATIONS)
+def test_toy_posterior_is_met_whatever_the_network_knew(case):
+    target, pool = _pool(*APPROXIMATIONS[case])
+    result = sample_exact(target, pool, 1000, torch.Generator().manual_seed(1))
     assert result.finished.all()
-    assert ((result.temperatures > 1) == tempered).all()
     right = (result.phi[..., 1] > 0).float().mean(1)
     assert right.tolist() == pytest.approx([0.75, 0.75], abs=0.06)
     upper = result.phi[..., 1][result.phi[..., 1] > 0]
@@ -82,10 +97,74 @@ def test_toy_posterior_is_met_whatever_the_network_knew(centre, spread, tempered
     rest = result.phi[..., 2:]
     assert float(rest.mean()) == pytest.approx(0, abs=0.03)
     assert float(rest.std()) == pytest.approx(1, abs=0.03)
-    # Peaks hold 0.3 of what a unit normal does; the mass, its width over the prior's 5.5 dex.
-    known = np.log(0.3) + np.log(np.sqrt(2 * np.pi) * WIDTH / np.log(10) / 5.5)
-    pull = (result.log_evidence - known) / result.log_evidence_error
-    assert pull.abs().max() < 5
+    assert ((result.log_evidence - EVIDENCE) / result.log_evidence_error).abs().max() < 5
+    assert (result.ess <= 1000).all() and (result.ess > 500).all()
+
+
+@pytest.mark.parametrize("scattered", [4096, 16_384])
+def test_a_peak_that_the_network_misses_is_seen_by_the_weights(scattered):
+    _, pool = _pool(*APPROXIMATIONS["knows one peak alone"], scattered)
+    # A quarter of the posterior is where the network is, and is four times as dense there.
+    assert pool.distance.tolist() == pytest.approx([0.75] * 2, abs=0.1)
+    right = (pool.weights * (pool.phi[..., 1] > 0)).sum(1)
+    assert right.tolist() == pytest.approx([0.75] * 2, abs=0.1)
+    assert pool.log_evidence.tolist() == pytest.approx([EVIDENCE] * 2, abs=0.35)
+    # The draws of the network by themselves see nothing.
+    alone = torch.logsumexp(pool.log_ratio, 1) - np.log(1000)
+    assert alone.tolist() == pytest.approx([EVIDENCE + np.log(0.25)] * 2, abs=0.02)
+
+
+def test_distance_of_a_known_approximation():
+    """φ1 by a normal that holds both peaks: the integral is done on a grid."""
+    x = np.linspace(-12, 12, 200_001)
+    normal = np.exp(-0.5 * ((x - 0.5) / 2.2) ** 2) / 2.2
+    peaks = (
+        0.25 * np.exp(-0.5 * ((x + 2) / 0.3) ** 2) + 0.75 * np.exp(-0.5 * ((x - 2) / 0.3) ** 2)
+    ) / 0.3
+    known = np.trapezoid(np.maximum(peaks - normal, 0), x) / np.sqrt(2 * np.pi)
+    _, pool = _pool(0.5, 2.2)
+    assert pool.distance.tolist() == pytest.approx([known] * 2, abs=0.06)
+
+
+def test_where_nothing_is_possible_the_distance_is_one():
+    target, drawn = StraightRidge(_Toy(1)), _drawn(1, 100, 0.5, 2.2)
+
+    def impossible(phi):
+        profile = MassProfile(*(torch.full_like(phi[..., 0], v) for v in (1.0, 400.0, -np.inf)))
+        return profile
+
+    target.exact.profile = impossible
+    pool = defend(target, drawn, 500, torch.Generator().manual_seed(0))
+    assert pool.distance.tolist() == [1.0]
+    assert torch.isneginf(pool.log_evidence).all()
+    assert torch.isfinite(pool.weights).all()
+
+
+def test_stretching_goes_both_ways_and_knows_its_volume():
+    x = torch.randn(5000, 11, generator=torch.Generator().manual_seed(0)).double()
+    burst = FREE_NAMES.index("tburst")
+    x[:41, burst] = torch.linspace(-5, 5, 41)
+    phi, log_volume = relax(x)
+    back, again = stretch(phi)
+    assert (back - x).abs().max() < 1e-6 and (again - log_volume).abs().max() < 1e-6
+    step = torch.zeros_like(x)
+    step[:, burst] = 1e-4
+    slope = (relax(x + step)[0] - relax(x - step)[0])[:, burst] / 2e-4
+    assert (torch.log(slope) - log_volume).abs().max() < 1e-4
+
+
+def test_half_of_the_scattered_bursts_are_uniform_in_the_logarithm():
+    points = scatter(1, 40_000, torch.Generator().manual_seed(0))
+    age = sl.get_prior().from_free(relax(points)[0])[0, :, 6]
+    for edge in (0.02, 0.1, 1.0):
+        known = 0.5 * (edge - 0.01) / 13.26 + 0.5 * np.log(edge / 0.01) / np.log(1327)
+        # Five standard errors of a fraction of 40,000.
+        room = 5 * np.sqrt(known * (1 - known) / 40_000)
+        assert float((age < edge).double().mean()) == pytest.approx(known, abs=room)
+    # The density is that of the points: the mean of another over it is one.
+    wide = -0.5 * (points / 0.8).square().sum(-1) - 5.5 * np.log(2 * np.pi) - 11 * np.log(0.8)
+    ratio = torch.exp(wide - log_density(points))
+    assert float(ratio.mean()) == pytest.approx(1, abs=5 * float(ratio.std()) / 200)
 
 
 @pytest.mark.parametrize("nsaid", ["82151", "15185"])

@@ -16,7 +16,7 @@ from sedflow_lab.anpe.features import Seen
 from sedflow_lab.anpe.gaussians import Mixture
 from sedflow_lab.anpe.simulate import draw_simulations, mock_photometry
 from sedflow_lab.anpe.support import FALSE_ALARM_RATE, Support, fit_support
-from sedflow_lab.anpe.trust import badge
+from sedflow_lab.anpe.trust import MAX_DISTANCE, badge
 
 SHARED = Path(os.environ.get("SEDFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 SAMPLE = SHARED / "nsa" / "nsa_v0_1_2_sample.csv"
@@ -160,8 +160,16 @@ def test_conditional_of_a_mixture_is_that_of_normals():
 
 def test_badge_does_not_trust_the_network_outside():
     one = np.ones(2)
-    words = badge("fast", 0.5 * one, 0.1 * one, one, 5 * one, support=np.array([0.5, 1e-4]))
+    words = badge("fast", 0.1 * one, one, 5 * one, support=np.array([0.5, 1e-4]))
     assert words.tolist() == ["ok", "refine"]
+
+
+def test_badge_is_ok_only_where_the_distance_is_known_to_be_small():
+    distance = np.array([0.0, MAX_DISTANCE, 1.01 * MAX_DISTANCE, 1.0, np.nan])
+    words = badge("fast", distance, np.ones(5), np.full(5, 5))
+    assert words.tolist() == ["ok", "ok", "refine", "refine", "refine"]
+    poor = badge("fast", np.zeros(1), np.array([1e3]), np.array([5]))
+    assert poor.tolist() == ["refine"]
 
 
 @pytest.mark.parametrize("n", [8, 30, 100])

@@ -163,10 +163,10 @@ class AmortizedPosterior:
         draws : int
             Draws per galaxy.
         method : str
-            ``"fast"`` draws from the network; ``"weighted"`` adds importance weights that
-            correct the draws towards the exact posterior; ``"exact"`` moves the draws there by
-            tempered sequential Monte Carlo; ``"auto"`` is fast, and exact for those galaxies
-            whose badge would be ``"refine"``.
+            ``"fast"`` draws from the network; ``"weighted"`` takes draws of the network and
+            points that owe it nothing, with importance weights that correct them to the exact
+            posterior; ``"exact"`` gives draws of it; ``"auto"`` is fast, and exact for those
+            galaxies whose badge would be ``"refine"``.
         seed : int
             With the same seed a galaxy gets the same numbers, whatever other galaxies there are,
             in whatever order, and however many threads.
@@ -211,7 +211,8 @@ class AmortizedPosterior:
         usable = np.flatnonzero(problems == "")
         result = PosteriorResult.blank(photometry, draws, method, problems)
         result.diagnostics = {
-            name: np.full(len(photometry), np.nan) for name in ("efficiency", "pareto_k")
+            name: np.full(len(photometry), np.nan)
+            for name in ("efficiency", "pareto_k", "distance")
         }
         started = time.perf_counter()
         work = partial(

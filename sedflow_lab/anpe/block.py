@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..exact.draws import PARTICLES, nearest_chi2, sample_exact
-from ..exact.likelihood import LogPosterior, effective_sample_size, importance_weights
+from ..exact.defensive import Drawn, defend
+from ..exact.draws import nearest_chi2, sample_exact
+from ..exact.likelihood import LogPosterior
 from ..exact.outliers import Outliers
+from ..exact.ridge import StraightRidge
+from ..exact.weights import effective_sample_size, importance_weights, pareto_k, thin
 from ..observations.checks import MIN_BANDS
 from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior
@@ -21,13 +24,13 @@ from ..sps import SEDModel
 from .features import Seen
 from .flow import PosteriorFlow
 from .support import Support
-from .trust import badge, pareto_k
+from .trust import badge
 
 __all__ = ["Network", "infer_galaxy"]
 
 _ROUNDS = 60  # of redrawing what fell off the prior on the mass
-_PER_PARTICLE = 2  # draws of the network for each exact one
-_TRIAL_DRAWS = 1000  # draws that judge the network's posterior when it is not weighted
+_TRIAL_DRAWS = 1000  # draws by which the network is judged
+_SCATTERED = {"fast": 4096, "weighted": 16_384, "exact": 16_384}  # points that owe it nothing
 # Among 4,096 points of the prior the nearest to any of 7,071 real galaxies has χ² below 7,600.
 _HOPELESS_CHI2 = 1e6
 
@@ -68,10 +71,8 @@ class Network:
         own = int.from_bytes(digest.digest()[:8], "big") >> 1
         return torch.Generator(device=self.model.device).manual_seed(own)
 
-    def draw(
-        self, photometry: Photometry, draws: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws (G, draws, 11) inside the prior, and their normalised log density.
+    def draw(self, photometry: Photometry, draws: int, generator: torch.Generator) -> Drawn:
+        """Draws inside the prior.
 
         What falls off the prior on the mass is drawn again. A network that puts almost nothing
         inside is a network that knows nothing of this galaxy; after many rounds what is left is
@@ -103,7 +104,13 @@ class Network:
                 outside[outside.clone()] = ~good
         phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
         accepted = (kept / drawn).clamp_min(1.0 / (draws * _ROUNDS))
-        return phi, log_q - torch.log(accepted)[:, None]
+        log_accepted = torch.log(accepted)[:, None]
+
+        def log_density(points: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return self.flow.log_prob(points, context[:, None], offset[:, None]) - log_accepted
+
+        return Drawn(phi, log_q - log_accepted, log_density)
 
     def reported(self, phi: torch.Tensor) -> np.ndarray:
         """Reported parameters (..., 12) of free coordinates, in double precision."""
@@ -162,29 +169,33 @@ def _infer(
     # Any flux may be that of a bad band; where all are, the badge says so.
     if method == "exact" and not outliers and (reason := _hopeless(target, photometry, generator)):
         return _without(photometry, draws, method, reason, "model cannot fit")
-    n_draws = _PER_PARTICLE * PARTICLES if method == "exact" else draws
-    phi, log_q = network.draw(photometry, n_draws, generator)
-    n_judged = min(n_draws, _TRIAL_DRAWS) if method == "fast" else n_draws
+    n_drawn = {"fast": draws, "weighted": max(draws, _TRIAL_DRAWS), "exact": _TRIAL_DRAWS}[method]
+    n_judged = n_drawn if method == "weighted" else min(n_drawn, _TRIAL_DRAWS)
+    drawn = network.draw(photometry, n_drawn, generator)
+    phi, finished = drawn.phi, None
+    ridge = StraightRidge(target)
     with torch.no_grad():
-        log_weights = target(phi[:, :n_judged]) - log_q[:, :n_judged]
-        weights, log_evidence = importance_weights(log_weights)
-        efficiency = effective_sample_size(weights) / n_judged
-        # Weights of which none is finite say nothing, least of all that all is well.
-        efficiency = torch.where(torch.isfinite(log_evidence), efficiency, 0.0)
-    diagnostics = {"efficiency": efficiency, "pareto_k": pareto_k(log_weights)}
-    ess, finished = torch.full_like(efficiency, n_draws), None
-    if method == "weighted":
-        ess = efficiency * n_draws
-    elif method == "exact":
-        exact = sample_exact(
-            target, phi, log_weights, diagnostics["pareto_k"], draws, generator, stop=stop
-        )
-        phi, ess, log_evidence = exact.phi, exact.ess, exact.log_evidence
-        finished = exact.finished.cpu().numpy()
-        for name in ("log_evidence_error", "temperatures", "evaluations"):
-            diagnostics[name] = getattr(exact, name)
-    if method != "weighted":
-        weights = torch.full(phi.shape[:2], 1.0 / draws)
+        pool = defend(ridge, drawn.first(n_judged), _SCATTERED[method], generator)
+        ratio_weights, _ = importance_weights(pool.log_ratio)
+        efficiency = effective_sample_size(ratio_weights) / n_judged
+        diagnostics = {
+            # Weights of which none is finite say nothing, least of all that all is well.
+            "efficiency": torch.where(torch.isfinite(pool.log_evidence), efficiency, 0.0),
+            "pareto_k": pareto_k(pool.log_ratio),
+            "distance": pool.distance,
+        }
+        log_evidence = pool.log_evidence
+        weights = torch.full((1, draws), 1.0 / draws, device=phi.device)
+        ess = torch.full_like(efficiency, draws)
+        if method == "weighted":
+            rows, weights = (each[None] for each in thin(pool.weights[0], draws, generator))
+            phi, ess = pool.phi[:, rows[0]], effective_sample_size(weights)
+        elif method == "exact":
+            exact = sample_exact(ridge, pool, draws, generator, stop=stop)
+            phi, ess, log_evidence = exact.phi, exact.ess, exact.log_evidence
+            finished = exact.finished.cpu().numpy()
+            for name in ("log_evidence_error", "evaluations"):
+                diagnostics[name] = getattr(exact, name)
     samples = network.reported(phi)
     bad = target.bad_bands(samples, _array(weights)) if outliers else None
     with torch.no_grad():
@@ -201,8 +212,7 @@ def _infer(
         misfit = np.where((bad < 0.5).sum(1) < MIN_BANDS, np.inf, chi2_min)
     words = badge(
         method,
-        arrays["efficiency"],
-        arrays["pareto_k"],
+        arrays["distance"],
         misfit,
         photometry.mask.sum(1),
         finished,

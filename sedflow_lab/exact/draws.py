@@ -1,40 +1,46 @@
 r"""From draws of the network to draws of the exact posterior.
 
-Where enough of the draws carry weight, they are resampled by their importance weights and moved
-until the copies have come apart. Elsewhere the network has missed something: then particles go
-by tempered sequential Monte Carlo from a mixture that covers the network's draws, the better part
-of a large sample of the prior, and the prior itself.
-
-The particles live in the coordinates of `ridge`.
+Draws of the network and points that owe it nothing are weighted together (`defensive`), and a
+mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
+well, they are resampled by them and moved along until copies have come apart. Elsewhere a
+thousand particles jump from point to point of ever better mixtures until they have settled.
+Where they do not, or the model cannot fit and the posterior lies in a corner of the prior, which
+few scattered points know, particles are carried there through temperatures (`smc`).
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..parameters import N_FREE, PARAMETERS
-from .likelihood import LogPosterior, effective_sample_size, importance_weights
+from .adaptive import Adapted, adapt, fit_mixture
+from .defensive import Pool
+from .likelihood import LogPosterior
 from .mixture import StudentMixture
-from .particles import resample
+from .particles import Moves, resample, stopped
 from .profile import with_mass
-from .ridge import MassRidge
-from .smc import SMCResult, largest_step, settle, tempered_smc
+from .ridge import StraightRidge
+from .scatter import FAR_SCALE
+from .settling import Settled, settle
+from .smc import tempered_smc
+from .weights import MAX_PARETO_K, effective_sample_size, flatten, importance_weights, pareto_k
 
-__all__ = ["PARTICLES", "ExactDraws", "nearest_chi2", "sample_exact"]
+__all__ = ["ExactDraws", "nearest_chi2", "sample_exact"]
 
-PARTICLES = 1000
-"""Particles of a galaxy whose draws are only resampled."""
-
-_MIN_ESS = 0.5  # of the particles, for draws to be resampled without tempering
-_MAX_PARETO_K = 0.7
-_TEMPERED_PARTICLES = 2000
-_POOL = 20_000  # points of the prior among which the mixture looks for modes
-_POOL_ESS = 500.0
+_PARTICLES = 1000
+_START_ESS = 500.0
+_MARGIN = 1.5  # effective points for each draw that is resampled from them
+_COST = 40  # points for each draw, beyond which particles come cheaper
+_STEPS = 6  # that take copies apart
+_PRIOR_SHARE = 0.3  # of where particles may jump
+_TEMPERED = 2000  # particles
+_POOR_CHI2 = 20.0  # of the likeliest point known: of a hundred galaxies of the model one is above
 _NEAREST = 4096
-_PRIOR_SHARE = 0.3
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
@@ -46,46 +52,38 @@ class ExactDraws:
     phi : tensor, shape (G, draws, 11)
         Free coordinates.
     ess, log_evidence, log_evidence_error : tensor, shape (G,)
-        ESS of the last weights, as a share of the draws; the moves after that only add to it.
-    temperatures, evaluations : tensor of int, shape (G,)
-        Temperatures (1 where the draws were only resampled), and evaluations of the model.
+        The effective sample size is that of the points which gave the evidence.
+    evaluations : tensor of int, shape (G,)
+        Of the model.
     finished : tensor of bool, shape (G,)
-        False where the run was stopped before its end.
+        False where the run was stopped before its end, or particles have not settled.
     """
 
     phi: torch.Tensor
     ess: torch.Tensor
     log_evidence: torch.Tensor
     log_evidence_error: torch.Tensor
-    temperatures: torch.Tensor
     evaluations: torch.Tensor
     finished: torch.Tensor
 
 
 def sample_exact(
-    exact: LogPosterior,
-    phi: torch.Tensor,
-    log_weights: torch.Tensor,
-    pareto_k: torch.Tensor,
+    target: StraightRidge,
+    pool: Pool,
     draws: int,
     generator: torch.Generator,
     *,
     stop: threading.Event | None = None,
 ) -> ExactDraws:
-    """Turn draws of an approximate posterior into draws of the exact one.
+    """Draws of the exact posterior from a first idea of it.
 
     Parameters
     ----------
-    exact : LogPosterior
-        Of G galaxies.
-    phi : tensor, shape (G, N, 11)
-        Draws in free coordinates.
-    log_weights : tensor, shape (G, N)
-        Log of the exact posterior, with its likelihood's constant, over the density of the draws.
-    pareto_k : tensor, shape (G,)
-        Tail index of the weights.
+    target : StraightRidge
+        Of G galaxies. Particles move for all of them if one needs them.
+    pool : Pool
     draws : int
-        Exact draws wanted of each galaxy.
+        Wanted of each galaxy.
     generator : torch.Generator
     stop : threading.Event, optional
 
@@ -93,46 +91,64 @@ def sample_exact(
     -------
     ExactDraws
     """
-    weights, _ = importance_weights(log_weights)
+    at_least = max(draws, _PARTICLES)
+    found = adapt(target, pool, _MARGIN * at_least, generator, most=_COST * at_least, stop=stop)
+    weights, log_mean = importance_weights(found.log_weights)
+    n = weights.shape[1]
     ess = effective_sample_size(weights)
-    good = (ess >= _MIN_ESS * PARTICLES) & (pareto_k <= _MAX_PARETO_K)
-    evaluations = torch.full_like(good, phi.shape[1], dtype=torch.long)
-    out = ExactDraws(
-        phi=phi.new_empty(len(phi), draws, phi.shape[-1]),
-        ess=ess.clone(),
-        log_evidence=ess.clone(),
-        log_evidence_error=ess.clone(),
-        temperatures=evaluations.clone(),
-        evaluations=evaluations,
-        finished=good.clone(),
+    spent = pool.n_drawn + pool.n_scattered + found.evaluations
+    good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K)
+    good &= _best_chi2(target, found) <= _POOR_CHI2
+    if good.all():
+        points = resample(found.points, weights, draws, generator)
+        moves = Moves(points)
+        points = moves.step(points, target, _STEPS, generator)
+        log_evidence, error = log_mean + math.log(n), (1 / ess - 1 / n).sqrt()
+        finished, moved = good & (not stopped(stop)), moves.evaluations
+    else:
+        there = _move(target, pool, found, draws, generator, stop)
+        points, finished, moved = there.points, there.finished, there.evaluations
+        log_evidence, error = there.log_evidence, there.log_evidence_error
+    return ExactDraws(
+        phi=target.place(points)[0],
+        ess=(1 / error.square()).clamp(1.0, draws),
+        log_evidence=log_evidence,
+        log_evidence_error=error,
+        evaluations=moved + spent,
+        finished=finished,
     )
 
-    def keep(rows: torch.Tensor, target: MassRidge, particles: int, moved: SMCResult) -> None:
-        out.phi[rows] = target.to_phi(moved.points)
-        out.ess[rows] = (moved.ess / particles).clamp_max(1.0) * draws
-        out.evaluations[rows] += moved.evaluations
-        for name in ("log_evidence", "log_evidence_error", "temperatures", "finished"):
-            getattr(out, name)[rows] = getattr(moved, name)
 
-    rows = torch.nonzero(good)[:, 0]
-    if len(rows):
-        target = MassRidge(exact.select(rows))
-        points = target.from_phi(phi[rows])
-        reach = _prior_mixture(points)
+def _move(
+    target: StraightRidge,
+    pool: Pool,
+    found: Adapted,
+    draws: int,
+    generator: torch.Generator,
+    stop: threading.Event | None,
+) -> Settled:
+    """Particles that settle, or else tempered ones."""
+    prior = _prior_mixture(found.points)
+    spent = torch.zeros_like(pool.distance, dtype=torch.long)
+    if (_best_chi2(target, found) <= _POOR_CHI2).all():
+        even = flatten(found.log_weights, _START_ESS)
+        reach = found.proposal.add(prior, _PRIOR_SHARE)
         moved = settle(
-            target.of, points, weights[rows], reach, PARTICLES, generator, draws=draws, stop=stop
+            target.of, found.points, even, reach, _PARTICLES, generator, draws=draws, stop=stop
         )
-        keep(rows, target, PARTICLES, moved)
-    rows = torch.nonzero(~good)[:, 0]
-    if len(rows):
-        target = MassRidge(exact.select(rows))
-        start = _first_mixture(target, phi[rows], generator)
-        moved = tempered_smc(
-            target.of, start, _TEMPERED_PARTICLES, generator, draws=draws, stop=stop
-        )
-        keep(rows, target, _TEMPERED_PARTICLES, moved)
-        out.evaluations[rows] += _POOL
-    return out
+        if moved.finished.all() or stopped(stop):
+            return moved
+        spent = moved.evaluations
+    start = fit_mixture(pool.points, pool.weights, generator).add(prior, _PRIOR_SHARE)
+    moved = tempered_smc(target.of, start, _TEMPERED, generator, draws=draws, stop=stop)
+    return replace(moved, evaluations=moved.evaluations + spent)
+
+
+def _best_chi2(target: StraightRidge, found: Adapted) -> torch.Tensor:
+    """Smallest χ² (G,) among the points of largest weight."""
+    rows = found.log_weights.topk(_LOOKED_AT, dim=1).indices
+    points = found.points.gather(1, rows[..., None].expand(-1, -1, found.points.shape[-1]))
+    return target.exact.best_chi2(target.exact.prior.from_free(target.place(points)[0]))
 
 
 def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tensor:
@@ -149,31 +165,8 @@ def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tenso
 
 
 def _prior_mixture(points: torch.Tensor) -> StudentMixture:
-    """The prior in the coordinates of the particles, the mass within its error."""
+    """The prior in the coordinates of the particles; the mass within its error, or far from it."""
     n, _, size = points.shape
-    eye = torch.eye(size, dtype=points.dtype, device=points.device)
-    return StudentMixture(
-        points.new_ones(n, 1), points.new_zeros(n, 1, size), eye.expand(n, 1, size, size).clone()
-    )
-
-
-def _first_mixture(
-    target: MassRidge, phi: torch.Tensor, generator: torch.Generator
-) -> StudentMixture:
-    """Where tempering starts: fitted to the network's draws and to the better part of the prior.
-
-    The network may have missed a mode. Among many points of the prior, at their best mass, some
-    lie in it; a power of their likelihood picks enough of them for a fit.
-    """
-    drawn = target.from_phi(phi)
-    n, n_drawn, size = drawn.shape
-    shape = (n, _POOL, size)
-    pool = torch.randn(shape, generator=generator, dtype=drawn.dtype, device=drawn.device)
-    log_likelihood = target(pool) + 0.5 * pool.square().sum(-1)
-    power = largest_step(log_likelihood, torch.ones_like(pool[:, 0, 0]), _POOL_ESS)
-    weights, _ = importance_weights(power[:, None] * log_likelihood)
-    picked = resample(pool, weights, n_drawn, generator)
-    points = torch.cat([drawn, picked], 1)
-    even = torch.full_like(points[..., 0], 1.0 / points.shape[1])
-    fit = StudentMixture.fit(points, even, generator)
-    return fit.add(_prior_mixture(points), _PRIOR_SHARE)
+    roots = torch.eye(size, dtype=points.dtype, device=points.device).repeat(n, 2, 1, 1)
+    roots[:, 1, 0, 0] = FAR_SCALE
+    return StudentMixture(points.new_full((n, 2), 0.5), points.new_zeros(n, 2, size), roots)

@@ -1,4 +1,4 @@
-r"""The exact likelihood, the posterior up to a constant, and importance weights.
+r"""The exact likelihood, and the posterior up to a constant.
 
 The likelihood is Gaussian in flux and diagonal (Hahn & Melchior 2022, equation 1),
 
@@ -27,7 +27,7 @@ from ..sps import SEDModel
 from .outliers import BandTerms, Outliers
 from .profile import REFERENCE_MASS, MassProfile, OutlierProfile, with_mass
 
-__all__ = ["LogPosterior", "effective_sample_size", "importance_weights"]
+__all__ = ["LogPosterior"]
 
 
 class LogPosterior:
@@ -196,32 +196,3 @@ class LogPosterior:
         log_likelihood = self.log_likelihood(self.prior.from_free(x))
         inside = torch.isfinite(log_prior) & torch.isfinite(log_likelihood)
         return like_input(torch.where(inside, log_prior + log_likelihood, -torch.inf), phi)
-
-
-def importance_weights(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normalised weights and the log of their mean.
-
-    Parameters
-    ----------
-    log_weights : tensor, shape (..., D)
-        Log of target over proposal.
-
-    Returns
-    -------
-    weights : tensor, shape (..., D)
-        Sum to one; all equal where every log weight is minus infinity.
-    log_mean : tensor, shape (...)
-        Log of the mean weight: the evidence, if the proposal is normalised.
-    """
-    finite = torch.isfinite(log_weights)
-    safe = torch.where(finite, log_weights, -torch.inf)
-    none = ~finite.any(-1, keepdim=True)
-    safe = torch.where(none, torch.zeros_like(safe), safe)
-    log_mean = torch.logsumexp(safe, -1) - math.log(log_weights.shape[-1])
-    log_mean = torch.where(none[..., 0], -torch.inf, log_mean)
-    return torch.softmax(safe, -1), log_mean
-
-
-def effective_sample_size(weights: torch.Tensor) -> torch.Tensor:
-    """Effective sample size (Kish 1965), 1 / Σ w², of normalised weights (..., D)."""
-    return 1.0 / weights.square().sum(-1)

@@ -89,22 +89,31 @@ class StudentMixture:
         root = torch.linalg.cholesky(whole + 1e-6 * spread.clamp_min(1e-12) * eye)
         white = torch.linalg.solve_triangular(root, apart.mT, upper=False).mT
 
+        # Densities and moments are linear in the products of coordinates: an iteration is two
+        # products of matrices.
+        i, j = torch.triu_indices(size, size, device=points.device)
+        products = white[..., i] * white[..., j]
+        terms = torch.cat([torch.ones_like(white[..., :1]), white, products], -1)
+        factor = torch.where(i == j, -0.5, -1.0)
+
         seeds = torch.multinomial(weights.clamp_min(1e-12), components, generator=generator)
         means = white.gather(1, seeds[..., None].expand(-1, -1, size))
         roots = (0.7 * eye).expand(*means.shape, size)
         share = torch.full_like(means[..., 0], 1.0 / components)
         for _ in range(_ROUNDS):
             inverse = torch.linalg.inv(roots)
+            precision = inverse.mT @ inverse
+            slope = (precision @ means[..., None])[..., 0]
             log_det = torch.diagonal(roots, dim1=-2, dim2=-1).log().sum(-1)
-            apart = white[:, None] @ inverse.mT - (means[:, :, None] @ inverse.mT)
-            log_belongs = (torch.log(share) - log_det)[:, None] - 0.5 * apart.square().sum(-1).mT
-            belongs = torch.softmax(log_belongs, -1)
-            belongs = belongs * weights[..., None]
-            count = belongs.sum(1).clamp_min(1e-8)
-            share = count / count.sum(-1, keepdim=True)
-            means = torch.einsum("gnk,gni->gki", belongs, white) / count[..., None]
-            scaled = white[:, None] * belongs.mT[..., None]
-            outer = scaled.mT @ white[:, None] / count[..., None, None]
+            level = torch.log(share) - log_det - 0.5 * (slope * means).sum(-1)
+            form = torch.cat([level[..., None], slope, factor * precision[..., i, j]], -1)
+            belongs = torch.softmax(terms @ form.mT, -1) * weights[..., None]
+            count, total, squares = (belongs.mT @ terms).split([1, size, len(i)], -1)
+            count = count.clamp_min(1e-8)
+            share = (count / count.sum(1, keepdim=True))[..., 0]
+            means = total / count
+            outer = torch.empty_like(roots)
+            outer[..., i, j] = outer[..., j, i] = squares / count
             outer = outer - means[..., :, None] * means[..., None, :]
             roots = torch.linalg.cholesky(outer + _RIDGE * eye)
         return cls(

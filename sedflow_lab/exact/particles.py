@@ -65,22 +65,30 @@ class Moves:
 
     Attributes
     ----------
-    jumps, cycles : tensor, shape (G,)
-        Mean number of jumps that a particle made, in so many cycles.
     evaluations : tensor of int, shape (G,)
         Evaluations of the density.
     log_evidence, log_evidence_error : tensor, shape (G,)
-        Log of the integral of the last density, and its error: jumps go to points of a known
-        mixture, and the mean of density over mixture there is that integral.
+        Log of the integral of the density, and its error: jumps go to points of known mixtures,
+        and the mean of density over mixture there is that integral.
     """
 
     def __init__(self, points: torch.Tensor) -> None:
         n, _, size = points.shape
         self.scale = points.new_full((n,), 1.19 / math.sqrt(2 * size))
-        self.jumps, self.cycles = points.new_zeros(n), points.new_zeros(n)
         self.evaluations = torch.zeros(n, dtype=torch.long, device=points.device)
-        self.log_evidence = points.new_full((n,), torch.nan)
-        self.log_evidence_error = points.new_full((n,), torch.inf)
+        # Of the weights of all points of the mixtures, of their squares, and their number.
+        self._log_sums = points.new_full((2, n), -torch.inf)
+        self._proposed = points.new_zeros(n)
+
+    @property
+    def log_evidence(self) -> torch.Tensor:
+        """Log of the mean weight (G,) of all points of the mixtures; NaN if there were none."""
+        return self._log_sums[0] - torch.log(self._proposed)
+
+    @property
+    def log_evidence_error(self) -> torch.Tensor:
+        """Its standard error (G,)."""
+        return _error(self._log_sums, self._proposed)
 
     def move(
         self,
@@ -104,15 +112,36 @@ class Moves:
             if stopped(stop):
                 break
             walk.cycle(proposal)
-            self.cycles[rows] += 1
             if left % _APART == 0 and left < sets * _APART:
                 kept.append(walk.points)
         kept += [walk.points] * (sets - len(kept))
         self.scale[rows] = walk.scale
-        self.jumps[rows] += walk.jumped
         self.evaluations[rows] += walk.evaluations
-        self.log_evidence[rows], self.log_evidence_error[rows] = walk.evidence()
+        # The first mixtures may have been so poor that the last one knows more than all together.
+        last, n_last = walk.log_sums, torch.full_like(walk.scale, walk.proposed)
+        both = torch.logaddexp(self._log_sums[:, rows], last)
+        n_both = self._proposed[rows] + n_last
+        alone = _error(last, n_last) < _error(both, n_both)
+        self._log_sums[:, rows] = torch.where(alone, last, both)
+        self._proposed[rows] = torch.where(alone, n_last, n_both)
         return torch.cat(kept, 1)
+
+    def step(
+        self, points: torch.Tensor, density: Density, cycles: int, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Local moves alone, of draws (G, P, d) of the density of which some are copies."""
+        walk = _Walk(points, density, self.scale, generator)
+        for _ in range(cycles):
+            walk.step()
+        self.evaluations += walk.evaluations
+        return walk.points
+
+
+def _error(log_sums: torch.Tensor, proposed: torch.Tensor) -> torch.Tensor:
+    """Relative error (G,) of the mean of weights, from logs (2, G) of their sum and of squares."""
+    total, squares = log_sums
+    relative = torch.exp(squares - 2 * total) - 1 / proposed
+    return torch.where(proposed > 0, relative.clamp_min(0).sqrt(), torch.inf).nan_to_num(torch.inf)
 
 
 class _Walk:
@@ -128,23 +157,14 @@ class _Walk:
         self.points, self.density, self.generator = points, density, generator
         self.log_prob = density(points)
         self.scale = scale
-        self.jumped = torch.zeros_like(scale)  # mean number of jumps a particle has made
         self.evaluations = points.shape[1]
-        # Of the weights of all points of the mixture, and of their squares.
         self.log_sums = torch.full((2, len(scale)), -torch.inf, device=scale.device)
         self.proposed = 0
-
-    def evidence(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log of the mean weight (G,) of all points of the mixture, and its error."""
-        total, squares = self.log_sums
-        relative = torch.exp(squares - 2 * total) - 1 / max(self.proposed, 1)
-        return total - math.log(max(self.proposed, 1)), relative.clamp_min(0).sqrt()
 
     def cycle(self, proposal: StudentMixture) -> None:
         """One jump and one local move of every particle."""
         self._jump(proposal)
-        self._differ()
-        self.evaluations += (_TRIES + 1) * self.points.shape[1]
+        self.step()
 
     def _random(self, *shape: int) -> torch.Tensor:
         like = self.log_prob
@@ -165,15 +185,15 @@ class _Walk:
             now = torch.logsumexp(power * log_weight[:, 1:].flatten(1), 1)
             total.copy_(torch.logaddexp(total, now))
         self.proposed += _TRIES * count
+        self.evaluations += _TRIES * count
         # The largest of the log weights plus Gumbel noise is a draw in proportion to the weights.
         uniform = self._random(n, 1 + _TRIES, count).clamp(1e-30, 1 - 1e-7)
         chosen = (log_weight - torch.log(-torch.log(uniform))).argmax(1)
         index = chosen * count + torch.arange(count, device=chosen.device)
         self.points = points.gather(1, index[..., None].expand(-1, -1, size))
         self.log_prob = log_prob.gather(1, index)
-        self.jumped += (chosen > 0).to(self.jumped.dtype).mean(1)
 
-    def _differ(self) -> None:
+    def step(self) -> None:
         """Move half the particles along differences within the other half, then swap.
 
         So a proposal does not depend on the particles that it moves. One in ten goes the whole
@@ -195,4 +215,5 @@ class _Walk:
             self.points[:, mine] = torch.where(take[..., None], new, here)
             self.log_prob[:, mine] = torch.where(take, log_prob, self.log_prob[:, mine])
             accepted += take.to(accepted.dtype).sum(1) / count
+        self.evaluations += count
         self.scale = (self.scale * torch.exp(0.5 * (accepted - _ACCEPTANCE))).clamp(0.02, 1.0)

@@ -19,11 +19,13 @@ from typing import Any
 import torch
 
 from .likelihood import LogPosterior
-from .profile import FAINT, with_mass
+from .profile import FAINT, MassProfile, with_mass
+from .scatter import relax, stretch
 
-__all__ = ["MassRidge"]
+__all__ = ["IMPOSSIBLE", "MassRidge", "StraightRidge"]
 
-_NOTHING = -1e30  # log density of what is impossible
+IMPOSSIBLE = -1e30
+"""Log density of what cannot be: finite, so that differences of two are not NaN."""
 
 
 class MassRidge:
@@ -47,19 +49,6 @@ class MassRidge:
         signal = exact.signal_to_noise.clamp_min(FAINT)
         self.width = (1.0 / (math.log(10) * signal))[:, None]
 
-    def of(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Log density of points of some of the galaxies, by their indices."""
-        return MassRidge(self.exact.select(rows))(x)
-
-    def __call__(self, x: Any) -> Any:
-        """Log of prior times likelihood (G, D) at points (G, D, 11)."""
-        profile = self.exact.profile(x)
-        mass = profile.log_mstar + x[..., 0] * self.width
-        log_prior = self.exact.prior.log_prob_free(with_mass(x, mass))
-        log_prob = log_prior + profile.log_likelihood(mass) + torch.log(self.width)
-        # A finite floor, so that differences of what is impossible are not NaN.
-        return torch.nan_to_num(log_prob, nan=_NOTHING).clamp_min(_NOTHING)
-
     def best_log_mass(self, x: Any) -> Any:
         """Log of the mass that fits best at the other coordinates of points (..., 11)."""
         return self.exact.profile(x).log_mstar
@@ -71,3 +60,50 @@ class MassRidge:
     def to_phi(self, x: Any) -> Any:
         """Free coordinates of points (..., 11)."""
         return with_mass(x, self.best_log_mass(x) + x[..., 0] * self.width)
+
+
+class StraightRidge(MassRidge):
+    """Log posterior of G galaxies on the ridge of the mass, the burst's time stretched.
+
+    Coordinates in which posteriors are round, and no mode is a spike: see `scatter.stretch`.
+    """
+
+    def of(self, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Log density of points of some of the galaxies, by their indices."""
+        return StraightRidge(self.exact.select(rows))(x)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Log of prior times likelihood (G, D) at points (G, D, 11)."""
+        return self.place(x)[1]
+
+    def place(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What points (G, D, 11) are in free coordinates.
+
+        Returns
+        -------
+        phi : tensor, shape (G, D, 11)
+        log_prob : tensor, shape (G, D)
+            Log of prior times likelihood, as a density of the points.
+        log_volume : tensor, shape (G, D)
+            What to add to a log density of `phi` to make it one of the points.
+        """
+        points, log_stretch = relax(x)
+        profile = self.exact.profile(points)
+        phi = with_mass(points, profile.log_mstar + x[..., 0] * self.width)
+        log_volume = log_stretch + torch.log(self.width)
+        return phi, self._log_prob(phi, profile, log_volume), log_volume
+
+    def find(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Points (G, D, 11) from free coordinates, and what else `place` returns."""
+        points, log_stretch = stretch(phi)
+        profile = self.exact.profile(phi)
+        x = with_mass(points, (phi[..., 0] - profile.log_mstar) / self.width)
+        log_volume = log_stretch + torch.log(self.width)
+        return x, self._log_prob(phi, profile, log_volume), log_volume
+
+    def _log_prob(
+        self, phi: torch.Tensor, profile: MassProfile, log_volume: torch.Tensor
+    ) -> torch.Tensor:
+        log_prior = self.exact.prior.log_prob_free(phi)
+        log_prob = log_prior + profile.log_likelihood(phi[..., 0]) + log_volume
+        return torch.nan_to_num(log_prob, nan=IMPOSSIBLE).clamp_min(IMPOSSIBLE)

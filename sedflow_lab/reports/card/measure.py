@@ -12,10 +12,11 @@ import torch
 from ...anpe import AmortizedPosterior
 from ...anpe.bundle import Bundle
 from ...anpe.support import FALSE_ALARM_RATE
-from ...anpe.trust import MAX_PARETO_K, chi2_limit
+from ...anpe.trust import chi2_limit
 from ...diagnostics.bands import pp_band, pp_curve
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.uniformity import holm
+from ...exact.weights import MAX_PARETO_K
 from ...observations.photometry import Photometry
 from ...parameters import N_THETA, PARAMETERS
 from ...posterior.result import PosteriorResult
@@ -111,7 +112,7 @@ def measure_rows(result: PosteriorResult, photometry: Photometry) -> dict[str, l
         "chi2_min": result.chi2_min,
         "ess": result.ess / samples.shape[1],
     }
-    for name in ("efficiency", "pareto_k", "support", "temperatures", "evaluations"):
+    for name in ("efficiency", "pareto_k", "distance", "support", "evaluations"):
         if name in result.diagnostics:
             rows[name] = result.diagnostics[name]
     return {name: _plain(values) for name, values in rows.items()}
@@ -133,7 +134,7 @@ def summarise(rows: dict[str, list[Any]]) -> dict[str, Any]:
         "badges": dict(Counter(rows["badge"]).most_common()),
         "quantile_levels": list(LEVELS),
     }
-    for name in ("efficiency", "ess", "chi2_min", "temperatures", "evaluations"):
+    for name in ("efficiency", "distance", "ess", "chi2_min", "evaluations"):
         if name in rows:
             values = np.array(rows[name], dtype=float)
             out[name] = _quantiles(values[usable])

@@ -1,4 +1,4 @@
-"""Tempered SMC on targets whose evidence and moments are known."""
+"""Particles that settle, and tempered ones, on targets whose evidence and moments are known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from sedflow_lab.exact.mixture import StudentMixture
-from sedflow_lab.exact.smc import largest_step, settle, tempered_smc
+from sedflow_lab.exact.settling import settle
+from sedflow_lab.exact.smc import tempered_smc
 
 
-def _start(n_galaxies, dim, width=2.0):
+def _reach(n_galaxies, dim, width=2.0):
     """One broad component around zero for each galaxy."""
     eye = torch.eye(dim).expand(n_galaxies, 1, dim, dim)
     return StudentMixture(
@@ -21,8 +22,12 @@ def _start(n_galaxies, dim, width=2.0):
 
 
 def _run(density, n_galaxies=2, particles=1500, dim=3, seed=0, **options):
+    """From points of the reach, whatever their weights should be."""
     generator = torch.Generator().manual_seed(seed)
-    return tempered_smc(density, _start(n_galaxies, dim), particles, generator, **options)
+    reach = _reach(n_galaxies, dim)
+    points = reach.sample(4000, generator)
+    even = torch.full_like(points[..., 0], 1 / 4000)
+    return settle(density, points, even, reach, particles, generator, **options)
 
 
 def _gaussian(x, mean, sigma):
@@ -82,21 +87,10 @@ def test_banana_keeps_its_curve():
     assert x.std(1).tolist() == pytest.approx([1.0, 1.0], abs=0.1)
 
 
-def test_a_perfect_start_takes_one_temperature_and_seeds_repeat():
-    start = _start(2, 3, width=1.0)
-
-    def density(x, rows):
-        return start.select(rows).log_prob(x)
-
-    def run():
-        return tempered_smc(density, start, 500, torch.Generator().manual_seed(3))
-
-    first, second = run(), run()
-    assert first.temperatures.tolist() == [1, 1]
-    # Not exactly zero: it comes from points of the mixtures that are fitted for the jumps.
-    assert (first.log_evidence.abs() < 4 * first.log_evidence_error).all()
-    assert first.log_evidence_error.max() < 0.005
+def test_seeds_repeat():
+    first, second = _run(_two_modes, particles=500), _run(_two_modes, particles=500)
     assert torch.equal(first.points, second.points)
+    assert not torch.equal(first.points, _run(_two_modes, particles=500, seed=1).points)
 
 
 def test_weighted_draws_settle_without_copies_or_bias():
@@ -107,7 +101,7 @@ def test_weighted_draws_settle_without_copies_or_bias():
         lambda x, rows: _gaussian(x, 0.5, 0.8),
         points,
         torch.softmax(log_weights, -1),
-        _start(1, 3),
+        _reach(1, 3),
         1000,
         generator,
     )
@@ -141,11 +135,25 @@ def test_a_run_that_is_stopped_says_so():
     assert len(calls) < 40
 
 
-def test_largest_step_leaves_the_effective_sample_size_that_was_asked_for():
-    log_weights = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))
-    log_weights *= torch.tensor([[0.1], [2.0], [30.0]])
-    step = largest_step(log_weights, torch.ones(3), 1000.0)
-    weights = torch.softmax(step[:, None] * log_weights, -1)
-    ess = 1 / weights.square().sum(-1)
-    assert step[0] == 1.0
-    assert ess[1:].tolist() == pytest.approx([1000, 1000], rel=0.02)
+def test_tempered_particles_reach_a_corner_that_the_start_hardly_knows():
+    """A narrow peak six from the middle of a unit normal, of known mass, and nothing elsewhere."""
+
+    def density(x, rows):
+        return _gaussian(x, 6.0, 0.05) + math.log(7.0)
+
+    generator = torch.Generator().manual_seed(0)
+    result = tempered_smc(density, _reach(2, 2, width=1.0), 1500, generator)
+    assert result.finished.all()
+    assert result.points.mean(1).flatten().tolist() == pytest.approx([6.0] * 4, abs=0.01)
+    assert result.points.std(1).flatten().tolist() == pytest.approx([0.05] * 4, abs=0.005)
+    pull = (result.log_evidence - math.log(7.0)) / result.log_evidence_error
+    assert pull.abs().max() < 5
+
+
+def test_tempered_particles_keep_modes_in_proportion_and_seeds_repeat():
+    def run():
+        return tempered_smc(_two_modes, _reach(1, 8), 2000, torch.Generator().manual_seed(3))
+
+    first, second = run(), run()
+    assert float((first.points[..., 0] < 0).float().mean()) == pytest.approx(0.7, abs=0.06)
+    assert torch.equal(first.points, second.points)
