@@ -13,13 +13,24 @@ import sedflow_lab as sl
 from sedflow_lab._files import fingerprint
 from sedflow_lab.commands.main import main
 from sedflow_lab.reports.card import CardSettings, make_card
+from sedflow_lab.reports.card.badges import summarise_badges
 from sedflow_lab.reports.card.goals import judge_goals
 from sedflow_lab.reports.card.measure import measure_rows, summarise
 
 SMALL = CardSettings(
-    simulations=24, draws=60, galaxies=6, weighted_draws=80, exact=0, catalogue_draws=60
+    simulations=24,
+    exact_simulations=0,
+    draws=60,
+    galaxies=6,
+    weighted_draws=80,
+    exact=0,
+    catalogue_draws=60,
+    batch=0,
 )
-OPTIONS = "--simulations 24 --draws 60 --galaxies 4 --weighted-draws 80 --exact 1".split()
+OPTIONS = (
+    "--simulations 24 --exact-simulations 0 --draws 60 --galaxies 4 --weighted-draws 80 --exact 1 "
+    "--judged 1 --batch 1"
+).split()
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +155,34 @@ def test_summary_of_known_numbers():
     assert found["galaxies"] == n
     assert found["usable"] == 90
     assert found["positive_without_posterior"] == 5
-    assert found["efficiency"][2] == pytest.approx(0.445)
-    assert found["efficiency_where_it_fits"][2] == pytest.approx(0.395)
+    assert found["efficiency"][1] == pytest.approx(0.089)
+    assert found["efficiency"][3] == pytest.approx(0.445)
+    assert found["efficiency_where_it_fits"][3] == pytest.approx(0.395)
     assert found["heavy_tails"] == pytest.approx(0.1)
     assert found["outside_training_set"] == pytest.approx(0.2)
     assert found["half_effective"] == pytest.approx(0.95)
+
+
+def test_error_rates_of_badges_are_counted():
+    found = summarise_badges(
+        {
+            "badge": ["ok"] * 6 + ["refine"] * 3 + ["bad photometry"],
+            "exact": ["exact"] * 9 + ["unfinished"],
+            "off": [0.1, 0.1, 0.2, 0.31, 0.6, None, 0.2, 0.4, 2.0, None],
+        }
+    )
+    assert found == {
+        "galaxies": 10,
+        "without_exact": 2,
+        "ok": 5,
+        "ok_share": 0.6,
+        "ok_misleads": 2,
+        "ok_wrong": 1,
+        "ok_worst": 0.6,
+        "refine": 3,
+        "refine_needless": 1,
+        "off_median": 0.255,
+    }
 
 
 def test_goals_are_judged_by_the_numbers(carded, bundle):
@@ -158,14 +192,21 @@ def test_goals_are_judged_by_the_numbers(carded, bundle):
     worse = json.loads(json.dumps(card))
     worse["bundle_bytes"] = 26e6
     worse["speed"] |= {"seconds": 0.31, "batch_rate": 49_999}
-    worse["galaxies"]["simulations"]["efficiency"][2] = 0.2
+    worse["galaxies"]["simulations"]["efficiency"][1:4] = [0.06, 0.2, 0.44]
+    worse["badges"] |= {"ok": 100, "ok_wrong": 2, "ok_misleads": 5, "ok_share": 0.64}
+    worse["batch"]["all"]["seconds"], worse["batch"]["refine"]["seconds"] = 0.26, 0.5
     worse["calibration"]["fast"]["quantities"][3]["ks_p_holm"] = 0.009
     worse["calibration"]["weighted"]["quantities"][12]["inside_band"] = False
     worse["exact"] |= {"half_effective": 0.98, "seconds_median": 1.01}
     judged = {g["goal"]: g["reached"] for g in judge_goals(worse)}
-    assert judged.pop("median sampling efficiency of held-out simulations at least 10%")
+    assert judged["10 % quantile of the sampling efficiency of held-out simulations at least 5%"]
+    assert judged["ok is wrong by more than 0.3 σ in at most 5%"]
+    in_batch = [good for goal, good in judged.items() if "exact draws in a batch within" in goal]
+    assert in_batch == [False, True]
     for goal in (
-        "median sampling efficiency of held-out simulations at least 30%",
+        "median sampling efficiency of held-out simulations at least 45%",
+        "ok is wrong by more than 0.5 σ in at most 1%",
+        "at least 65 % of real galaxies called ok",
         "fast: every parameter's KS p above 0.01 after Holm's correction",
         "weighted: TARP and expected coverage within the 99 % band everywhere",
         "exact draws: ESS at least half of the particles for 99 % of galaxies that fit",

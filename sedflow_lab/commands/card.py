@@ -41,10 +41,13 @@ def add_commands(commands: shared.Commands) -> None:
     )
     for name, default, least, meaning in (
         ("simulations", 2000, 20, "simulations of the calibration tests"),
+        ("exact-simulations", 2000, 0, "the same for exact posteriors; 0 for none"),
         ("draws", 1000, 50, "draws of each"),
         ("galaxies", 192, 1, "galaxies of each kind whose efficiency is measured"),
         ("weighted-draws", 10_000, 50, "draws of each"),
         ("exact", 48, 0, "real galaxies whose exact posterior is timed; 0 for none"),
+        ("judged", 300, 0, "galaxies of the catalogue whose badge is held against exact draws"),
+        ("batch", 200, 0, "others, whose exact posteriors are timed together"),
     ):
         option(parser, f"--{name} N", meaning, default=default, least=least)
     shared.add_seed(parser)
@@ -68,10 +71,13 @@ def _card(args: argparse.Namespace) -> None:
     real = showcase()
     settings = CardSettings(
         simulations=args.simulations,
+        exact_simulations=args.exact_simulations,
         draws=args.draws,
         galaxies=args.galaxies,
         weighted_draws=args.weighted_draws,
         exact=args.exact,
+        judged=args.judged,
+        batch=args.batch,
         seed=args.seed,
     )
     out = Path(args.out)

@@ -9,6 +9,8 @@ from ...anpe.bundle import Bundle
 from ...anpe.simulate import REDSHIFT_MIN
 from ...anpe.support import FALSE_ALARM_RATE
 from ...parameters import N_THETA, PARAMETERS
+from .badges import MISLEADS, WRONG
+from .measure import LEVELS
 
 __all__ = ["judge_goals", "name_limits"]
 
@@ -21,11 +23,33 @@ def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
     list of dict
         Each with the goal in words (``goal``), what was found (``found``), and ``reached``.
     """
-    goals = (*_efficiency(card["galaxies"]), *_calibration(card["calibration"]), *_others(card))
+    goals = (
+        *_badges(card),
+        *_efficiency(card["galaxies"]),
+        *_calibration(card["calibration"]),
+        *_others(card),
+    )
     return [{"goal": g, "found": found, "reached": bool(reached)} for g, found, reached in goals]
 
 
 Goal = tuple[str, str, bool]  # the goal, what was found, and whether it is reached
+
+
+def _badges(card: dict[str, Any]) -> Iterator[Goal]:
+    if not (found := card["badges"]):
+        return
+    of = f"of {found['ok']} real galaxies called ok"
+    for key, off, limit in (("ok_wrong", WRONG, 0.01), ("ok_misleads", MISLEADS, 0.05)):
+        yield (
+            f"ok is wrong by more than {off} σ in at most {limit:.0%}",
+            f"{found[key]} {of}",
+            found[key] <= limit * found["ok"],
+        )
+    yield (
+        "at least 65 % of real galaxies called ok",
+        f"{found['ok_share']:.0%} of {found['galaxies']}",
+        found["ok_share"] >= 0.65,
+    )
 
 
 def _efficiency(galaxies: dict[str, Any]) -> Iterator[Goal]:
@@ -35,12 +59,13 @@ def _efficiency(galaxies: dict[str, Any]) -> Iterator[Goal]:
         ("catalogue", "catalogue galaxies that the model fits", "efficiency_where_it_fits"),
     ):
         if name in galaxies:
-            median = galaxies[name][key][2] or 0.0
-            for limit in (0.10, 0.30):
+            found = dict(zip(LEVELS, galaxies[name][key], strict=True))
+            for words, level, limit in (("median", 0.5, 0.45), ("10 % quantile of the", 0.1, 0.05)):
+                value = found[level] or 0.0
                 yield (
-                    f"median sampling efficiency of {what} at least {limit:.0%}",
-                    f"{median:.1%} at {galaxies[name]['draws']:,} draws",
-                    median >= limit,
+                    f"{words} sampling efficiency of {what} at least {limit:.0%}",
+                    f"{value:.1%} at {galaxies[name]['draws']:,} draws",
+                    value >= limit,
                 )
 
 
@@ -88,6 +113,15 @@ def _others(card: dict[str, Any]) -> Iterator[Goal]:
             f"processor) of {exact['galaxies']} galaxies",
             exact["seconds_median"] <= 1.0,
         )
+    if batch := card["batch"]:
+        for what, limit in (("all", 0.25), ("refine", 0.6)):
+            found = batch[what]
+            yield (
+                f"{batch['draws']:,} exact draws in a batch within {limit} s a galaxy on average, "
+                f"{'all' if what == 'all' else 'those called refine'}",
+                f"{found['seconds']:.2f} s of {found['galaxies']}, {batch['threads']} threads",
+                found["seconds"] <= limit,
+            )
     yield (
         f"{speed['draws']:,} draws of one galaxy within 0.3 s",
         f"{speed['seconds']:.2f} s ({speed['processor_seconds']:.2f} s of the processor)",

@@ -16,9 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..._files import read_json, write_json
+from ..._threads import workers
 from ..._version import __version__
 from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
@@ -28,15 +30,17 @@ from ...diagnostics.runs import run_calibration
 from ...errors import InputError
 from ...methods import RECIPE
 from ...observations.photometry import Photometry
+from .badges import measure_badges, summarise_badges
 from .goals import judge_goals, name_limits
 from .measure import describe_calibration, describe_training, measure_rows, measure_speed, summarise
 
 __all__ = ["SCHEMA", "CardSettings", "make_card"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the card's format."""
 
 _DRAWS_AT_ONCE = 400_000
+_JUDGED_AT_ONCE = 20
 _SUPPORT_MOCKS = 100_000
 
 
@@ -45,12 +49,15 @@ class CardSettings:
     """How much is measured."""
 
     simulations: int = 2000  # of each calibration run, fast and weighted
+    exact_simulations: int = 2000  # of that of exact posteriors; there is none without any
     draws: int = 1000  # of each of them
     galaxies: int = 192  # of each kind, whose sampling efficiency is measured
     weighted_draws: int = 10_000  # of each of them
     exact: int = 48  # real galaxies whose exact posterior is timed
     particles: int = 1000  # of each of them
     catalogue_draws: int = 500  # fast ones, of each galaxy of a catalogue
+    judged: int = 300  # galaxies of a catalogue whose badge is held against exact draws
+    batch: int = 200  # others, whose exact posteriors are timed together
     seed: int = 0
 
 
@@ -83,18 +90,21 @@ def make_card(
     card : dict
         JSON-able.
     runs : dict of CalibrationRun
-        Fast and weighted.
+        By method.
 
     None if `stop` ended it.
     """
     work, how = Path(work), dict[str, Any](progress=progress, stop=stop)
     work.mkdir(parents=True, exist_ok=True)
     bench = _Bench(posterior, work, settings.seed, how)
-    size = settings.simulations, settings.draws, settings.seed
+    sizes = dict.fromkeys(("fast", "weighted"), settings.simulations)
+    if settings.exact_simulations:
+        sizes["exact"] = settings.exact_simulations
     runs: dict[str, CalibrationRun] = {}
-    for method in ("fast", "weighted"):
+    for method, size in sizes.items():
         path = work / f"calibration-{method}.npz"
-        runs[method] = run_calibration(posterior, method, *size, path=path, **how)
+        given = posterior, method, size, settings.draws, settings.seed
+        runs[method] = run_calibration(*given, path=path, **how)
         if bench.stopped:
             return None
     mocks = _mocks(posterior, settings.galaxies, settings.seed + 1000)
@@ -112,6 +122,15 @@ def make_card(
         step = max(1, len(showcase) // settings.exact)
         chosen = showcase[::step][: settings.exact]
         exact = bench.infer("exact", chosen, "exact", settings.particles)
+    badges = batch = None
+    if catalogue is not None:
+        usable = catalogue[posterior.check(catalogue) == ""]
+        usable = usable[np.random.default_rng(settings.seed).permutation(len(usable))]
+        judged, timed = usable[: settings.judged], usable[settings.judged :][: settings.batch]
+        if settings.judged and not bench.stopped:
+            badges = bench.judge(judged, 2 * settings.particles)
+        if len(timed) and not bench.stopped:
+            batch = _time_batch(posterior, timed, settings.particles, settings.seed)
     if bench.stopped:
         return None
     card: dict[str, Any] = {
@@ -129,6 +148,8 @@ def make_card(
         "calibration": {name: describe_calibration(run) for name, run in runs.items()},
         "galaxies": groups,
         "exact": exact,
+        "badges": badges,
+        "batch": batch,
         "support": _measure_support(posterior, real, settings.seed),
         "speed": measure_speed(posterior, mocks),
     }
@@ -162,10 +183,7 @@ class _Bench(NamedTuple):
                 return {}
             part = photometry[first : first + size]
             parts.append(self._part(f"{name}-{index:04d}", part, method, draws, index))
-        rows: dict[str, list[Any]] = {
-            key: [value for part in parts for value in part["rows"][key]]
-            for key in parts[0]["rows"]
-        }
+        rows = _joined(parts)
         usable = max(1, sum(rows["usable"]))
         summary = summarise(rows) | {"method": method, "draws": draws}
         for key in ("seconds", "processor_seconds"):
@@ -174,6 +192,16 @@ class _Bench(NamedTuple):
             if size == 1:
                 summary[f"{key}_median"] = median(spent)
         return summary
+
+    def judge(self, photometry: Photometry, draws: int) -> dict[str, Any]:
+        """How often the badges of usable galaxies are right; what was found before is read."""
+        parts = []
+        for index, first in enumerate(range(0, len(photometry), _JUDGED_AT_ONCE)):
+            if self.stopped:
+                return {}
+            part = photometry[first : first + _JUDGED_AT_ONCE]
+            parts.append(self._part(f"badges-{index:04d}", part, "badges", draws, index))
+        return summarise_badges(_joined(parts)) | {"draws": draws}
 
     def _part(
         self, name: str, photometry: Photometry, method: str, draws: int, index: int
@@ -195,16 +223,47 @@ class _Bench(NamedTuple):
                 if found.get("identity") == identity:
                     return found
         began = time.perf_counter(), time.process_time()
-        result = self.posterior.infer(photometry, draws, method, seed, on_bad="flag", **self.how)
+        if method == "badges":
+            rows = measure_badges(self.posterior, photometry, draws, seed, **self.how)
+        else:
+            how = self.how | {"on_bad": "flag"}
+            result = self.posterior.infer(photometry, draws, method, seed, **how)
+            rows = measure_rows(result, photometry)
         part = {
             "identity": identity,
             "seconds": time.perf_counter() - began[0],
             "processor_seconds": time.process_time() - began[1],
-            "rows": measure_rows(result, photometry),
+            "rows": rows,
         }
         if not self.stopped:
             write_json(path, part, indent=None)
         return part
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {
+        key: [value for part in parts for value in part["rows"][key]] for key in parts[0]["rows"]
+    }
+
+
+def _time_batch(
+    posterior: AmortizedPosterior, photometry: Photometry, draws: int, seed: int
+) -> dict[str, Any]:
+    """Seconds a galaxy of exact posteriors, of all together and of those called refine."""
+    refine = posterior.infer(photometry, draws, "fast", seed).badge == "refine"
+    seconds = {}
+    for name, rows in (("refine", refine), ("others", ~refine)):
+        began = time.perf_counter()
+        if rows.any():
+            posterior.infer(photometry[rows], draws, "exact", seed)
+        seconds[name] = time.perf_counter() - began
+    n, n_refine = len(refine), int(refine.sum())
+    return {
+        "draws": draws,
+        "threads": workers(),
+        "all": {"galaxies": n, "seconds": sum(seconds.values()) / n},
+        "refine": {"galaxies": n_refine, "seconds": seconds["refine"] / max(1, n_refine)},
+    }
 
 
 def _measure_support(

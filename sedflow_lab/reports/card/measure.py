@@ -29,7 +29,7 @@ __all__ = [
     "summarise",
 ]
 
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.95)
 """Quantiles that the card gives."""
 
 _GRID = np.linspace(0.0, 1.0, 101)

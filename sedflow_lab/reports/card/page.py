@@ -8,9 +8,12 @@ from typing import Any
 from ..._files import write_text
 from ...diagnostics.calibration_run import CalibrationRun
 from ..pages import markdown_table, save_figure
+from .badges import MISLEADS, WRONG
+from .measure import LEVELS
 
 __all__ = ["render", "write_page"]
 
+_LEVELS = ", ".join(f"{100 * level:.0f}" for level in LEVELS) + " %"
 _CAPTIONS = {
     "pp": "p–p curves of the twelve parameters: the fraction of simulations whose truth lies "
     "below each credible level. Right posteriors stay within the band.",
@@ -90,6 +93,8 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         "galaxy fits if the best χ² among its draws is one that noise explains.",
         _galaxy_table(card["galaxies"]),
     ]
+    if card["badges"]:
+        blocks += _badge_lines(card["badges"])
     if card["exact"]:
         blocks += _exact_lines(card["exact"])
     if card["support"]:
@@ -164,7 +169,7 @@ def _quantity_table(calibration: dict[str, Any]) -> str:
 
 
 def _galaxy_table(groups: dict[str, Any]) -> str:
-    heads = ["galaxies", "method, draws", "efficiency 5, 25, 50, 75, 95 %"]
+    heads = ["galaxies", "method, draws", f"efficiency {_LEVELS}"]
     heads += ["the same where it fits", "fit", "Pareto k > 0.7", "unlike training"]
     rows = (
         (
@@ -184,6 +189,24 @@ def _galaxy_table(groups: dict[str, Any]) -> str:
     return markdown_table([*heads, "seconds a galaxy", "badges"], rows)
 
 
+def _badge_lines(found: dict[str, Any]) -> list[str]:
+    return [
+        f"**Badges against exact posteriors.** Of {found['galaxies']} galaxies of the catalogue "
+        f"the network's posterior ({found['draws']:,} draws) is called ok for {found['ok']}. For "
+        f"{found['ok_misleads']} of these a marginal is off by more than {MISLEADS} σ (Wasserstein "
+        "distance in the exact posterior's standard deviations, the largest over 12 parameters "
+        f"and the derived quantities), for {found['ok_wrong']} by more than {WRONG} σ; the worst "
+        f"is {_number(found['ok_worst'])} σ. Of {found['refine']} called refine, "
+        f"{found['refine_needless']} were within {MISLEADS} σ. The median over all is "
+        f"{_number(found['off_median'])} σ; {found['without_exact']} have no finished exact "
+        "posterior to compare with."
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def _exact_lines(found: dict[str, Any]) -> list[str]:
     text = (
         f"{found['draws']:,} exact draws of {found['galaxies']} showcase galaxies, one after "
@@ -195,8 +218,8 @@ def _exact_lines(found: dict[str, Any]) -> list[str]:
     if found["fits"]:
         text += (
             f"Of the {found['fits']} that the model fits, {found['half_effective']:.1%} end with "
-            "an ESS of half the particles or more; quantiles of ESS per particle (5, 25, 50, 75, "
-            f"95 %): {_percent(found['ess_where_it_fits'])}. "
+            "an ESS of half the particles or more; quantiles of ESS per particle "
+            f"({_LEVELS}): {_percent(found['ess_where_it_fits'])}. "
         )
     return ["## Exact posteriors", f"{text}Badges: {_counts(found['badges'])}."]
 
