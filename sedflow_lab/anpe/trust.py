@@ -9,8 +9,11 @@ from .support import FALSE_ALARM_RATE
 
 __all__ = ["badge", "chi2_limit"]
 
-MAX_DISTANCE = 0.45
-"""Total variation between network and posterior up to which the network's draws are called `ok`."""
+MAX_DISTANCE = 0.40
+"""Total variation between network and posterior up to which the network's draws are called `ok`.
+
+Of 168 real galaxies with an even NSAID 85 % are then ok, 2.8 % of these off by more than 0.3 σ and
+none by more than 0.5 σ (`benchmarks/badge.py`); at 0.45 one is. The card has other galaxies'."""
 
 _CHI2_PROBABILITY = 1e-4
 

@@ -103,8 +103,8 @@ def make_card(
     runs: dict[str, CalibrationRun] = {}
     for method, size in sizes.items():
         path = work / f"calibration-{method}.npz"
-        given = posterior, method, size, settings.draws, settings.seed
-        runs[method] = run_calibration(*given, path=path, **how)
+        asked = posterior, method, size, settings.draws, settings.seed
+        runs[method] = run_calibration(*asked, path=path, **how)
         if bench.stopped:
             return None
     mocks = _mocks(posterior, settings.galaxies, settings.seed + 1000)
