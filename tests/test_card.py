@@ -193,8 +193,13 @@ def test_goals_are_judged_by_the_numbers(carded, bundle):
     worse["bundle_bytes"] = 26e6
     worse["speed"] |= {"seconds": 0.31, "batch_rate": 49_999}
     worse["galaxies"]["simulations"]["efficiency"][1:4] = [0.06, 0.2, 0.44]
-    worse["badges"] |= {"ok": 100, "ok_wrong": 2, "ok_misleads": 5, "ok_share": 0.64}
-    worse["batch"]["all"]["seconds"], worse["batch"]["refine"]["seconds"] = 0.26, 0.5
+    worse["badges"] = {"ok": 100, "ok_wrong": 2, "ok_misleads": 5, "ok_share": 0.64, "galaxies": 9}
+    worse["batch"] = {
+        "draws": 60,
+        "threads": 2,
+        "all": {"galaxies": 9, "seconds": 0.26},
+        "refine": {"galaxies": 3, "seconds": 0.5},
+    }
     worse["calibration"]["fast"]["quantities"][3]["ks_p_holm"] = 0.009
     worse["calibration"]["weighted"]["quantities"][12]["inside_band"] = False
     worse["exact"] |= {"half_effective": 0.98, "seconds_median": 1.01}
