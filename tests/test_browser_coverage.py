@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from test_browser import FIGURES, browser_page, jupyterlab, run_all
+from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -37,8 +37,7 @@ def test_run_cancel_run_and_open_a_simulation(page: Any, tmp_path: Path) -> None
     page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("Press Run.").wait_for()
-    page.wait_for_timeout(1500)
-    empty = page.evaluate(FIGURES)
+    empty = settled(page)
 
     # Run many, and cancel when some are there.
     select(page, "Simulations", "2000")
@@ -62,22 +61,17 @@ def test_run_cancel_run_and_open_a_simulation(page: Any, tmp_path: Path) -> None
     run.click()
     page.get_by_text("Not calibrated at 100 simulations").wait_for()
     page.get_by_text("uncertainties understated (× 0.4)").wait_for()
-    page.wait_for_timeout(2500)
-    shown = page.evaluate(FIGURES)
-    assert sum(a != b for a, b in zip(empty, shown, strict=False)) >= 3
+    until(page, lambda: n_changed(page, empty) >= 3)
+    shown = settled(page)
 
     # Look at one simulation: the corner plot appears, with the truth.
     page.get_by_role("button", name="Most surprising").click()
     page.get_by_text("The truth (crosses and dashed lines)").wait_for()
-    page.wait_for_timeout(3000)
-    corner = page.evaluate(FIGURES)
-    assert (
-        len(corner) >= len(shown) + 15
-        or sum(a != b for a, b in zip(shown, corner, strict=False)) >= 10
-    )
+    until(page, lambda: n_changed(page, shown) >= 10)
+    settled(page)
     page.screenshot(path=tmp_path / "drilled-1440.png")
     page.set_viewport_size({"width": 1024, "height": 2400})
-    page.wait_for_timeout(3000)
+    settled(page)
     page.screenshot(path=tmp_path / "drilled-1024.png")
     print(f"screenshots in {tmp_path}")
     assert not errors

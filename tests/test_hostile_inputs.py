@@ -531,3 +531,39 @@ def test_damaged_files_are_photometry_or_an_input_error(tmp_path_factory, data):
             assert isinstance(read_photometry(path, on_bad="flag"), Photometry)
         except InputError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("text", ["-1", "2147483648", "1" + 40 * "0", "1e3", "nan", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "infer in.csv --out o.csv --seed",
+        "mcmc in.csv --out o.h5 --seed",
+        "simulate out --seed",
+        "simulate out -n",
+        "train out --seed",
+        "train out -n",
+        "distil out in.csv --seed",
+        "distil out in.csv -n",
+        "compare --out out --seed",
+        "demo --seed",
+        "card nsa-ugriz --out out --seed",
+        "figures --draws",
+    ],
+)
+def test_whole_numbers_beyond_what_generators_take_are_refused(command, text, capsys):
+    from sedflow_lab.commands.main import main
+
+    assert main([*command.split(), text]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "too few" in line or "too large" in line or "invalid whole number" in line
+
+
+@pytest.mark.parametrize("changed", [{"seed": 2**70}, {"n": 2**40}, {"seed": -1}])
+def test_seeds_and_numbers_of_sets_are_bounded(tmp_path, tiny_model, changed):
+    from sedflow_lab.anpe.simulate import simulate
+
+    (name,) = changed
+    with pytest.raises(InputError, match=rf"{name} is -?\d+: give [01] to 1,099,511,627,775"):
+        simulate(tmp_path / "set", **{"n": 10, "model": tiny_model} | changed)
+    assert not (tmp_path / "set").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 import threading
-import time
 import weakref
 from pathlib import Path
 
@@ -67,9 +66,7 @@ def test_closing_ends_the_threads(kind, posterior):
     LONG_WORK[kind](panel)
     mine = [t for t in threading.enumerate() if t not in others and t.name.startswith("sedflow-")]
     assert mine
-    began = time.monotonic()
     panel.close()
-    assert time.monotonic() - began < 20
     assert not any(thread.is_alive() for thread in mine)
 
 

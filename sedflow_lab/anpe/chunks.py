@@ -18,6 +18,9 @@ from .tensors import load_tensors, save_tensors
 __all__ = ["Chunks"]
 
 
+_MOST = 2**40  # rows, and the largest seed: products with it are still whole numbers
+
+
 class Chunks(NamedTuple):
     """A folder of tensors, with their settings beside them, of which ``n`` is the number of rows.
 
@@ -37,7 +40,7 @@ class Chunks(NamedTuple):
             return None
         settings = read_json(path, what, remedy)
         with reading(path, what, remedy):
-            if type(settings["n"]) is not int or not 0 < settings["n"] < 2**40:
+            if type(settings["n"]) is not int or not 0 < settings["n"] < _MOST:
                 raise ValueError(f"n is {settings['n']!r}")
         return settings
 
@@ -52,6 +55,9 @@ class Chunks(NamedTuple):
 
         None if `stop` is set before all are there; InputError if those there are of other settings.
         """
+        for name, least in (("n", 1), ("seed", 0)):
+            if not least <= settings[name] < _MOST:
+                raise InputError(f"{name} is {settings[name]}: give {least} to {_MOST - 1:,}.")
         found = self.settings()
         if found is not None and (differing := difference(found, settings)):
             raise InputError(

@@ -53,6 +53,7 @@ des-grizy, panstarrs-grizy, hsc-grizy, lsst-ugrizy or euclid; or filters with co
 speclite's by name, your own as files of two columns (mine.txt: Angstrom, response per photon)"""
 
 _MOST_WARNINGS = 5
+_LARGEST = 2**31 - 1  # a seed that every generator takes, and more than can be made of anything
 
 TABLES = (".ecsv", ".csv", ".fits")
 """Endings of tables that commands write."""
@@ -155,6 +156,8 @@ def _whole_number(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if (value := int(text)) < least:
             raise argparse.ArgumentTypeError(f"{value} is too few: give {least} or more")
+        if value > _LARGEST:
+            raise argparse.ArgumentTypeError(f"{value} is too large: give {_LARGEST} at most")
         return value
 
     number.__name__ = "whole number"  # as the parser calls what it cannot read

@@ -35,10 +35,10 @@ def add_commands(commands: shared.Commands) -> None:
         f"files that are complete are kept: {_AGAIN}",
     )
     option(parser, "out OUT", "folder for the simulations")
-    option(parser, "-n, --number N", "galaxies to simulate (default: 100000)", type=int)
+    option(parser, "-n, --number N", "galaxies to simulate (default: 100000)", least=1)
     shared.add_model_options(parser)
     _add_young_bursts(parser)
-    option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", type=int)
+    option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", least=0)
     shared.add_threads(parser)
     _add_train(commands)
     _add_distil(commands)
@@ -87,7 +87,7 @@ def _add_train(commands: shared.Commands) -> None:
         parser,
         "-n, --number N",
         "galaxies to simulate (default: the preset's, 1000000 or 200000)",
-        type=int,
+        least=1,
     )
     shared.add_model_options(parser)
     _add_young_bursts(parser)
@@ -112,7 +112,7 @@ def _add_train(commands: shared.Commands) -> None:
     option(size, "--learning-rate RATE", "its highest value", type=float)
     option(size, "--couplings N", "spline couplings of the flow", type=int)
     option(size, "--hidden N", "hidden layers of each coupling", type=int, nargs="+")
-    option(size, "--seed N", "of new simulations and of training (default: 0)", type=int)
+    option(size, "--seed N", "of new simulations and of training (default: 0)", least=0)
     option(size, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
     shared.add_threads(parser)
 
@@ -137,6 +137,7 @@ def _add_distil(commands: shared.Commands) -> None:
         "-n, --number N",
         "galaxies to make, from those of the catalogue in turn",
         default=6000,
+        least=1,
     )
     option(
         parser,
@@ -147,7 +148,7 @@ def _add_distil(commands: shared.Commands) -> None:
         default="weighted",
     )
     option(parser, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
-    option(parser, "--seed N", "the same seed gives the same lessons", default=0)
+    option(parser, "--seed N", "the same seed gives the same lessons", default=0, least=0)
     shared.add_threads(parser)
 
 
