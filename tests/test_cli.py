@@ -565,7 +565,7 @@ def test_what_does_not_exist_is_named(
         "prior": ["simulate", tmp_path / "new", "--prior", "flat"],
         "birth_cloud_age": ["simulate", tmp_path / "new", "--birth-cloud-age", 0],
         "redshift_max": ["simulate", tmp_path / "new", "--redshift-max", -1],
-        "must be positive": ["simulate", tmp_path / "new", "-n", 0],
+        "--number: 0 is too few: give 1 or more": ["simulate", tmp_path / "new", "-n", 0],
         "ssp grid": ["simulate", tmp_path / "new", "--ssp", tmp_path / "no.npz"],
         "at least 100 galaxies": ["noise", catalog, "--out", tmp_path / "noise.json"],
         "invalid choice": ["download", "sdss"],
