@@ -52,11 +52,8 @@ def tempered_smc(
         Of G galaxies. It must reach wherever the posterior does.
     particles : int
     generator : torch.Generator
-    draws : int, optional
-        Points that are wanted in the end; as many as there are particles when left out. More are
-        collected while the particles go on moving.
-    stop : threading.Event, optional
-        Set it to stop after the next cycle of moves.
+    draws, stop : optional
+        As for `settle`.
 
     Returns
     -------

@@ -79,11 +79,11 @@ class PosteriorResult:
     method: str
     badge: np.ndarray
     ess: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
-    chi2_min: np.ndarray = None  # type: ignore[assignment]
-    log_evidence: np.ndarray = None  # type: ignore[assignment]
+    chi2_min: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
+    log_evidence: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    problems: np.ndarray = None  # type: ignore[assignment]
+    problems: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
 
     def __post_init__(self) -> None:
         """Bring every field to its type and check that the shapes agree."""
