@@ -213,7 +213,7 @@ def train(
     last_checkpoint = time.monotonic()
     bar = tqdm(total=config.steps, initial=first, unit=" steps", desc="train", disable=not progress)
     step, lost = first, 0
-    find_loss: Callable[..., Any] = _Loss(flow)
+    graphed: Callable[..., Any] | None = None
     with bar:
         while step < config.steps and not (stop is not None and stop.is_set()):
             generator = _generator(config.seed, step, device)
@@ -230,8 +230,8 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             if device.type == "cuda" and step == first:
                 # An accelerator is faster than it can be told what to do, piece by piece.
-                find_loss = torch.cuda.make_graphed_callables(_Loss(flow), batch.tensors())
-            loss = find_loss(*batch.tensors())
+                graphed = torch.cuda.make_graphed_callables(_Loss(flow), batch.tensors())
+            loss = batch.loss(flow) if graphed is None else graphed(*batch.tensors())
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
             # A step with a gradient that is not finite would ruin the weights for good.
