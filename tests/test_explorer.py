@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import until_kept
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -301,8 +302,7 @@ def test_a_page_loaded_anew_shows_the_present_state(tiny_model):
         view = panel._figures["spectrum"]
         first = view.render_bundle
         panel.sliders["log_mstar"].value = 8.0
-        await asyncio.sleep(1.5)
-        return first, view.render_bundle
+        return first, await until_kept(view, first)
 
     first, later = asyncio.run(main())
     assert str(first["docs_json"]) != str(later["docs_json"])

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import traitlets
+from conftest import until_kept
 
 import sedflow_lab as sl
 from sedflow_lab.panels import GalaxyPanel, GalaxyState
@@ -375,8 +376,7 @@ def test_a_page_loaded_anew_shows_the_present_state(posterior):
         view = panel._figures["sed"]
         first = view.render_bundle
         panel.galaxy.value = 50
-        await asyncio.sleep(1.5)
-        return first, view.render_bundle
+        return first, await until_kept(view, first)
 
     first, later = asyncio.run(main())
     assert str(first["docs_json"]) != str(later["docs_json"])

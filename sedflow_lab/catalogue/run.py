@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ _AT_ONCE = 32  # galaxies, of which workers take one each
 _DRAWS_AT_ONCE = 2_000_000  # of these galaxies: 200 MB
 _SECONDS = 10.0  # of work that a kill may cost
 _PREFIX = "galaxies-"
+_OF = "part_of"  # metadata of a part
 
 
 def infer_catalogue(
@@ -154,7 +156,10 @@ class _Kept:
         parts, first = list[Any](), 0
         while (path := self._path(first)).exists():
             try:
-                parts.append(PosteriorResult.load(path) if self._draws else read_sealed(path))
+                part = PosteriorResult.load(path) if self._draws else read_sealed(path)
+                if self._about(part).pop(_OF, None) != self._of(first):
+                    raise InputError(f"{path} is a part of something else.")
+                parts.append(part)
             except InputError as error:
                 tell(f"{error} It is made anew now.")
                 break
@@ -166,10 +171,13 @@ class _Kept:
         self.folder.mkdir(exist_ok=True)
         if not self._manifest.exists():
             write_json(self._manifest, self.settings)
+        about = self._about(part)
+        about[_OF] = self._of(first)
         if self._draws:
             part.save(self._path(first))
         else:
             write_sealed(part, self._path(first))
+        del about[_OF]
 
     def remove(self) -> None:
         """Remove all of it, and the folder where nothing else is in it."""
@@ -177,6 +185,15 @@ class _Kept:
             path.unlink(missing_ok=True)
         with suppress(OSError):  # it was never made, or holds something else
             self.folder.rmdir()
+
+    def _of(self, first: int) -> str:
+        """What a part belongs to: the run, and its place there."""
+        known = json.dumps([self.settings, first], sort_keys=True)
+        return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+    def _about(self, part: Any) -> dict[str, Any]:
+        """The metadata of a part."""
+        return part.provenance if self._draws else part.meta
 
     @property
     def _manifest(self) -> Path:

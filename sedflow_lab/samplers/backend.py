@@ -53,6 +53,8 @@ class FileBackend(Backend):
         self._next = time.monotonic() + _SECONDS
         self._new: _Whole | None = None  # what the file does not have
         with _opened(self.path) as file:
+            if file is not None and not all(_is_chain(group) for group in file.values()):
+                raise InputError(f"{path} holds something else than chains: give another file.")
             if file is not None and name in file:
                 with reading(path, "the chain in", "remove it to start anew"):
                     self._read(file[name])
@@ -112,6 +114,10 @@ class FileBackend(Backend):
             group.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
         for index, value in enumerate(whole.random_state or ()):
             group.attrs[f"random_state_{index}"] = value
+
+
+def _is_chain(group: h5py.Group | h5py.Dataset) -> bool:
+    return isinstance(group, h5py.Group) and "chain" in group
 
 
 @contextmanager

@@ -161,15 +161,38 @@ class Store:
         write_sealed(table, path)
 
     def load(self, sample: str, method: str, galaxy: str) -> PosteriorResult | None:
-        """Result of a galaxy, None if there is none yet."""
+        """Result of a galaxy, None if there is none yet.
+
+        Raises
+        ------
+        InputError
+            If the file holds something else, as one that was copied or renamed does.
+        """
         path = self.path(sample, method, galaxy)
-        return PosteriorResult.load(path) if path.exists() else None
+        if not path.exists():
+            return None
+        result = PosteriorResult.load(path)
+        if result.method != method or [str(name) for name in result.ids] != [galaxy]:
+            raise InputError(f"{path} is not the {method} result of galaxy {galaxy}: delete it.")
+        return result
 
     def load_comparison(self, sample: str, method: str, galaxy: str) -> Table | None:
-        """Comparison with the chain, None if there is none yet."""
+        """Comparison with the chain, None if there is none yet.
+
+        Raises
+        ------
+        InputError
+            If the file holds something else.
+        """
         path = self.path(sample, method, galaxy, ".ecsv")
         remedy = "delete it, and compare again with --fresh"
-        return read_sealed(path, remedy) if path.exists() else None
+        if not path.exists():
+            return None
+        table = read_sealed(path, remedy)
+        of = (str(table.meta.get("id")), str(table.meta.get("methods")).partition(" ")[0])
+        if of != (galaxy, method):
+            raise InputError(f"{path} is not the comparison of {method} {galaxy}: {remedy}.")
+        return table
 
     def check_network(
         self, network: str, sample: str, anew: Sequence[tuple[str, str]] = ()
