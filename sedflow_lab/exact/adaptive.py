@@ -28,7 +28,7 @@ from .defensive import Pool
 from .mixture import StudentMixture
 from .particles import resample, stopped
 from .ridge import StraightRidge
-from .scatter import log_density
+from .scatter import is_young, log_density
 from .weights import effective_sample_size, flatten, importance_weights
 
 __all__ = ["Adapted", "adapt", "fit_mixture"]
@@ -36,9 +36,10 @@ __all__ = ["Adapted", "adapt", "fit_mixture"]
 _ROUND = 2000  # points a round
 _ROUNDS = range(2, 8)
 _ENOUGH = 1200.0  # effective points, after which no more rounds are needed
-_COMPONENTS = 12
-_FIT_ESS = 1000.0  # that weights are flattened to before a fit
-_FITTED = 4000
+_COMPONENTS = (10, 6)  # without young bursts, and with them
+_LEAST_SHARE = 0.1
+_FIT_ESS = 500.0  # that weights are flattened to before a fit
+_FITTED = 2000
 _BATCH = 8192  # fresh points at a time
 
 
@@ -130,8 +131,19 @@ def adapt(
 def fit_mixture(
     points: torch.Tensor, weights: torch.Tensor, generator: torch.Generator
 ) -> StudentMixture:
-    """A mixture fitted to weighted points (G, N, d), flattened to where some hundreds count."""
-    flat = flatten(torch.log(weights.clamp_min(1e-30)), _FIT_ESS)
-    picked = resample(points, flat, _FITTED, generator)
-    even = torch.full_like(picked[..., 0], 1.0 / _FITTED)
-    return StudentMixture.fit(picked, even, generator, _COMPONENTS)
+    """A mixture fitted to weighted points (G, N, d), young bursts and others apart.
+
+    Each kind has components and a share of its own, however little weight it has so far: a small
+    mode would get none among many, and be lost. Weights are flattened to where some hundreds
+    count.
+    """
+    log_weights = torch.log(weights.clamp_min(1e-30))
+    young = is_young(points)
+    parts = []
+    for mine, components in zip((~young, young), _COMPONENTS, strict=True):
+        flat = flatten(torch.where(mine, log_weights, -torch.inf), _FIT_ESS)
+        picked = resample(points, flat, _FITTED, generator)
+        even = torch.full_like(picked[..., 0], 1.0 / _FITTED)
+        parts.append(StudentMixture.fit(picked, even, generator, components))
+    share = (weights * young).sum(1).clamp(_LEAST_SHARE, 1 - _LEAST_SHARE)
+    return parts[0].add(parts[1], share)

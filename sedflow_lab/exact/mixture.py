@@ -48,13 +48,13 @@ class StudentMixture:
 
     @cached_property
     def _whitening(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Inverse roots side by side (G, d, K d), whitened means (G, 1, K d), log factors."""
+        """Inverse roots below each other (G, K d, d), whitened means (G, K d, 1), log factors."""
         n, k, size = self.means.shape
         inverse = torch.linalg.inv(self.roots)
         shift = (inverse @ self.means[..., None])[..., 0]
         log_det = torch.diagonal(self.roots, dim1=-2, dim2=-1).log().sum(-1)
         log_factor = torch.log(self.weights) - log_det + _log_norm(size)
-        return inverse.reshape(n, k * size, size).mT, shift.reshape(n, 1, -1), log_factor[:, None]
+        return inverse.reshape(n, k * size, size), shift.reshape(n, -1, 1), log_factor[..., None]
 
     @classmethod
     def fit(
@@ -94,6 +94,7 @@ class StudentMixture:
         i, j = torch.triu_indices(size, size, device=points.device)
         products = white[..., i] * white[..., j]
         terms = torch.cat([torch.ones_like(white[..., :1]), white, products], -1)
+        across = terms.mT.contiguous()  # sums over a dozen neighbours in memory are slow
         factor = torch.where(i == j, -0.5, -1.0)
 
         seeds = torch.multinomial(weights.clamp_min(1e-12), components, generator=generator)
@@ -107,8 +108,8 @@ class StudentMixture:
             log_det = torch.diagonal(roots, dim1=-2, dim2=-1).log().sum(-1)
             level = torch.log(share) - log_det - 0.5 * (slope * means).sum(-1)
             form = torch.cat([level[..., None], slope, factor * precision[..., i, j]], -1)
-            belongs = torch.softmax(terms @ form.mT, -1) * weights[..., None]
-            count, total, squares = (belongs.mT @ terms).split([1, size, len(i)], -1)
+            belongs = torch.softmax(form @ across, 1) * weights[:, None]
+            count, total, squares = (belongs @ terms).split([1, size, len(i)], -1)
             count = count.clamp_min(1e-8)
             share = (count / count.sum(1, keepdim=True))[..., 0]
             means = total / count
@@ -122,10 +123,11 @@ class StudentMixture:
             math.sqrt(_INFLATION) * root[:, None] @ roots,
         )
 
-    def add(self, other: StudentMixture, weight: float) -> StudentMixture:
-        """The mixture with the components of another that gets a share `weight`."""
+    def add(self, other: StudentMixture, weight: float | torch.Tensor) -> StudentMixture:
+        """The mixture with the components of another that gets a share `weight`, or one each."""
+        share = self.weights.new_tensor(weight) if isinstance(weight, float) else weight[:, None]
         return StudentMixture(
-            torch.cat([(1 - weight) * self.weights, weight * other.weights], 1),
+            torch.cat([(1 - share) * self.weights, share * other.weights], 1),
             torch.cat([self.means, other.means], 1),
             torch.cat([self.roots, other.roots], 1),
         )
@@ -156,9 +158,10 @@ class StudentMixture:
         """Log density of points (G, n, d), shape (G, n)."""
         n, k, size = self.means.shape
         inverse, shift, log_factor = self._whitening
-        square = (x @ inverse - shift).square_().reshape(n, -1, k, size).sum(-1)
+        # Points come last: sums over a dozen neighbours in memory are slow.
+        square = (inverse @ x.mT - shift).square_().reshape(n, k, size, -1).sum(2)
         tail = torch.log1p(square / _FREEDOM) * (0.5 * (_FREEDOM + size))
-        return torch.logsumexp(log_factor - tail, -1)
+        return torch.logsumexp(log_factor - tail, 1)
 
 
 def _log_norm(size: int) -> float:

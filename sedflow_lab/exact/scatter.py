@@ -22,7 +22,7 @@ import torch
 from ..parameters import FREE_NAMES, N_FREE, weigh_young_bursts
 from ..quantities import QUANTITIES
 
-__all__ = ["FAR_SCALE", "log_density", "relax", "scatter", "stretch"]
+__all__ = ["FAR_SCALE", "is_young", "log_density", "relax", "scatter", "stretch"]
 
 _YOUNG = 0.5  # share of times that are uniform in the logarithm
 _FREEDOM, _SCALE = 5, 1.3  # of the Student-t of u: wider than the normal that it is to cover
@@ -31,6 +31,7 @@ _STEPS = 9  # of Newton's, from the worst start to the last digit of single prec
 _BURST = FREE_NAMES.index("tburst")
 _TIME = QUANTITIES["tburst"]
 _LOG_RANGE = math.log(_TIME.high / _TIME.low)
+_YOUNG_BELOW = -1.2  # in the stretched coordinate: 50 Myr
 _LIMIT = 7.5  # beyond which double precision cannot tell a level from 0 or 1
 
 
@@ -74,6 +75,11 @@ def scatter(n_galaxies: int, n: int, generator: torch.Generator) -> torch.Tensor
     far = torch.rand(n_galaxies, n, **kind) < _FAR
     points[..., 0] *= torch.where(far, FAR_SCALE / squares[..., 0].sqrt(), near)
     return points
+
+
+def is_young(x: torch.Tensor) -> torch.Tensor:
+    """Whether bursts of points (..., 11), with a stretched burst, are young: a mode of its own."""
+    return x[..., _BURST] < _YOUNG_BELOW
 
 
 def log_density(x: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,9 @@ MAX_PARETO_K = 0.7
 """Above this importance weights have no reliable mean (Vehtari et al. 2024)."""
 
 
+_HALVINGS = 16  # of the range in which a power is looked for
+
+
 def importance_weights(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalised weights and the log of their mean.
 
@@ -103,19 +106,21 @@ def flatten(log_weights: torch.Tensor, ess: float) -> torch.Tensor:
     ess : float
         Effective sample size at least; it must be below N.
     """
+    known = torch.where(torch.isfinite(log_weights), log_weights, -torch.inf)
 
     def enough(power: torch.Tensor) -> torch.Tensor:
-        weights, _ = importance_weights(power * log_weights)
-        return (effective_sample_size(weights) >= ess)[:, None]
+        # The effective size is the square of the sum of weights over the sum of squares.
+        one, two = (torch.logsumexp(k * power * known, -1, keepdim=True) for k in (1, 2))
+        return 2 * one - two >= math.log(ess)
 
-    low, high = torch.zeros_like(log_weights[:, :1]), torch.ones_like(log_weights[:, :1])
+    low, high = torch.zeros_like(known[:, :1]), torch.ones_like(known[:, :1])
     if enough(high).all():
-        return importance_weights(log_weights)[0]
-    for _ in range(20):
+        return importance_weights(known)[0]
+    for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         good = enough(middle)
         low, high = torch.where(good, middle, low), torch.where(good, high, middle)
-    return importance_weights(low * log_weights)[0]
+    return importance_weights(low * known)[0]
 
 
 def thin(

@@ -9,6 +9,7 @@ import platform
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -97,17 +98,34 @@ def make_card(
     work, how = Path(work), dict[str, Any](progress=progress, stop=stop)
     work.mkdir(parents=True, exist_ok=True)
     bench = _Bench(posterior, work, settings.seed, how)
+    mocks = _mocks(posterior, settings.galaxies, settings.seed + 1000)
+    # What is timed comes first: a user may leave the machine alone for that long.
+    speed = bench.once("speed", mocks, lambda: measure_speed(posterior, mocks))
+    machine = bench.once("machine", mocks, _machine)
+    exact = badges = batch = None
+    if showcase is not None and settings.exact:
+        step = max(1, len(showcase) // settings.exact)
+        chosen = showcase[::step][: settings.exact]
+        exact = bench.infer("exact", chosen, "exact", settings.particles)
+    if catalogue is not None:
+        usable = catalogue[posterior.check(catalogue) == ""]
+        usable = usable[np.random.default_rng(settings.seed).permutation(len(usable))]
+        judged, timed = usable[: settings.judged], usable[settings.judged :][: settings.batch]
+        if len(timed) and not bench.stopped:
+            asked = posterior, timed, settings.particles, settings.seed
+            batch = bench.once("batch", timed, lambda: _time_batch(*asked))
+        if settings.judged and not bench.stopped:
+            badges = bench.judge(judged, 2 * settings.particles)
     sizes = dict.fromkeys(("fast", "weighted"), settings.simulations)
     if settings.exact_simulations:
         sizes["exact"] = settings.exact_simulations
     runs: dict[str, CalibrationRun] = {}
     for method, size in sizes.items():
-        path = work / f"calibration-{method}.npz"
-        asked = posterior, method, size, settings.draws, settings.seed
-        runs[method] = run_calibration(*asked, path=path, **how)
         if bench.stopped:
             return None
-    mocks = _mocks(posterior, settings.galaxies, settings.seed + 1000)
+        path = work / f"calibration-{method}.npz"
+        measured = posterior, method, size, settings.draws, settings.seed
+        runs[method] = run_calibration(*measured, path=path, **how)
     groups: dict[str, Any] = {}
     groups["simulations"] = bench.infer("simulations", mocks, "weighted", settings.weighted_draws)
     if showcase is not None:
@@ -117,20 +135,6 @@ def make_card(
         groups["catalogue"] = bench.infer("catalogue", catalogue, "fast", settings.catalogue_draws)
     given = {"showcase": showcase, "catalogue": catalogue}
     real = {name: photometry for name, photometry in given.items() if photometry is not None}
-    exact = None
-    if showcase is not None and settings.exact:
-        step = max(1, len(showcase) // settings.exact)
-        chosen = showcase[::step][: settings.exact]
-        exact = bench.infer("exact", chosen, "exact", settings.particles)
-    badges = batch = None
-    if catalogue is not None:
-        usable = catalogue[posterior.check(catalogue) == ""]
-        usable = usable[np.random.default_rng(settings.seed).permutation(len(usable))]
-        judged, timed = usable[: settings.judged], usable[settings.judged :][: settings.batch]
-        if settings.judged and not bench.stopped:
-            badges = bench.judge(judged, 2 * settings.particles)
-        if len(timed) and not bench.stopped:
-            batch = _time_batch(posterior, timed, settings.particles, settings.seed)
     if bench.stopped:
         return None
     card: dict[str, Any] = {
@@ -140,7 +144,7 @@ def make_card(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "sedflow_lab": __version__,
             "torch": torch.__version__,
-            "machine": _machine(),
+            "machine": machine,
             "settings": asdict(settings),
         },
         "training": describe_training(posterior.bundle),
@@ -151,7 +155,7 @@ def make_card(
         "badges": badges,
         "batch": batch,
         "support": _measure_support(posterior, real, settings.seed),
-        "speed": measure_speed(posterior, mocks),
+        "speed": speed,
     }
     card["goals"] = judge_goals(card)
     card["limits"] = name_limits(posterior.bundle, card)
@@ -203,8 +207,20 @@ class _Bench(NamedTuple):
             parts.append(self._part(f"badges-{index:04d}", part, "badges", draws, index))
         return summarise_badges(_joined(parts)) | {"draws": draws}
 
+    def once(
+        self, name: str, photometry: Photometry, measure: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Measure something of galaxies, unless that was done before."""
+        return self._part(name, photometry, name, 0, 0, measure)["rows"]
+
     def _part(
-        self, name: str, photometry: Photometry, method: str, draws: int, index: int
+        self,
+        name: str,
+        photometry: Photometry,
+        method: str,
+        draws: int,
+        index: int,
+        measure: Callable[[], dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         path = self.work / f"{name}.json"
         digest = hashlib.sha256(photometry.flux.tobytes() + photometry.sigma.tobytes())
@@ -223,7 +239,9 @@ class _Bench(NamedTuple):
                 if found.get("identity") == identity:
                     return found
         began = time.perf_counter(), time.process_time()
-        if method == "badges":
+        if measure is not None:
+            rows = measure()
+        elif method == "badges":
             rows = measure_badges(self.posterior, photometry, draws, seed, **self.how)
         else:
             how = self.how | {"on_bad": "flag"}

@@ -64,7 +64,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         f"{made['sedflow_lab']} and torch {made['torch']}, seed {made['settings']['seed']}, on "
         f"{machine['cores']} cores of {machine['processor']} ({machine['threads']} "
         f"thread{'s' * (machine['threads'] != 1)}; load {machine['load']:g} from all programs at "
-        "the end: times of the clock are upper limits where it exceeds the threads).",
+        "the time: times of the clock are upper limits where it exceeds the threads).",
         "## Goals",
         markdown_table(
             ("goal", "found", "reached"),
