@@ -835,3 +835,11 @@ def test_the_atlas_is_read_as_the_atlas(
 def test_parser_errors_are_our_own():
     with pytest.raises(InputError, match=r"sedflow-lab infer --help"):
         build_parser().parse_args(["infer"])
+
+
+def test_warnings_are_sentences_without_lines_of_python(tmp_path, capsys):
+    out = str(tmp_path / "sims")
+    assert main(["simulate", out, "-n", "3", "--bands", "sdss-wise", "--redshift-max", "0.01"]) == 0
+    said = capsys.readouterr().err
+    assert "sedflow-lab: warning: The bands W1, W2 lie beyond 2.5 micron" in said
+    assert ".py:" not in said and "UserWarning" not in said

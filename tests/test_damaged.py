@@ -221,7 +221,7 @@ def test_an_artefact_in_the_place_of_another_is_refused(artefacts):
         assert load() == whole
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_bytes_load_as_they_were_or_are_refused(artefacts, data):
     """Several changes at once."""

@@ -13,7 +13,7 @@ from .._version import __version__
 from ..errors import SedflowError, WriteError
 from . import GROUPS
 from .claims import claimed
-from .shared import Parser, at_most, end_like_ctrl_c, new_parser
+from .shared import Parser, at_most, end_like_ctrl_c, new_parser, spoken_warnings
 
 __all__ = ["build_parser", "main"]
 
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 2
-        with end_like_ctrl_c(), claimed(args), at_most(getattr(args, "threads", None)):
+        threads = at_most(getattr(args, "threads", None))
+        with end_like_ctrl_c(), claimed(args), threads, spoken_warnings():
             args.run(args)
         sys.stdout.flush()
     except WriteError as error:

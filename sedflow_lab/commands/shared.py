@@ -43,6 +43,7 @@ __all__ = [
     "option",
     "read_catalog",
     "say",
+    "spoken_warnings",
     "stop_on_interrupt",
     "warn_of",
 ]
@@ -314,6 +315,22 @@ def say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"sedflow-lab: {text}", file=sys.stderr)
+
+
+@contextmanager
+def spoken_warnings() -> Iterator[None]:
+    """Let warnings be sentences for who uses the command, without the lines of Python."""
+    with warnings.catch_warnings():
+        as_python_does = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, UserWarning):
+                say(f"warning: {as_sentence(str(message))}")
+            else:
+                as_python_does(message, category, *where)
+
+        warnings.showwarning = show
+        yield
 
 
 def is_interactive() -> bool:
