@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, TextIO, NoReturn
 
 from ..errors import InputError
 from ..methods import AMORTIZED
@@ -323,11 +323,18 @@ def spoken_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         as_python_does = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, UserWarning):
                 say(f"warning: {as_sentence(str(message))}")
             else:
-                as_python_does(message, category, *where)
+                as_python_does(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield

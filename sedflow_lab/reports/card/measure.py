@@ -49,6 +49,7 @@ def describe_training(bundle: Bundle) -> dict[str, Any]:
         "flow": bundle.flow.config.to_dict(),
         "parameters": sum(p.numel() for p in bundle.flow.parameters()),
         "simulations": training["simulations"],
+        "lessons": training.get("lessons"),
         "config": training["config"],
         "steps": record["step"][-1],
         "validation_loss": record["validation_loss"][-1],

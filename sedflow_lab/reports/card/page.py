@@ -111,8 +111,17 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def _describe_lessons(lessons: dict[str, Any], config: dict[str, Any]) -> str:
+    kind = "simulations" if lessons["method"] == "simulated" else "exact posteriors of galaxies"
+    return (
+        f"{lessons['n']:,} {kind} that look like {lessons['galaxies']:,} real galaxies (seed "
+        f"{lessons['seed']}), {config['lesson_share']:.0%} of each batch"
+    )
+
+
 def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]]:
     config, hardware, flow = (training[name] for name in ("config", "hardware", "flow"))
+    lessons = training.get("lessons")
     return [
         ("bands", ", ".join(training["bands"])),
         ("prior", training["prior"]),
@@ -124,6 +133,7 @@ def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple
             f"{training['simulations']['n']:,} noiseless ones (seed "
             f"{training['simulations']['seed']}), fresh noise at every step",
         ),
+        *([("lessons", _describe_lessons(lessons, config))] if lessons else []),
         (
             "network",
             f"{flow['couplings']} spline couplings of {flow['hidden']}, {flow['bins']} bins, "
