@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..errors import InputError
 from ..methods import AMORTIZED
