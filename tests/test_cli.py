@@ -32,6 +32,9 @@ COMMANDS = [
     ["noise"],
     ["ssp", "build"],
     ["ssp", "compare"],
+    ["nsa", "fetch"],
+    ["nsa", "flags"],
+    ["nsa", "cuts"],
     ["download"],
 ]
 

@@ -48,6 +48,7 @@ def atlas(path, version="v0_1_2", n=50, padding=0, **changes) -> Path:
     data = {
         "NSAID": ("J", np.arange(n) * 10),
         "RA": ("D", rng.uniform(0, 360, n)),
+        "DEC": ("D", np.linspace(-10, 60, n)),
         "Z": ("E", rng.uniform(0.01, 0.05, n)),
         "ZDIST": ("E", rng.uniform(0.01, 0.05, n)),
         "EXTINCTION": ("7E", rng.uniform(0, 0.5, (n, 7))),

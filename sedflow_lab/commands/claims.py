@@ -13,7 +13,18 @@ from ..errors import InputError
 
 __all__ = ["claimed"]
 
-_READ = ("catalog", "catalogue", "posterior", "ssp", "noise", "simulations", "lessons", "a", "b")
+_READ = (
+    "catalog",
+    "catalogue",
+    "posterior",
+    "ssp",
+    "noise",
+    "simulations",
+    "lessons",
+    "a",
+    "b",
+    "source",
+)
 _WRITTEN = ("out", "samples", "table", "work", "store")
 _SHARED = ("backend",)  # several commands may keep chains in one file
 _IN_WHOLE = "train"  # puts a folder in place of another

@@ -1,4 +1,4 @@
-"""The commands that make what the others need: noise, ssp, download."""
+"""The commands that make what the others need: noise and ssp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: shared.Commands) -> None:
-    """Add noise, ssp build, ssp compare, and download."""
+    """Add noise, ssp build and ssp compare."""
     _add_noise(commands)
     ssp = commands.add_parser(
         "ssp",
@@ -22,7 +22,6 @@ def add_commands(commands: shared.Commands) -> None:
     parts = ssp.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_build(parts)
     _add_compare(parts)
-    _add_download(commands)
 
 
 def _add_noise(commands: shared.Commands) -> None:
@@ -131,30 +130,3 @@ def _compare(args: argparse.Namespace) -> None:
         write_table(summary, args.table)
     if args.out:
         save_figure(plot_comparison(comparison), Path(args.out).expanduser(), dpi=150)
-
-
-def _add_download(commands: shared.Commands) -> None:
-    parser = shared.add_command(
-        commands,
-        "download",
-        "download the NASA-Sloan Atlas",
-        "Downloads the NASA-Sloan Atlas (half a gigabyte or more) into your cache folder, or\n"
-        "finds it there. A download that was cut off goes on when repeated.",
-        "sedflow-lab download nsa",
-        _download,
-        "what has arrived is kept: run the same command again to go on.",
-    )
-    option(parser, "what WHAT", "nsa: the Atlas", choices=("nsa",))
-    option(parser, "--release NAME", "v0_1_2 (the paper's) or v1_0_1", default="v0_1_2")
-    option(
-        parser,
-        "--folder FOLDER",
-        "where to put it (default: nsa in $SEDFLOW_CACHE or the user's cache folder)",
-    )
-    option(parser, "--url URL", "a mirror to take it from (default: the Atlas's own server)")
-
-
-def _download(args: argparse.Namespace) -> None:
-    from ..observations.nsa import download_nsa
-
-    print(download_nsa(args.release, args.folder, args.url, progress=shared.is_interactive()))

@@ -197,7 +197,7 @@ def add_catalog(parser: Parser) -> None:
         "catalog CATALOG",
         "CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with sigma_X or "
         "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for Galactic "
-        "extinction; or the NASA-Sloan Atlas under the file name that 'download' gave it",
+        "extinction; or the NASA-Sloan Atlas under the file name that 'nsa fetch' gave it",
     )
     option(
         parser,

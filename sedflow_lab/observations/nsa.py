@@ -17,7 +17,7 @@ from ..errors import InputError, SedflowError
 from ..units import MAG_TO_FLUX, Measured, flux_from, sigma_from_ivar
 from .download import cache_folder, download
 from .photometry import OnBad, Photometry
-from .sdss import PHOTO_FLAGS, match_positions, quality_cuts, quality_flags
+from .sdss import PHOTO_FLAGS, match_positions, paper_cuts, quality_cuts, quality_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,12 @@ __all__ = [
     "VERSIONS",
     "download_nsa",
     "match_positions",
+    "nsa_folder",
+    "paper_cuts",
     "quality_cuts",
     "quality_flags",
     "read_nsa",
+    "read_positions",
     "showcase",
     "showcase_table",
 ]
@@ -163,6 +166,21 @@ def read_nsa(
     return Photometry(measured, sigma, redshift, bands, ids, on_bad=on_bad, rows=numbers)
 
 
+def read_positions(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """NSAIDs, as text, right ascensions and declinations [deg] of all galaxies of the Atlas's file.
+
+    Raises
+    ------
+    InputError
+        If the file is not the Atlas, is damaged, or has no positions.
+    """
+    with _open(Path(path).expanduser()) as data:
+        _release(data.names, None, path)
+        if not {"RA", "DEC"} <= set(data.names):
+            raise InputError(f"The file {path} lacks RA or DEC: download the Atlas again.")
+        return data["NSAID"].astype(str), data["RA"].astype(float), data["DEC"].astype(float)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[FITS_rec]:
     """Memory-map the Atlas's table; say in one sentence what is wrong with the file."""
@@ -224,6 +242,11 @@ def _release(names: list[str], version: str | None, path: str | Path) -> Version
     )
 
 
+def nsa_folder(folder: str | Path | None = None) -> Path:
+    """Where the Atlas is kept: ``nsa`` in the cache folder, or another that is given."""
+    return cache_folder() / "nsa" if folder is None else Path(folder).expanduser()
+
+
 def download_nsa(
     version: str = "v0_1_2",
     folder: str | Path | None = None,
@@ -257,8 +280,7 @@ def download_nsa(
     """
     if version not in VERSIONS:
         raise InputError(f"There is no version {version!r}: choose {' or '.join(VERSIONS)}.")
-    folder = cache_folder() / "nsa" if folder is None else Path(folder).expanduser()
-    path = folder / f"nsa_{version}.fits"
+    path = nsa_folder(folder) / f"nsa_{version}.fits"
     url = url or VERSIONS[version].url
 
     def check(part: Path) -> None:

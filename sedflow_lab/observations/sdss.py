@@ -11,7 +11,14 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["PHOTO_FLAGS", "match_positions", "quality_cuts", "quality_flags"]
+__all__ = [
+    "PAPER_CUTS",
+    "PHOTO_FLAGS",
+    "match_positions",
+    "paper_cuts",
+    "quality_cuts",
+    "quality_flags",
+]
 
 PHOTO_FLAGS = {
     "PEAKCENTER": 5,
@@ -26,7 +33,18 @@ PHOTO_FLAGS = {
 }
 """Bits of the 64-bit ``flags`` of SDSS ``PhotoObjAll`` that the paper's cuts look at."""
 
-_REJECTED = "PEAKCENTER NOTCHECKED PSF_FLUX_INTERP BAD_COUNTS_ERROR SATURATED NOPROFILE".split()
+PAPER_CUTS = {
+    "in_sdss": "the SDSS has an object at its position",
+    "peakcenter": "its centre was found, and is not only its brightest pixel",
+    "notchecked": "all its pixels were searched for peaks",
+    "psf_flux_interp": "at most a fifth of its light as a point source is interpolated",
+    "bad_counts_error": "enough good pixels for an error of its flux",
+    "cosmic_ray": "no cosmic ray with interpolated pixels at its centre",
+    "saturated": "no saturated pixels",
+    "noprofile": "large enough, and far enough from the edge, for a profile",
+    "binned1": "detected at 5 sigma in the image as it is",
+}
+"""What each cut of `paper_cuts` asks of a galaxy."""
 
 
 def quality_flags(flags: Any) -> dict[str, np.ndarray]:
@@ -53,16 +71,26 @@ def quality_flags(flags: Any) -> dict[str, np.ndarray]:
     }
 
 
-def quality_cuts(flags: Any) -> np.ndarray:
-    """Whether photometry passes the quality cuts of Hahn & Melchior (2022), (N,) bool.
+def paper_cuts(flags: Any) -> dict[str, np.ndarray]:
+    """Whether galaxies pass each of the quality cuts of Hahn & Melchior (2022), (N,) bool by name.
 
-    Rejected are PEAKCENTER, NOTCHECKED, PSF_FLUX_INTERP, BAD_COUNTS_ERROR, SATURATED, NOPROFILE,
-    and INTERP_CENTER together with COSMIC_RAY; BINNED1 is required. So a galaxy without an SDSS
-    match, flags 0, does not pass. Flags are those of `quality_flags`, of band r.
+    What the cuts ask for is in `PAPER_CUTS`. Rejected are PEAKCENTER, NOTCHECKED,
+    PSF_FLUX_INTERP, BAD_COUNTS_ERROR, SATURATED, NOPROFILE, and INTERP_CENTER together with
+    COSMIC_RAY; BINNED1 is required. Flags are those of `quality_flags`, of band r, and 0 where
+    there is no SDSS match.
     """
     has = quality_flags(flags)
-    reject = [has[name] for name in _REJECTED] + [has["INTERP_CENTER"] & has["COSMIC_RAY"]]
-    return has["BINNED1"] & ~np.logical_or.reduce(reject)
+    cuts = {
+        "in_sdss": np.ma.filled(np.ma.asarray(flags), 0) != 0,
+        "cosmic_ray": ~(has["INTERP_CENTER"] & has["COSMIC_RAY"]),
+        "binned1": has["BINNED1"],
+    }
+    return {name: cuts[name] if name in cuts else ~has[name.upper()] for name in PAPER_CUTS}
+
+
+def quality_cuts(flags: Any) -> np.ndarray:
+    """Whether photometry passes all of `paper_cuts`, (N,) bool."""
+    return np.logical_and.reduce(list(paper_cuts(flags).values()))
 
 
 def match_positions(
