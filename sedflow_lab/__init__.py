@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .observations import Photometry, read_nsa, read_photometry, showcase
     from .parameters import NAMES, PARAMETERS, get_prior
     from .posterior import PosteriorResult
-    from .samplers import run_mcmc, run_nested
+    from .samplers import run_abc, run_mcmc, run_nested
     from .sps import SEDModel, get_bands
     from .units import magnitude
 

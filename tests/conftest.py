@@ -34,9 +34,9 @@ settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lab")
 
 STATISTICAL = frozenset(
-    "anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
-    "galaxy_by_galaxy likeness mcmc mixture moves nested noise_simulate odd_photometry outliers "
-    "parameters posterior refine reweight settling support training".split()
+    "abc anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
+    "galaxy_by_galaxy learned likeness mcmc mixture moves nested noise_simulate odd_photometry "
+    "outliers parameters posterior refine reweight settling support training".split()
 )
 """Modules, test_ left out, whose tests hold random numbers against what they should be."""
 
