@@ -13,6 +13,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .anpe import AmortizedPosterior, load_posterior
+    from .catalogue import infer_catalogue, open_catalogue
     from .diagnostics.runs import run_calibration
     from .errors import InputError
     from .exact import LogPosterior, Outliers, best_fit

@@ -30,6 +30,7 @@ CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 IMPORT_NAMES = {
     "jupyter-bokeh": "jupyter_bokeh",
     "nautilus-sampler": "nautilus",
+    "dask-jobqueue": "dask_jobqueue",
     "dust-extinction": "dust_extinction",
 }
 
@@ -133,7 +134,7 @@ def import_names(declared: dict[str, Requirement]) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_import_only_what_pyproject_declares(path: Path):
     own = {"sedflow_lab"} | set(sys.stdlib_module_names)
-    extras = requirements("lab", "fsps", "nested", "extinction", "flags")
+    extras = requirements("lab", "fsps", "nested", "extinction", "flags", "catalogue", "dask")
     every = import_names(requirements() | extras)
     assert set(imports(path, at_import=False)) <= own | every
     if "panels" not in path.parts:  # without the extras every other module must load

@@ -149,6 +149,7 @@ class AmortizedPosterior:
         seed: int = 0,
         *,
         outliers: Outliers | None = None,
+        refine: bool = True,
         on_bad: str = "raise",
         threads: int | None = None,
         progress: bool = False,
@@ -175,6 +176,8 @@ class AmortizedPosterior:
             weighted, moved and judged; the network itself knows nothing of it, so not by
             ``"fast"``. Then ``bad_band`` (B) is among the diagnostics, the probability that
             each of them is.
+        refine : bool
+            Whether ``"auto"`` makes posteriors exact; else their badge stays ``"refine"``.
         on_bad : str
             What to do about galaxies that cannot be inferred: ``"raise"`` an error, or
             ``"flag"`` them (NaN draws, badge ``"bad photometry"``, the reason in `problems`).
@@ -223,6 +226,7 @@ class AmortizedPosterior:
             seed=seed,
             stop=stop,
             outliers=outliers,
+            refine=refine,
         )
         found = share_out(work, [photometry[int(row)] for row in usable], workers(threads))
         with tqdm(total=len(usable), unit=" galaxies", desc=method, disable=not progress) as bar:

@@ -128,6 +128,7 @@ def infer_galaxy(
     seed: int,
     stop: threading.Event | None,
     outliers: Outliers | None = None,
+    refine: bool = True,
 ) -> PosteriorResult:
     """Posterior of one usable galaxy, whatever other galaxies there are.
 
@@ -140,7 +141,7 @@ def infer_galaxy(
         if method != "auto":
             return _infer(network, photometry, draws, method, seed, stop, outliers)
         fast = _infer(network, photometry, draws, "fast", seed, stop, outliers)
-        if fast.badge[0] != "refine" or (stop is not None and stop.is_set()):
+        if fast.badge[0] != "refine" or not refine or (stop is not None and stop.is_set()):
             return fast
         fast.put([0], _infer(network, photometry, draws, "exact", seed, stop, outliers))
         return fast

@@ -22,6 +22,7 @@ from ..methods import RECIPE
 from ..observations.photometry import Photometry
 from ..observations.write import read_sealed, write_sealed, write_table
 from ..posterior.result import PosteriorResult
+from .rows import identity
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -87,7 +88,7 @@ def infer_catalogue(
         "network": posterior.bundle.hash,
         "method_recipe": RECIPE,
         **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
-        "galaxies": _identity(photometry),
+        "galaxies": identity(photometry),
         **(outliers.settings() if outliers else {}),
     }
     out = Path(out)
@@ -222,11 +223,3 @@ def _join(parts: list[Any]) -> Any:
     seconds = sum(part.provenance["seconds"] for part in parts)
     whole.provenance = parts[0].provenance | {"seconds": seconds}
     return whole
-
-
-def _identity(photometry: Photometry) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of all galaxies."""
-    found = hashlib.sha256("\n".join([*photometry.ids, *photometry.problems]).encode())
-    for array in (photometry.flux, photometry.sigma, photometry.mask, photometry.redshift):
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["as_table", "read_photometry", "read_table"]
+__all__ = [
+    "as_table",
+    "choose",
+    "encoding_of",
+    "kind_of",
+    "parse_lines",
+    "read_photometry",
+    "read_table",
+    "reading_table",
+    "without_headings",
+]
 
 # What a file is, is told by its first bytes, whatever its name; text by its name.
 _MAGIC = {
@@ -116,6 +127,17 @@ def read_table(
         the columns, or none is the one that `hdu` names.
     """
     path = Path(path).expanduser()
+    with reading_table(path):
+        tables = _tables(path)
+    table = tables[choose(tables, path, has_columns, hdu)]
+    if len(table) == 0:
+        raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
+    return table
+
+
+@contextmanager
+def reading_table(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with the file of a table."""
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise InputError(f"The file {path} {what}: give the path of a CSV, ECSV or FITS table.")
@@ -124,17 +146,13 @@ def read_table(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units unknown to astropy are dealt with in units.py
-            tables = _tables(path)
+            yield
     except InputError:
         raise
     except Exception as error:  # astropy's readers raise whatever their parsers raise
         raise InputError(
             f"The file {path} cannot be read as a table ({_reason(error)}): {_GIVE}."
         ) from error
-    table = _choose(tables, path, has_columns, hdu)
-    if len(table) == 0:
-        raise InputError(f"The file {path} has no rows: give a table with a header and rows.")
-    return table
 
 
 def as_table(table: Any) -> Table:
@@ -164,20 +182,20 @@ def _reason(error: Exception) -> str:
     return "no format fits it" if "guess table format" in first else first or type(error).__name__
 
 
-def _choose(
+def choose(
     tables: dict[tuple[int, str], Table],
     path: Path,
     has_columns: Callable[[Table], bool],
     hdu: int | str | None,
-) -> Table:
-    """The one table that is asked for, or that has the columns."""
+) -> tuple[int, str]:
+    """Number and name of the one table that is asked for, or that has the columns."""
     listed = ", ".join(f"{number} {name!r}" if name else f"{number}" for number, name in tables)
     if hdu is not None:
-        for (number, name), table in tables.items():
+        for number, name in tables:
             if str(hdu).lower() in (str(number), name.lower()):
-                return table
+                return number, name
         raise InputError(f"The file {path} has no table {hdu!r}: its tables are {listed}.")
-    good = [table for table in tables.values() if len(tables) == 1 or has_columns(table)]
+    good = [key for key, table in tables.items() if len(tables) == 1 or has_columns(table)]
     if len(good) > 1:
         raise InputError(
             f"The file {path} has {len(good)} tables with the columns asked for among its tables "
@@ -185,14 +203,11 @@ def _choose(
         )
     if not tables:
         raise InputError(f"The file {path} holds no table: {_GIVE}.")
-    return (good or list(tables.values()))[0]
+    return (good or list(tables))[0]
 
 
-def _tables(path: Path) -> dict[tuple[int, str], Table]:
-    """All tables of a file by their number and name."""
-    from astropy.io import fits
-    from astropy.table import Table
-
+def kind_of(path: Path) -> tuple[str, bool]:
+    """What a table's file is (fits, csv, ecsv, tab, text, votable or parquet), and if by gzip."""
     ending = re.sub(r"\.gz$", "", path.name.lower()).rpartition(".")[2]
     with open(path, "rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
@@ -206,7 +221,16 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
     kinds += [kind for kind, endings in _ENDINGS.items() if ending in endings]
     if not kinds:
         raise InputError(f"The file {path} cannot be read, as .{ending} is no table: {_GIVE}.")
-    if kinds[0] == "fits":
+    return kinds[0], compressed
+
+
+def _tables(path: Path) -> dict[tuple[int, str], Table]:
+    """All tables of a file by their number and name."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    kind, compressed = kind_of(path)
+    if kind == "fits":
         with fits.open(path) as hdus:
             return {
                 (number, hdu.name): Table.read(hdu)
@@ -214,15 +238,15 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
             }
     content = gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()
-    if kinds[0] == "votable":
+    if kind == "votable":
         from astropy.io import votable
 
         return {
             (number, table.name or ""): table.to_table(use_names_over_ids=True)
             for number, table in enumerate(votable.parse(BytesIO(content)).iter_tables())
         }
-    if kinds[0] != "parquet":
-        return {(0, ""): _from_text(_decode(content, path), kinds[0])}
+    if kind != "parquet":
+        return {(0, ""): _from_text(_decode(content, path), kind)}
     if find_spec("pyarrow") is None:
         raise InputError(
             "Parquet needs pyarrow: install it with pip install pyarrow, or give a FITS or CSV "
@@ -231,10 +255,14 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
     return {(0, ""): Table.read(BytesIO(content), format="parquet")}
 
 
+def encoding_of(content: bytes) -> str:
+    """Encoding of a text, by its first bytes."""
+    return next((e for m, e in _BYTE_ORDER_MARKS.items() if content.startswith(m)), "utf-8")
+
+
 def _decode(content: bytes, path: Path) -> str:
-    encoding = next((e for m, e in _BYTE_ORDER_MARKS.items() if content.startswith(m)), "utf-8")
     try:
-        return content.decode(encoding)
+        return content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(
@@ -248,15 +276,23 @@ def _from_text(text: str, kind: str) -> Table:
 
     # str.splitlines would split ids at rarer marks too.
     lines = re.split(r"\r\n?|\n", text.rstrip("\r\n"))
-    if kind == "ecsv":
-        return ascii.read(lines, format="ecsv")  # says itself what is text and what are numbers
     if kind == "text" and _DECLARES.search(text):
         return ascii.read(lines)
+    table = parse_lines(lines, kind)
+    return table if kind == "ecsv" else without_headings(table)
+
+
+def parse_lines(lines: list[str], kind: str) -> Table:
+    """Make a table of the lines of a text of a kind."""
+    from astropy.io import ascii
+
+    if kind == "ecsv":
+        return ascii.read(lines, format="ecsv")  # says itself what is text and what are numbers
     how = {"csv": {"format": "csv", "comment": "#"}, "tab": {"format": "tab"}}.get(kind, {})
-    return _without_headings(ascii.read(lines, converters={"*": str}, **how))
+    return ascii.read(lines, converters={"*": str}, **how)
 
 
-def _without_headings(table: Table) -> Table:
+def without_headings(table: Table) -> Table:
     """Take a row of units and one of dashes from below the header, as VizieR's tables have them."""
     for _ in range(2):
         if len(table) == 0:

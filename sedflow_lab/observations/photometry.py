@@ -138,15 +138,20 @@ class Photometry:
         for array in (*self._arrays().values(), self.error_floor):
             array.setflags(write=False)
 
-    def _of(self, error_floor: np.ndarray | None = None, **arrays: np.ndarray) -> Photometry:
-        """Make one in the same bands, of arrays that have been checked before."""
-        new = object.__new__(type(self))
-        new.bands = self.bands
-        new.error_floor = self.error_floor if error_floor is None else error_floor
-        for name, array in (self._arrays() | arrays).items():
+    @classmethod
+    def checked(cls, bands: BandSet, error_floor: np.ndarray, **arrays: np.ndarray) -> Photometry:
+        """Make one of all its arrays by name, which have been checked before."""
+        new = object.__new__(cls)
+        new.bands, new.error_floor = bands, error_floor
+        for name, array in arrays.items():
             setattr(new, name, array)
         new._freeze()
         return new
+
+    def _of(self, error_floor: np.ndarray | None = None, **arrays: np.ndarray) -> Photometry:
+        """Make one in the same bands, of arrays that have been checked before."""
+        floor = self.error_floor if error_floor is None else error_floor
+        return self.checked(self.bands, floor, **self._arrays() | arrays)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         names = ("flux", "sigma", "redshift", "ids", "rows", "mask", "problems", "ebv")
@@ -287,6 +292,7 @@ class Photometry:
         columns: Mapping[str, str | None] | None = None,
         on_bad: OnBad = "raise",
         extinction: str | None = None,
+        rows: Any = None,
     ) -> Photometry:
         """Take the photometry from a table, finding its columns by name in any case.
 
@@ -320,6 +326,8 @@ class Photometry:
             As for `Photometry`; masked table entries count as NaN.
         extinction : {'F99', 'CCM89', 'O94', 'G23'}, optional
             Law by which to correct for Galactic extinction; default, take the fluxes as they are.
+        rows : array_like of int, optional
+            Numbers of the rows in their catalogue, of which this table is a part; default 0, 1, ...
 
         Raises
         ------
@@ -335,8 +343,11 @@ class Photometry:
         bands, table = get_bands(bands), as_table(table)
         if isinstance(said := table.meta.get("bands"), str):
             check_same_filters(bands, said)
-        found = measurements(table, bands, columns)
-        new = cls(found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad)
+        rows = checks.as_rows(rows, len(table))
+        found = measurements(table, bands, columns, rows)
+        new = cls(
+            found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad, rows
+        )
         if isinstance(said := table.meta.get("error_floor"), dict):
             known = {label: said[label] for label in bands.labels if label in said}
             new = new._of(checks.as_error_floor(known, bands))

@@ -63,25 +63,29 @@ class Measurements(NamedTuple):
     flux: Measured  # (N, B)
     sigma: Measured
     redshift: np.ndarray  # (N,)
-    ids: np.ndarray | None
+    ids: np.ndarray
     mask: np.ndarray  # (N, B), False where a band was not observed
     ebv: np.ndarray | None
     corrected: np.ndarray | None  # E(B-V) for which the fluxes have been corrected
 
 
 def measurements(
-    table: Table, bands: BandSet, columns: Mapping[str, str | None] | None = None
+    table: Table,
+    bands: BandSet,
+    columns: Mapping[str, str | None] | None,
+    rows: np.ndarray,
 ) -> Measurements:
     """Take fluxes, uncertainties, redshifts and ids from a table, as `Photometry.from_table` says.
 
-    Bands are called by their labels in column names; InputError says which column is missing.
+    Bands are called by their labels in column names, and galaxies without an id by their row
+    numbers (N,). InputError says which column is missing.
     """
     finder = _Finder(_with_nsa_bands(table), bands.labels, columns or {})
-    rows, fluxes, sigmas = len(table), [], []
-    mask = np.ones((rows, len(bands)), dtype=bool)
+    n, fluxes, sigmas = len(table), [], []
+    mask = np.ones((n, len(bands)), dtype=bool)
     for band, (key, filter_name) in enumerate(zip(finder.keys, bands.names, strict=True)):
         if finder.is_unobserved(key):
-            nothing = np.full(rows, np.nan)
+            nothing = np.full(n, np.nan)
             mask[:, band] = False
             fluxes.append(Measured(nothing, nothing, ("flux",), ("nanomaggies",)))
             sigmas.append(Measured(nothing, nothing, ("uncertainty",), ("nanomaggies",)))
@@ -96,7 +100,7 @@ def measurements(
         Measured.stack(fluxes),
         Measured.stack(sigmas),
         finder.redshift(),
-        finder.ids(),
+        finder.ids(rows),
         mask,
         finder.numbers(finder.columns.get("ebv") or finder.find(_EBVS)),
         finder.numbers(finder.find(["ebv_corrected"])),
@@ -244,14 +248,14 @@ class _Finder:
             self.find([key]) for key in self.keys if key != "z"
         )
 
-    def ids(self) -> np.ndarray | None:
+    def ids(self, rows: np.ndarray) -> np.ndarray:
         name = self.columns.get("id") or self.find(ID_NAMES)
         if name is None:
-            return None
+            return rows.astype(str)
         column = self.column(name)
         missing = np.broadcast_to(getattr(column, "mask", False), len(column))
         text = (v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(column))
-        return np.array([str(i) if missing[i] else t.strip() for i, t in enumerate(text)])
+        return np.array([str(rows[i]) if missing[i] else t.strip() for i, t in enumerate(text)])
 
     def _missing(
         self, what: str, role: str, looked: Sequence[str], can_be_none: bool = False

@@ -1,0 +1,154 @@
+"""What a store tells of each galaxy: columns, and results and photometry made of them again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..observations.photometry import Photometry
+from ..posterior.result import PosteriorResult
+from ..posterior.weighting import weighted_quantile
+from ..quantities import QUANTITIES
+from .encoding import decoded
+
+if TYPE_CHECKING:
+    import pyarrow
+    from astropy.table import Table
+
+    from ..anpe import AmortizedPosterior
+    from ..sps.bands import BandSet
+
+__all__ = ["as_photometry", "as_result", "as_table", "columns_of"]
+
+_QUALITY = (
+    "efficiency",
+    "pareto_k",
+    "distance",
+    "support",
+    "log_evidence_error",
+    "evaluations",
+)
+"""Diagnostics of one number a galaxy, NaN where a method gives none."""
+
+_LEVELS = {"": 0.5, "_lo": 0.16, "_hi": 0.84}
+_BAD = "bad_"
+
+
+def columns_of(
+    result: PosteriorResult, photometry: Photometry, posterior: AmortizedPosterior, outliers: bool
+) -> pyarrow.Table:
+    """One row a galaxy of everything but its draws; derived quantities are of all draws.
+
+    Fluxes [nanomaggies] are NaN where a band is masked. There are columns on bad bands where there
+    may be outliers.
+    """
+    import pyarrow
+
+    n = len(result)
+    if outliers:  # where no galaxy has a posterior, nothing is told of them
+        unknown = np.full(photometry.flux.shape, np.nan)
+        result.diagnostics.setdefault("bad_band", unknown)
+    summary = result.summary()
+    columns: dict[str, np.ndarray] = {"row": photometry.rows}
+    columns |= {name: np.asarray(summary[name]) for name in summary.colnames}
+    columns["exact"] = np.isin(result.badge, ["exact", "model cannot fit", "unfinished"])
+    for name, values in result.derived(posterior.model).items():
+        found = weighted_quantile(values[..., None], result.weights, list(_LEVELS.values()))
+        columns |= {name + end: found[k, :, 0] for k, end in enumerate(_LEVELS)}
+    for name in _QUALITY:
+        columns[name] = np.asarray(result.diagnostics.get(name, np.full(n, np.nan)), np.float64)
+    suspect = np.full(n, "", dtype=object)
+    usable = np.flatnonzero(posterior.check(photometry) == "")
+    if len(usable):
+        suspect[usable] = posterior.suspect_bands(photometry[usable])
+    columns["suspect_band"] = suspect.astype(str)
+    for k, label in enumerate(photometry.bands.labels):
+        if "bad_band" in result.diagnostics:
+            columns[_BAD + label] = result.diagnostics["bad_band"][:, k]
+        columns[f"flux_{label}"] = photometry.flux[:, k]
+        columns[f"sigma_{label}"] = photometry.sigma[:, k]
+    columns["ebv"] = photometry.ebv
+    fields, arrays = list[Any](), list[Any]()
+    for name, values in columns.items():
+        array = pyarrow.array(values.tolist() if values.dtype.kind == "U" else values)
+        fields.append(pyarrow.field(name, array.type, nullable=False))
+        arrays.append(array)
+    return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields))
+
+
+def as_photometry(rows: pyarrow.Table, bands: BandSet, floor: dict[str, float]) -> Photometry:
+    """The galaxies of some rows, with the error floor by band that their uncertainties have."""
+    flux, sigma = (
+        np.column_stack([rows[f"{what}_{label}"].to_numpy() for label in bands.labels])
+        for what in ("flux", "sigma")
+    )
+    return Photometry.checked(
+        bands,
+        np.array([floor.get(label, 0.0) for label in bands.labels]),
+        flux=flux,
+        sigma=sigma,
+        redshift=rows["redshift"].to_numpy().copy(),
+        ids=_words(rows, "id"),
+        rows=rows["row"].to_numpy().copy(),
+        mask=np.isfinite(flux) | np.isfinite(sigma),
+        problems=_words(rows, "problem"),
+        ebv=rows["ebv"].to_numpy().copy(),
+    )
+
+
+def as_result(
+    rows: pyarrow.Table,
+    kept: np.ndarray,
+    weights: np.ndarray | None,
+    bands: BandSet,
+    method: str,
+    provenance: dict[str, Any],
+) -> PosteriorResult:
+    """The posteriors of some rows with their draws as they are kept (N, D, 12)."""
+    samples = decoded(kept)
+    usable = np.isfinite(samples).all((1, 2))
+    if weights is None:  # equal ones, in the network's precision
+        equal = np.where(usable, np.float32(1.0 / samples.shape[1]), 0.0)
+        weights = np.repeat(equal[:, None], samples.shape[1], 1)
+    bad = [_BAD + label for label in bands.labels]
+    diagnostics = {name: rows[name].to_numpy() for name in _QUALITY}
+    if bad[0] in rows.column_names:
+        diagnostics["bad_band"] = np.column_stack([rows[name].to_numpy() for name in bad])
+    return PosteriorResult(
+        samples,
+        weights,
+        rows["redshift"].to_numpy(),
+        _words(rows, "id"),
+        bands,
+        method,
+        _words(rows, "badge"),
+        **{name: rows[name].to_numpy() for name in ("ess", "chi2_min", "log_evidence")},
+        diagnostics=diagnostics,
+        provenance=provenance,
+        problems=_words(rows, "problem"),
+    )
+
+
+def as_table(rows: pyarrow.Table, meta: dict[str, Any]) -> Table:
+    """Rows as a table with units and descriptions."""
+    import astropy.units as u
+    from astropy.table import Column, Table
+
+    table = Table(meta=meta)
+    for name in rows.column_names:
+        text = rows.schema.field(name).type == "string"
+        values = _words(rows, name) if text else rows[name].to_numpy()
+        stem, end = (name[:-3], name[-3:]) if name[-3:] in _LEVELS else (name, "")
+        column = Column(values, name)
+        if (quantity := QUANTITIES.get(stem)) is not None:
+            column.unit = quantity.column_unit
+            column.description = f"{quantity.description}, quantile {_LEVELS[end]:g}"
+        elif name.startswith(("flux_", "sigma_")):
+            column.unit = u.nmgy
+        table[name] = column
+    return table
+
+
+def _words(rows: pyarrow.Table, name: str) -> np.ndarray:
+    return np.array(rows[name].to_pylist(), dtype=np.str_)
