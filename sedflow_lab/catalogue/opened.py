@@ -170,11 +170,6 @@ class Catalogue:
         if not self._there:
             return pyarrow.table({name: np.array([], np.str_) for name in columns or []})
         tables = [self._table_of(number, columns) for number in self._there]
-        for name in columns or []:
-            if name not in tables[0].column_names:
-                raise InputError(
-                    f"{self._store.address} has no column {name!r}: see summary.colnames."
-                )
         return pyarrow.concat_tables(tables).combine_chunks()
 
     def _table_of(self, number: int, columns: list[str] | None = None) -> pyarrow.Table:

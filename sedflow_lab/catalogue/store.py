@@ -168,16 +168,17 @@ class Store:
         where = f"{self.address}/{self.name(number)}"
         with reading(where, "the part", "run the same command again, which makes it anew"):
             with suppress(FileNotFoundError):
-                content = _get(where)
-                table = parquet.read_table(
-                    BytesIO(content),
-                    columns=columns,
-                    use_threads=False,
-                    page_checksum_verification=True,
-                )
-                found = (table.schema.metadata or {}).get(_OF, b"").decode()
-                if found != self._identity(number) or len(table) != len(self.of(number)):
-                    raise ValueError("it is a part of something else")
+                content = BytesIO(_get(where))
+                with parquet.ParquetFile(content, page_checksum_verification=True) as file:
+                    about = file.schema_arrow.metadata or {}
+                    if about.get(_OF, b"").decode() != self._identity(number):
+                        raise ValueError("it is a part of something else")
+                    for name in columns or []:
+                        if name not in file.schema_arrow.names:
+                            raise InputError(f"{where} has no column {name!r}: see its summary.")
+                    table = file.read(columns, use_threads=False)
+                if len(table) != len(self.of(number)):
+                    raise ValueError("rows are missing")
                 return table
         return None
 
