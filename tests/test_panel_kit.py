@@ -14,7 +14,13 @@ from ipywidgets.widgets import widget as registry
 import sedflow_lab as sl
 import sedflow_lab.panels
 from sedflow_lab.methods import BADGES
-from sedflow_lab.panels import CoveragePanel, ExplorerPanel, GalaxyPanel, WitnessPanel
+from sedflow_lab.panels import (
+    CoveragePanel,
+    ExplorerPanel,
+    GalaxyPanel,
+    WhatIfPanel,
+    WitnessPanel,
+)
 from sedflow_lab.panels.kit import html
 
 
@@ -26,6 +32,7 @@ def posterior():
 PANELS = {
     "galaxy": lambda posterior: GalaxyPanel(posterior, draws=200, method="fast"),
     "explorer": lambda posterior: ExplorerPanel(posterior.model),
+    "whatif": lambda posterior: WhatIfPanel(posterior, draws=200),
     "witness": WitnessPanel,
     "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
 }

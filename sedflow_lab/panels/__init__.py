@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .explorer.view import ExplorerPanel
     from .galaxy.state import GalaxyState
     from .galaxy.view import GalaxyPanel
+    from .whatif.state import WhatIfState
+    from .whatif.view import WhatIfPanel
     from .witness.state import WitnessState
     from .witness.view import WitnessPanel
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,6 @@ from ...anpe.trust import chi2_limit
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
-from ...posterior.reweight import implied_prior
-from ...quantities import QUANTITIES
 from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 from ..kit.state import Traits
@@ -24,8 +21,6 @@ from ..kit.state import Traits
 __all__ = ["GalaxyState"]
 
 _ODD = 0.01  # p-value of the photometry, below which a band may be to blame
-_PRIOR_DRAWS = 20_000
-_REDSHIFT_STEP = 0.005  # in which the universe ages by 0.07 Gyr
 
 
 class GalaxyState(GalaxyChoice):
@@ -58,7 +53,6 @@ class GalaxyState(GalaxyChoice):
         self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
     ) -> None:
         self._plain: Outcome | None = None
-        self._priors: dict[float, Mapping[str, np.ndarray]] = {}
         super().__init__(posterior, photometry, **choice)
         chosen = ["index", "method", "draws", "observed", "error_floor", "outliers"]
         self.observe(lambda _: self.infer(), chosen)
@@ -76,16 +70,6 @@ class GalaxyState(GalaxyChoice):
                 self.method = "auto"
             else:
                 self.outliers = False
-
-    def implied_prior(self, redshift: float) -> Mapping[str, np.ndarray]:
-        """Draws (M,) of every quantity from the prior, near a redshift."""
-        at = (np.floor(redshift / _REDSHIFT_STEP) + 0.5) * _REDSHIFT_STEP
-        if at not in self._priors:
-            model, prior = self.posterior.model, self.posterior.prior
-            at_most = min(at, model.redshift_max)
-            drawn = implied_prior(model, at_most, list(QUANTITIES), prior, _PRIOR_DRAWS)
-            self._priors[at] = dict(zip(QUANTITIES, drawn.T, strict=True))
-        return self._priors[at]
 
     def cancel(self) -> None:
         """Give up an exact posterior that is under way, and go back to the network's."""

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...exact import Outliers
 from ...observations import Photometry, showcase
 from ...posterior.result import PosteriorResult
-from ...posterior.reweight import values_of
+from ...posterior.reweight import implied_prior, values_of
 from ...quantities import QUANTITIES
 from .state import State
 
@@ -37,6 +37,9 @@ DEFAULT_BUNDLE = "nsa-ugriz"
 
 ERROR_FLOOR = 0.05
 """Fraction of the flux that panels offer to add to the uncertainties."""
+
+_PRIOR_DRAWS = 20_000
+_REDSHIFT_STEP = 0.005  # in which the universe ages by 0.07 Gyr
 
 Source = AmortizedPosterior | str | Path | None
 """A posterior, a shipped bundle by name, or a folder; None is `DEFAULT_BUNDLE`."""
@@ -100,6 +103,7 @@ class GalaxyChoice(State):
     ) -> None:
         self.posterior = open_posterior(posterior)
         _ = self.posterior.model  # is built when first touched: not on the first galaxy's time
+        self._priors: dict[float, Mapping[str, np.ndarray]] = {}
         self.galaxies = showcase() if photometry is None else photometry
         if not len(self.galaxies):
             raise InputError("There is no galaxy to choose from: give photometry of one or more.")
@@ -123,6 +127,16 @@ class GalaxyChoice(State):
     def allowed(self) -> Outliers | None:
         """Bad bands in the likelihood, if there may be any."""
         return Outliers() if self.outliers else None
+
+    def implied_prior(self, redshift: float) -> Mapping[str, np.ndarray]:
+        """Draws (M,) of every quantity from the prior, near a redshift."""
+        at = (np.floor(redshift / _REDSHIFT_STEP) + 0.5) * _REDSHIFT_STEP
+        if at not in self._priors:
+            model, prior = self.posterior.model, self.posterior.prior
+            at_most = min(at, model.redshift_max)
+            drawn = implied_prior(model, at_most, list(QUANTITIES), prior, _PRIOR_DRAWS)
+            self._priors[at] = dict(zip(QUANTITIES, drawn.T, strict=True))
+        return self._priors[at]
 
     def step(self, by: int) -> None:
         """Choose another galaxy so many rows on; the list is a ring."""

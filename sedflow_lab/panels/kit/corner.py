@@ -26,6 +26,7 @@ DEFAULT_QUANTITIES = ("log_mstar", "log_ssfr_1gyr", "age_mw", "log_z_mw", "tau_i
 _PANEL = 96  # pixels
 _HEADROOM = 1.1
 _GREY = "#C4C4C4"
+_DARK_GREY = "#6f6f6f"
 
 
 def marginal(
@@ -98,6 +99,7 @@ class CornerFigure:
         self._peaks = np.ones(len(self.quantities))
         self.medians: list[Span] = []
         self.pairs: dict[tuple[int, int], Any] = {}
+        self.behind: dict[tuple[int, int], Any] = {}
         n = len(self.quantities)
         rows: list[list[Any]] = [[None] * n for _ in range(n)]
         for i in range(n):
@@ -138,6 +140,8 @@ class CornerFigure:
             areas = source_of("xs", "ys", "alpha")
             look: Any = {"fill_alpha": "alpha", "line_width": 1, "source": areas}
             self.pairs[i, j] = plot.multi_polygons("xs", "ys", **look)
+            lines: Any = {"line_color": _DARK_GREY, "line_dash": [4, 3], "line_width": 1.3}
+            self.behind[i, j] = plot.multi_line("xs", "ys", source=source_of("xs", "ys"), **lines)
         return plot
 
     def update(self, drawn: Drawn, zoom: bool = False) -> None:
@@ -170,6 +174,22 @@ class CornerFigure:
             contours.data_source.data = {"xs": fill.xs, "ys": fill.ys, "alpha": [0.25, 0.65]}
             contours.glyph.update(fill_color=colour, line_color=colour)
 
+    def show_behind(self, drawn: Drawn) -> None:
+        """Show another posterior in grey, on the axes as they are: its outlines and marginals."""
+        values, weights, ess, _ = drawn
+        columns = [values[q.name] for q in self.quantities]
+        limits = [(float(axis.start), float(axis.end)) for axis in self.ranges]
+        for k, (x, area) in enumerate(zip(columns, self.priors, strict=True)):
+            edges, density = marginal(x, weights, limits[k], ess)
+            top = density / max(float(density.max()), np.finfo(float).tiny) / _HEADROOM
+            area.data_source.data = {"x": np.repeat(edges, 2)[1:-1], "top": np.repeat(top, 2)}
+        for (i, j), outlines in self.behind.items():
+            x, y, density, thresholds = credible(
+                columns[j], columns[i], weights, (limits[j], limits[i]), ess
+            )
+            lines = contour_data(x, y, density, list(thresholds), want_fill=False).line_data
+            outlines.data_source.data = {"xs": lines.xs, "ys": lines.ys}
+
     def show_prior(self, prior: Mapping[str, np.ndarray] | None) -> None:
         """Show the density of draws (M,) of the prior behind the marginals, on the same scale.
 
@@ -187,7 +207,7 @@ class CornerFigure:
 
     def clear(self) -> None:
         """Show nothing."""
-        marks = (*self.priors, *self.marginals, *self.pairs.values())
+        marks = (*self.priors, *self.marginals, *self.pairs.values(), *self.behind.values())
         empty(*(mark.data_source for mark in marks))
         for span in self.medians:
             span.visible = False

@@ -1,0 +1,1 @@
+"""What if the photometry were another: drag it, and the posterior follows."""
