@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import MaskedColumn, Table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from astropy.table import Table
 
 import sedflow_lab as sl
-from sedflow_lab.catalogue import encoding
-from sedflow_lab.catalogue.rows import in_chunks
-from sedflow_lab.commands.main import main
-from sedflow_lab.observations.blocks import read_blocks
-from sedflow_lab.parameters import PARAMETERS
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")

@@ -26,6 +26,7 @@ _QUANTILES = (0.16, 0.5, 0.84)
 _BEFORE = "#8a8a8a"
 _TINY_FLUX = 1e-6  # nanomaggies
 _ROOM = 1.2  # magnitudes above and below, into which points may be dragged
+_NEAR = 0.05  # of the axis: so near must a mouse be to an end of an error bar to take hold of it
 _Move = Callable[[str, str, float], None]
 
 
@@ -104,14 +105,17 @@ class PhotometryFigure:
         empty(self.predicted)
 
     def _take(self, event: PointEvent) -> None:
-        """Take hold of the band nearest to the mouse, by its point or its error bar."""
+        """Take hold of the band nearest to the mouse, by its point or an end of its error bar."""
         points = self.now.data
         if event.x is None or event.y is None or not len(points["x"]):
             return
         k = int(np.argmin(np.abs(np.asarray(points["x"]) - event.x)))
         middle = abs(points["middle"][k] - event.y)
         ends = min(abs(points[end][k] - event.y) for end in ("low", "high"))
-        self._held = str(points["band"][k]), "sigma" if ends < middle else "flux"
+        at_an_end = ends < min(
+            middle, _NEAR * abs(self.figure.y_range.end - self.figure.y_range.start)
+        )
+        self._held = str(points["band"][k]), "sigma" if at_an_end else "flux"
 
     def _drag(self, event: PointEvent) -> None:
         band, what = self._held

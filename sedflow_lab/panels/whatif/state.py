@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import traitlets
@@ -76,6 +77,7 @@ class WhatIfState(GalaxyChoice):
         self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
     ) -> None:
         self._wanted: Photometry | None = None  # the newest, if it is not being inferred yet
+        self._gains: WeakKeyDictionary[Outcome, dict[str, float]] = WeakKeyDictionary()
         self._pursuing = False  # whether a thread will take it
         super().__init__(posterior, photometry, **choice)
         self.observe(lambda _: self.reset(), ["index", "draws"])
@@ -171,14 +173,14 @@ class WhatIfState(GalaxyChoice):
             raise InputError(f"There is no {name!r}: choose of {', '.join(PRESETS)}.")
         self.put(dict.fromkeys(bands, 0.0), noise, float(self.galaxy.redshift[0]), kept)
 
-    def implied(self, outcome: Outcome) -> Mapping[str, np.ndarray]:
-        """Draws of the prior at the redshift of an outcome."""
-        return self.implied_prior(float(outcome.result.redshift[0]))
-
     def gain(self, outcome: Outcome, name: str) -> float:
         """What an outcome says of a quantity [bits]."""
-        weights = outcome.result.weights[0]
-        return information_gain(outcome.values[name], weights, self.implied(outcome)[name])
+        known = self._gains.setdefault(outcome, {})
+        if name not in known:
+            prior = self.implied_prior(float(outcome.result.redshift[0]))
+            weights = outcome.result.weights[0]
+            known[name] = information_gain(outcome.values[name], weights, prior[name])
+        return known[name]
 
     def _follow(self) -> None:
         """Let a thread infer the newest photometry, unless one is at it already."""

@@ -35,6 +35,10 @@ _STEPS: dict[str, Callable[[float], float]] = {
 }
 """The places that sliders can take: browsers round to them, and report what they have rounded."""
 
+_HEADS = (
+    "<div class='sedflow-small' style='display:flex;padding-left:52px'><span style='flex:1'>"
+    "brighter [mag]</span><span style='flex:1'>error ×</span></div>"
+)
 _LARGE = 0.15  # bits: what fewer draws would say is not worth a word
 
 
@@ -58,11 +62,18 @@ class WhatIfPanel(Panel):
         self.state = WhatIfState(posterior, photometry, **choice)
         super().__init__(self.state)
         self._showing = False  # controls are being moved to where the state is
+        self._behind: Outcome | None = None  # what the corner plot shows in grey
         self.corner = CornerFigure()
         self.sed = PhotometryFigure(self.state.posterior.model, self._dragged)
         self._make_controls()
         left = w.VBox(
-            [self._show("sed", self.sed.figure), self.redshift, *self._bands.values(), self.words],
+            [
+                self._show("sed", self.sed.figure),
+                self.redshift,
+                w.HTML(_HEADS, layout=w.Layout(width="100%")),
+                *self._bands.values(),
+                self.words,
+            ],
             layout=w.Layout(flex="1 1 400px", min_width="360px", max_width="700px"),
         )
         corner = w.VBox([self._show("corner", self.corner.layout), self.zoom])
@@ -116,9 +127,8 @@ class WhatIfPanel(Panel):
             self.used[band] = w.Checkbox(
                 description=band, indent=False, tooltip=f"Use {band}", layout={"width": "44px"}
             )
-            size: Any = {"style": {"description_width": "44px"}, "layout": {"flex": "1 1 150px"}}
+            size: Any = {"style": {"description_width": "0"}, "layout": {"flex": "1 1 150px"}}
             self.brighter[band] = w.FloatSlider(
-                description="mag",
                 min=-MOST_BRIGHTER,
                 max=MOST_BRIGHTER,
                 step=0.01,
@@ -126,7 +136,6 @@ class WhatIfPanel(Panel):
                 **size,
             )
             self.noisier[band] = w.FloatLogSlider(
-                description="error ×",
                 min=ends[0],
                 max=ends[1],
                 step=0.01,
@@ -141,7 +150,7 @@ class WhatIfPanel(Panel):
             parts = [self.used[band], self.brighter[band], self.noisier[band]]
             self._bands[band] = w.HBox(parts, layout=w.Layout(width="100%"))
         self.zoom = w.Checkbox(description="Zoom in on the posterior", indent=False)
-        self.zoom.observe(lambda _: self._refresh(), "value")
+        self.zoom.observe(lambda _: self._zoomed(), "value")
         self.status, self.words = w.HTML(), w.HTML()
 
     def _dragged(self, band: str, what: str, value: float) -> None:
@@ -208,10 +217,16 @@ class WhatIfPanel(Panel):
             else:
                 self.sed.predict(now.result, state.posterior.model)
                 self.corner.update(now.drawn, self.zoom.value)
-                if before is not None and before.result.usable[0]:
+                # On axes that stay, so does what lies behind.
+                if before is not None and (self.zoom.value or before is not self._behind):
                     self.corner.show_behind(before.drawn)
+                    self._behind = before
         self._tell()
         self._changed()
+
+    def _zoomed(self) -> None:
+        self._behind = None
+        self._refresh()
 
     def _tell(self) -> None:
         """Say how far to trust what is shown, and what has changed."""
