@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .._files import difference, locked
 from .._version import __version__
@@ -19,40 +18,18 @@ from ..exact import Outliers
 from ..methods import AMORTIZED, RECIPE
 from ..observations.photometry import Photometry
 from ..sps import load_ssp_grid
+from .clusters import on_dask
 from .encoding import KEEP
 from .opened import Catalogue
-from .rows import Scan, Source, in_chunks, scan, source_of
+from .passes import Perform, Progress, Run
+from .rows import Scan, scan, source_of
 from .store import Store
-from .work import Done, Exact, Fresh, Hard, hard_galaxies, work_on
+from .work import Done, Task, work_on
 
-__all__ = ["Progress", "infer_catalogue"]
+__all__ = ["infer_catalogue"]
 
 _GALAXIES, _DRAWS = 128, 256_000  # of a chunk, at most: seconds of work, 12 MB of draws
 _HARD_AT_ONCE = 32  # galaxies that are made exact, and kept, together
-_TIERS = 32  # into which a budget sorts them by importance
-
-Task = Fresh | Exact
-Perform = Callable[[Iterator[Task], threading.Event], Iterator[Done]]
-
-
-@dataclass
-class Progress:
-    """How far a run has come.
-
-    Attributes
-    ----------
-    phase : str
-        ``"network"``, all galaxies, or ``"exact"``, those whose badge asks for it.
-    done, total : int
-        Galaxies of this phase.
-    badges : Counter
-        Badges of all galaxies that have been inferred.
-    """
-
-    phase: Literal["network", "exact"]
-    done: int
-    total: int
-    badges: Counter[str] = field(default_factory=Counter)
 
 
 def infer_catalogue(
@@ -69,6 +46,8 @@ def infer_catalogue(
     outliers: Outliers | None = None,
     error_floor: float | Mapping[str, float] | None = None,
     budget: float | None = None,
+    workers: int | None = None,
+    scheduler: Any = None,
     progress: bool = False,
     stop: threading.Event | None = None,
     tell: Callable[[str], None] = lambda text: None,
@@ -106,6 +85,11 @@ def infer_catalogue(
         As for `Photometry.with_error_floor`.
     budget : float, optional
         Seconds after which no more posteriors are made exact.
+    workers : int, optional
+        Processes of one thread each, by Dask; default, this process with all its cores.
+    scheduler : str or dask.distributed.Client, optional
+        Address of a Dask scheduler, or a client of one, whose workers see `out` and the posterior
+        under the same paths.
     progress : bool
         Show a progress bar, with the rate, the time left and the badges so far.
     stop : threading.Event, optional
@@ -129,24 +113,26 @@ def infer_catalogue(
         settings or another network.
     """
     out = _check(out, draws, method, keep, chunk, outliers)
-    if not isinstance(posterior, AmortizedPosterior):
-        posterior = load_posterior(posterior, ssp=load_ssp_grid(ssp))
-    source = source_of(catalogue, posterior, error_floor, **reading)
-    found = scan(source, posterior, reading.get("on_bad", "flag"))
+    if workers is not None and workers < 1:
+        raise InputError(f"The number of workers must be positive, it is {workers}.")
+    loaded = posterior
+    if not isinstance(loaded, AmortizedPosterior):
+        loaded = load_posterior(loaded, ssp=load_ssp_grid(ssp))
+    source = source_of(catalogue, loaded, error_floor, **reading)
+    found = scan(source, loaded, reading.get("on_bad", "flag"))
     for text in found.problems:
         tell(text)
     how = {"method": method, "draws": draws, "seed": seed, "keep": keep}
-    store = _store(out, posterior, found, how, chunk, outliers)
-    loaded = posterior
-
-    def perform(tasks: Iterator[Task], stop: threading.Event) -> Iterator[Done]:
-        for task in tasks:
-            if stop.is_set() or (done := work_on(task, store, loaded, stop)) is None:
-                return
-            yield done
-
-    with locked(out / "store"):
-        run = _Run(store, perform, stop or threading.Event(), progress, tell, watch)
+    store = _store(out, loaded, found, how, chunk, outliers)
+    with ExitStack() as stack:
+        stack.enter_context(locked(out / "store"))
+        if workers is None and scheduler is None:
+            perform: Perform = partial(_perform_here, store, loaded)
+            at_once = _HARD_AT_ONCE
+        else:
+            dask = on_dask(store, _path_of(posterior), ssp, workers, scheduler)
+            perform, at_once = stack.enter_context(dask), _HARD_AT_ONCE // 4
+        run = Run(store, perform, at_once, stop or threading.Event(), progress, tell, watch)
         run.first_pass(source)
         if method == "auto" and not run.stop.is_set():
             run.second_pass(budget)
@@ -219,109 +205,18 @@ def _store(
     return there
 
 
-class _Run:
-    """A run on a store: what is there, what is missing, and the passes that make it."""
-
-    def __init__(
-        self,
-        store: Store,
-        perform: Perform,
-        stop: threading.Event,
-        progress: bool,
-        tell: Callable[[str], None],
-        watch: Callable[[Progress], None],
-    ) -> None:
-        self.store, self.perform, self.stop = store, perform, stop
-        self.progress, self.tell, self.watch = progress, tell, watch
-        self.badges, self.hard, self.there = Counter[str](), Hard(), set[int]()
-        for number in store.chunks:
-            try:
-                state = store.state(number)
-            except InputError as error:
-                tell(f"{error} It is made anew now.")
-                continue
-            if state is not None:
-                badges = state["badge"].to_pylist()
-                self.there.add(number)
-                self.badges.update(badges)
-                self.hard += hard_galaxies(number, badges, state["distance"].to_pylist())
-
-    def first_pass(self, source: Source) -> None:
-        """Infer the galaxies of all chunks that are not there."""
-        done, n = self.badges.total(), len(self.store)
-        if done:
-            self.tell(f"{done:,} of {n:,} galaxies were inferred before.")
-        if done < n:
-            chunks = enumerate(in_chunks(source(), self.store.size))
-            missing = (Fresh(k, chunk) for k, chunk in chunks if k not in self.there)
-            self._follow(missing, Progress("network", done, n), self.stop)
-
-    def second_pass(self, budget: float | None) -> None:
-        """Make the posteriors of hard galaxies exact, the most important first in a budget."""
-        n = len(self.hard)
-        if n == 0:
+def _perform_here(
+    store: Store, posterior: AmortizedPosterior, tasks: Iterator[Task], stop: threading.Event
+) -> Iterator[Done]:
+    """Results of tasks, one by one, with the galaxies of each shared out among threads."""
+    for task in tasks:
+        if stop.is_set() or (done := work_on(task, store, posterior, stop)) is None:
             return
-        stop = self.stop if budget is None else _Until(self.stop, budget)
-        size = n if budget is None else max(2 * _HARD_AT_ONCE, -(-n // _TIERS))
-        progress = Progress("exact", 0, n)
-        for tier in _tiers(self.hard, size):
-            if stop.is_set():
-                break
-            self._follow(_batches(tier), progress, stop)
-        if left := n - progress.done:
-            self.tell(
-                f"{left:,} of {n:,} galaxies whose badge is 'refine' are left: run the same "
-                "command again to make their posteriors exact."
-            )
-
-    def _follow(self, tasks: Iterable[Task], progress: Progress, stop: threading.Event) -> None:
-        """Have tasks performed, and tell how far they have come."""
-        from tqdm.auto import tqdm
-
-        with tqdm(
-            total=progress.total,
-            initial=progress.done,
-            unit=" galaxies",
-            desc=progress.phase,
-            disable=not self.progress,
-        ) as bar:
-            for done in self.perform(iter(tasks), stop):
-                self.badges.update(done.badges)
-                self.hard += done.hard
-                progress.done += done.galaxies
-                progress.badges = +self.badges
-                bar.set_postfix_str(
-                    ", ".join(f"{n:,} {badge}" for badge, n in progress.badges.most_common()),
-                    refresh=False,
-                )
-                bar.update(done.galaxies)
-                self.watch(progress)
+        yield done
 
 
-class _Until(threading.Event):
-    """An event that is set by another, and when some seconds are over."""
-
-    def __init__(self, other: threading.Event, seconds: float) -> None:
-        super().__init__()
-        self._other, self._end = other, time.monotonic() + seconds
-
-    def is_set(self) -> bool:
-        return self._other.is_set() or time.monotonic() >= self._end
-
-
-def _tiers(hard: Hard, size: int) -> Iterator[Hard]:
-    """So many galaxies at a time, those with the largest distances first."""
-    order = sorted(hard, key=lambda galaxy: (-galaxy[2], galaxy[:2]))
-    return (sorted(order[first : first + size]) for first in range(0, len(order), size))
-
-
-def _batches(tier: Hard) -> Iterator[Exact]:
-    """Tasks of enough galaxies for all cores; a chunk is in one of them."""
-    places, count = dict[int, list[int]](), 0
-    for number, place, _ in tier:
-        if number not in places and count >= _HARD_AT_ONCE:
-            yield Exact(places)
-            places, count = {}, 0
-        places.setdefault(number, []).append(place)
-        count += 1
-    yield Exact(places)
+def _path_of(posterior: str | Path | AmortizedPosterior) -> str | Path:
+    """What workers load a posterior by."""
+    if isinstance(posterior, AmortizedPosterior):
+        raise InputError("Workers load the posterior themselves: give its name or folder.")
+    return Path(posterior).absolute() if Path(posterior).is_dir() else posterior

@@ -73,6 +73,11 @@ class Catalogue:
         return len(self._index)
 
     @cached_property
+    def usable(self) -> int:
+        """How many galaxies have a posterior."""
+        return self._read(["problem"])["problem"].to_pylist().count("")
+
+    @cached_property
     def ids(self) -> np.ndarray:
         """Names of the galaxies that have been inferred, in the order of the summary."""
         return np.array(self._index["id"].to_pylist(), dtype=np.str_)

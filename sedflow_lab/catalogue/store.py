@@ -105,7 +105,7 @@ class Store:
         _check_packages()
         address = str(address).rstrip("/")
         if "://" not in address:
-            address = str(Path(address).expanduser())
+            address = str(Path(address).expanduser().absolute())
         with reading(address, "the catalogue's store", "give the folder that infer wrote"):
             values = json.loads(_get(f"{address}/zarr.json"))["attributes"][_NAME]
             if values["format"] != _FORMAT:

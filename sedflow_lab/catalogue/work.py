@@ -16,7 +16,7 @@ from .columns import as_photometry, columns_of
 from .encoding import encoded
 from .store import Chunk, Store
 
-__all__ = ["Done", "Exact", "Fresh", "Hard", "hard_galaxies", "work_on"]
+__all__ = ["Done", "Exact", "Fresh", "Hard", "Task", "hard_galaxies", "work_on"]
 
 Hard = list[tuple[int, int, float]]
 """Galaxies that are to be made exact: chunk, place in it, and distance from the posterior."""
@@ -37,6 +37,9 @@ class Exact:
     places: dict[int, list[int]]
 
 
+Task = Fresh | Exact
+
+
 @dataclass(frozen=True)
 class Done:
     """What came of a task: how many galaxies, and the badges that there are more, or less, of."""
@@ -47,10 +50,11 @@ class Done:
 
 
 def work_on(
-    task: Fresh | Exact,
+    task: Task,
     store: Store,
     posterior: AmortizedPosterior,
     stop: threading.Event | None = None,
+    threads: int | None = None,
 ) -> Done | None:
     """Infer galaxies and write their chunks; None where it was stopped before any was."""
     settings = store.settings
@@ -60,6 +64,7 @@ def work_on(
         "outliers": Outliers(**settings["outliers"]) if "outliers" in settings else None,
         "on_bad": "flag",
         "stop": stop,
+        "threads": threads,
     }
     if isinstance(task, Fresh):
         return _make(task, store, posterior, how)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..exact import Outliers
     from ..observations.photometry import Photometry
 
-__all__ = ["add_robust", "outliers_of", "robust_words", "with_floor"]
+__all__ = ["add_robust", "floor_of", "outliers_of", "robust_words", "with_floor"]
 
 
 def add_robust(parser: Parser) -> None:
@@ -36,15 +36,19 @@ def add_robust(parser: Parser) -> None:
 
 def with_floor(args: argparse.Namespace, photometry: Photometry) -> Photometry:
     """The photometry with the error floor that the arguments give."""
+    floor = floor_of(args)
+    return photometry if floor is None else photometry.with_error_floor(floor)
+
+
+def floor_of(args: argparse.Namespace) -> float | dict[str, float] | None:
+    """The error floor, as `Photometry.with_error_floor` takes it; None where none is given."""
     if args.error_floor is None:
-        return photometry
+        return None
     named = [part.partition("=") for part in args.error_floor.split(",")]
     try:
         if len(named) == 1 and not named[0][1]:
-            return photometry.with_error_floor(float(args.error_floor))
-        return photometry.with_error_floor({name.strip(): float(v) for name, _, v in named})
-    except InputError:
-        raise
+            return float(args.error_floor)
+        return {name.strip(): float(value) for name, _, value in named}
     except ValueError:
         raise InputError(
             f"--error-floor {args.error_floor} is no fraction of the flux: give it as 0.05, or by "

@@ -36,6 +36,7 @@ __all__ = [
     "as_sentence",
     "at_most",
     "check_path",
+    "columns_of",
     "end_like_ctrl_c",
     "is_interactive",
     "load",
@@ -274,12 +275,7 @@ def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometr
     from ..observations.nsa import VERSIONS, read_nsa
 
     path = Path(args.catalog).expanduser()
-    columns: dict[str, str | None] = {}
-    for text in args.column:
-        role, equals, name = text.partition("=")
-        if not equals:
-            raise InputError(f"--column {text} has no =: give it as --column flux_u=FLUX_U.")
-        columns[role.strip()] = name.strip() or None
+    columns = columns_of(args)
     for version in VERSIONS:
         if path.name == f"nsa_{version}.fits" and not columns:
             return read_nsa(path, version, bands, on_bad=on_bad)
@@ -291,6 +287,17 @@ def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometr
     if photometry.warning:
         say(f"warning: {photometry.warning}")
     return photometry
+
+
+def columns_of(args: argparse.Namespace) -> dict[str, str | None]:
+    """Columns that have other names, by role."""
+    columns: dict[str, str | None] = {}
+    for text in args.column:
+        role, equals, name = text.partition("=")
+        if not equals:
+            raise InputError(f"--column {text} has no =: give it as --column flux_u=FLUX_U.")
+        columns[role.strip()] = name.strip() or None
+    return columns
 
 
 def warn_of(problems: Iterable[str]) -> None:
