@@ -63,6 +63,7 @@ def on_dask(
                 threads_per_worker=1,
                 dashboard_address=None,
                 memory_limit=0,  # no worker needs much
+                silence_logs="ERROR",
             )
             scheduler = stack.enter_context(cluster)
         if not isinstance(scheduler, Client):
