@@ -15,6 +15,7 @@ import sedflow_lab as sl
 import sedflow_lab.panels
 from sedflow_lab.methods import BADGES
 from sedflow_lab.panels import (
+    ABCPanel,
     CoveragePanel,
     ExplorerPanel,
     GalaxyPanel,
@@ -35,11 +36,13 @@ PANELS = {
     "whatif": lambda posterior: WhatIfPanel(posterior, draws=200),
     "witness": WitnessPanel,
     "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
+    "abc": lambda posterior: ABCPanel(posterior, budget=10_000_000),
 }
 LONG_WORK = {
     "galaxy": lambda panel: panel.method.set_trait("value", "exact"),
     "witness": lambda panel: panel.run.click(),
     "coverage": lambda panel: panel.run.click(),
+    "abc": lambda panel: panel.run.click(),
 }
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from .abc.state import ABCState
+    from .abc.view import ABCPanel
     from .coverage.state import CoverageState
     from .coverage.view import CoveragePanel
     from .explorer.state import ExplorerState

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from ..errors import InputError
 __all__ = ["ABCRun", "expected_acceptance", "rms", "run_abc"]
 
 _BATCH = 20_000
+_LOOK = 0.5  # seconds between news
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 """From a number and a generator to draws (n, P) of the prior."""
@@ -130,7 +132,7 @@ def run_abc(
     stop : threading.Event, optional
         Set it to end early with what there is.
     callback : callable, optional
-        Is told what there is, now and then.
+        Is told what there is, every half second.
 
     Returns
     -------
@@ -153,6 +155,7 @@ def run_abc(
     target = (given if summary is None else summary(given))[0]
     kept: list[tuple[np.ndarray, np.ndarray]] = []
     done = 0
+    look = time.monotonic() + _LOOK
 
     def so_far() -> ABCRun:
         theta, near = (np.concatenate(part) for part in zip(*kept, strict=True))
@@ -172,8 +175,9 @@ def run_abc(
             near = far <= tolerance
             kept.append((theta[near], far[near]))
             bar.update(len(theta))
-            if callback is not None and done < budget:
+            if callback is not None and done < budget and time.monotonic() > look:
                 callback(so_far())
+                look = time.monotonic() + _LOOK
     return so_far()
 
 

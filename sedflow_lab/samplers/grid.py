@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from ..errors import InputError
 
-__all__ = ["Grid", "tabulate"]
+__all__ = ["Grid", "binned", "tabulate"]
 
 _DEEP = 14.0  # below the maximum of the log density there is a share of 1e-6 or less
 _REGIONS = 5  # along each of the two parameters
@@ -130,6 +130,14 @@ def tabulate(
         spans = [_span(e, deep.any(axis)) for e, axis in zip(edges, (1, 0), strict=True)]
         low, high = (spans[0][0], spans[1][0]), (spans[0][1], spans[1][1])
     return Grid(x, y, np.exp(found - total), total + float(np.log(_step(x) * _step(y))))
+
+
+def binned(draws: np.ndarray, n: int = 60) -> Grid:
+    """Count draws (D, 2) in the cells of a grid that covers them: a posterior that was sampled."""
+    edges = [np.linspace(column.min(), column.max(), n + 1) for column in draws.T]
+    counts, _ = np.histogramdd(draws, edges)
+    x, y = (0.5 * (e[1:] + e[:-1]) for e in edges)
+    return Grid(x, y, counts / len(draws), 0.0)
 
 
 def _step(centres: np.ndarray) -> float:

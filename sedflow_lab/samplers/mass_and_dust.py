@@ -125,18 +125,22 @@ class MassAndDust:
         sigma, redshift = np.tile(self.sigma, (n, 1)), np.full(n, self.redshift)
         return Photometry(flux, sigma, redshift, bands=self.model.bands)
 
+    def log_posterior(self, points: np.ndarray, flux: np.ndarray | None = None) -> np.ndarray:
+        """Log of prior times likelihood (n,) at points (n, 2), given fluxes (B,).
+
+        Both are normalised, so the integral is the evidence. Minus infinity outside the prior.
+        """
+        data = self.observed if flux is None else np.asarray(flux)
+        likelihood = LogPosterior(self.photometry(data[None]), self.model)
+        with torch.no_grad():
+            found = np.asarray(likelihood.log_likelihood(self.theta(points)[None])[0])
+        inside = ((points >= self.low) & (points <= self.high)).all(1)
+        volume = float(np.prod(np.subtract(self.high, self.low)))
+        return np.where(inside, found - np.log(volume), -np.inf)
+
     def exact(self, flux: np.ndarray | None = None, n: int = 100) -> Grid:
         """The exact posterior of fluxes (B,), by default the observed ones, on a grid."""
-        data = self.observed if flux is None else np.asarray(flux)
-        posterior = LogPosterior(self.photometry(data[None]), self.model)
-        log_prior = -sum(np.log(b - a) for a, b in zip(self.low, self.high, strict=True))
-
-        def log_density(points: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                found = posterior.log_likelihood(self.theta(points)[None])[0]
-            return np.asarray(found) + log_prior
-
-        return tabulate(log_density, self.low, self.high, n)
+        return tabulate(lambda points: self.log_posterior(points, flux), self.low, self.high, n)
 
     def labels(self) -> tuple[str, str]:
         """Labels of the two axes, in plain letters."""

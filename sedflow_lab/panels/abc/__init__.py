@@ -1,0 +1,1 @@
+"""Rejection ABC: a tolerance that is turned down, beside the exact posterior."""
