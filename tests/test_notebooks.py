@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUNDLE = Path(sedflow_lab.__file__).parent / "data" / "bundles" / DEFAULT_BUNDLE
 
+
+def outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """What a cell has shown."""
+    return cell.get("outputs", [])
+
+
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -41,5 +47,24 @@ def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch):
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     client.execute()  # raises at the first cell that fails
-    shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for out in shown)
+    shown = {
+        kind for cell in notebook.cells for out in outputs(cell) for kind in out.get("data", {})
+    }
+    assert shown & {"application/vnd.jupyter.widget-view+json", "image/png"}
+    for cell in notebook.cells:
+        if "solution" in cell.metadata.get("tags", ()):
+            printed = "".join(out.get("text", "") for out in outputs(cell))
+            assert printed.startswith("Right"), printed
+
+
+@each
+def test_a_lesson_has_three_exercises_with_hidden_solutions(path: Path):
+    cells = nbformat.read(path, as_version=4).cells
+    if "What you will learn" not in cells[0].source:
+        return
+    solutions = [cell for cell in cells if "solution" in cell.metadata.get("tags", ())]
+    assert len(solutions) >= 3
+    assert all(cell.metadata["jupyter"] == {"source_hidden": True} for cell in solutions)
+    asked = "".join(cell.source for cell in cells)
+    assert all(f"answer_{k} = None" in asked for k in (1, 2, 3))
+    assert "Further reading" in cells[-1].source

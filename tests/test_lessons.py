@@ -1,0 +1,50 @@
+"""The lessons: what judges say of answers, and the figure beside the exact posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sedflow_lab.lessons import abc_to_npe
+from sedflow_lab.lessons.answers import judge
+from sedflow_lab.plots.plane import plot_beside_exact
+from sedflow_lab.samplers.mass_and_dust import MassAndDust
+
+HINT = "Think of the square root."
+SLIPS = {"That is the square.": 16.0, "That is its inverse.": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (None, "Not answered yet: put your number in place of None, and run the cell again."),
+        (4.05, "Right: 4.05."),
+        (np.float64(3.95), "Right: 3.95."),
+        (16.1, "16.1 is not it. That is the square."),
+        (0.251, "0.251 is not it. That is its inverse."),
+        (8, f"8 is too large. {HINT}"),
+        (-1, f"-1 is too small. {HINT}"),
+        (np.nan, f"nan is no answer: {HINT}"),
+        ("four", f"A number is asked for, not str: {HINT}"),
+        ([1, 2], f"A number is asked for, not list: {HINT}"),
+    ],
+)
+def test_an_answer_is_right_or_helped(answer, sentence):
+    assert judge(answer, 4.0, 0.1, HINT, SLIPS) == sentence
+
+
+def test_the_price_of_other_errors_is_told_from_that_which_is_asked_for(capsys):
+    abc_to_npe.check_price(3.7e7)
+    assert "That is the number for errors of 10 %" in capsys.readouterr().out
+    abc_to_npe.check_price(9e8)
+    assert capsys.readouterr().out.startswith("Right")
+
+
+def test_posteriors_are_drawn_beside_the_exact_one():
+    galaxy = MassAndDust()
+    exact = galaxy.exact()
+    draws = {"exact": exact.sample(4000), "prior": galaxy.draw(500, np.random.default_rng(0))}
+    figure = plot_beside_exact(exact, draws, galaxy.labels(), galaxy.truth)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[0] in ("exact: 0.02", "exact: 0.03") and titles[1].startswith("prior: 0.9")
+    assert figure.axes[0].get_xlabel() == "log M★ [M☉]"
