@@ -46,7 +46,7 @@ def test_turn_the_tolerance_down_and_make_the_data_precise(page: Any, tmp_path: 
     )
     page.get_by_text("too few to tell a posterior").wait_for()
     until(page, lambda: n_changed(page, near) >= 4)
-    page.get_by_role("button", name="All twelve").click()
+    page.get_by_role("button", name="All twelve unknown").click()
     until(page, lambda: "years with one" in page.locator(".jp-OutputArea").first.inner_text())
     settled(page, 5)
     page.screenshot(path=tmp_path / "twelve-1440.png")

@@ -12,7 +12,7 @@ from ...plots.style import SPARE_COLORS
 from ...quantities import QUANTITIES
 from ...samplers.mass_and_dust import FREE, MassAndDust
 from ..kit.corner import credible, marginal
-from ..kit.style import COLORS, empty, new_plot, set_range, small_legend, source_of
+from ..kit.style import COLORS, empty, new_plot, set_range, small_legend, source_of, ticks_at
 from .state import LARGEST, Exact, Findings
 
 __all__ = ["ABC_COLOR", "MarginalFigure", "PlaneFigure", "PriceFigure"]
@@ -21,6 +21,7 @@ ABC_COLOR = SPARE_COLORS[0]
 """Colour of what ABC keeps."""
 
 _MOST = 3000  # points that are drawn
+_FEW = 100  # points that are drawn large
 _EXACT = COLORS["exact"]
 _NOW: Any = {"dimension": "height", "line_color": "#888888", "line_dash": "dashed"}
 
@@ -41,12 +42,14 @@ class PlaneFigure:
         self.areas = source_of("xs", "ys", "alpha")
         self.points = source_of("x", "y")
         plot = self.figure = new_plot("What is kept", 430, x, y)
-        fill: Any = {"fill_alpha": "alpha", "fill_color": _EXACT, "line_color": _EXACT}
+        fill: Any = {"fill_alpha": "alpha", "fill_color": _EXACT, "line_color": None}
         plot.multi_polygons(
             "xs", "ys", source=self.areas, legend_label="exact, 68 and 95 %", **fill
         )
         dots: Any = {"size": 4, "fill_alpha": 0.55, "line_color": None, "fill_color": ABC_COLOR}
-        plot.scatter("x", "y", source=self.points, legend_label="ABC", **dots)
+        self._dots = plot.scatter("x", "y", source=self.points, legend_label="ABC", **dots)
+        edge: Any = {"fill_color": None, "line_color": _EXACT, "line_width": 1.5}
+        plot.multi_polygons("xs", "ys", source=self.areas, **edge)
         cross: Any = {"marker": "x", "size": 13, "line_width": 3, "line_color": COLORS["data"]}
         at = problem.truth
         plot.scatter([at[0]], [at[1]], legend_label="truth", **cross)
@@ -63,6 +66,7 @@ class PlaneFigure:
 
     def update(self, kept: np.ndarray) -> None:
         """Show what is kept (n, 2), or the first of many."""
+        self._dots.glyph.size = 4 if len(kept) > _FEW else 9
         self.points.data = {"x": kept[:_MOST, 0], "y": kept[:_MOST, 1]}
 
     def clear(self) -> None:
@@ -119,16 +123,16 @@ class PriceFigure:
             "Price: share that is kept",
             215,
             tolerance,
-            ("Acceptance", 1e-7, 1),
+            ("Acceptance", 1e-7, 100),
             tools="save",
             x_axis_type="log",
             y_axis_type="log",
         )
         gain = new_plot(
-            "Gain: nearness to the exact posterior",
+            "Gain: distance to the exact one",
             215,
             tolerance,
-            ("Distance", 0, 1),
+            ("Distance", 0, 1.3),
             tools="save",
             x_axis_type="log",
         )
@@ -138,8 +142,9 @@ class PriceFigure:
         price.line("x", "y", source=self.acceptance, legend_label="ABC", **thick)
         gain.line("x", "y", source=self.distance, legend_label="ABC", **thick)
         gain.line("x", "chance", source=self.distance, legend_label="chance alone", **thin)
-        small_legend(price.legend, location="bottom_right")
-        small_legend(gain.legend, location="bottom_right")
+        for plot in (price, gain):
+            small_legend(plot.legend, location="top_left")
+            ticks_at(plot.xaxis, plot.xgrid, (0.2, 0.5, 1, 2, 5, 10))
         self.marks = [Span(location=LARGEST, **_NOW) for _ in range(2)]
         for plot, mark in zip((price, gain), self.marks, strict=True):
             plot.add_layout(mark)

@@ -88,11 +88,10 @@ class ABCPanel(Panel):
         )
         self.tolerance.layout.width = "430px"
         self.all_twelve = w.ToggleButtons(
-            options=[("Mass and dust", False), ("All twelve", True)],
+            options=[("Mass and dust unknown", False), ("All twelve unknown", True)],
             tooltips=["The ten others are held at the truth", "All are drawn from the prior"],
-            description="Unknown",
         )
-        self.all_twelve.style.button_width = "112px"
+        self.all_twelve.style.button_width = "178px"
         self.all_twelve.layout.width = "auto"
         errors = [(f"{100 * error:g} %", error) for error in ERRORS]
         self.error = drop_down("Flux errors", errors, 165, label_width=72)
