@@ -145,6 +145,7 @@ class PriceFigure:
         for plot in (price, gain):
             small_legend(plot.legend, location="top_left")
             ticks_at(plot.xaxis, plot.xgrid, (0.2, 0.5, 1, 2, 5, 10))
+        ticks_at(price.yaxis, price.ygrid, (1e-6, 1e-4, 1e-2, 1))
         self.marks = [Span(location=LARGEST, **_NOW) for _ in range(2)]
         for plot, mark in zip((price, gain), self.marks, strict=True):
             plot.add_layout(mark)
