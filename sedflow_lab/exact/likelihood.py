@@ -187,7 +187,7 @@ class LogPosterior:
         each = bad.double().detach().cpu().numpy()
         even = np.full(each.shape[:2], 1.0 / each.shape[1])
         mean = np.einsum("gd,gdb->gb", even if weights is None else weights, each)
-        return np.where(missing, np.nan, mean)
+        return np.where(missing, np.nan, np.clip(mean, 0, 1))  # weights sum to one to rounding
 
     def __call__(self, phi: Any) -> Any:
         """Log of prior times likelihood in free coordinates (G, D, 11), shape (G, D)."""
