@@ -380,3 +380,58 @@ def test_a_page_loaded_anew_shows_the_present_state(posterior):
 
     first, later = asyncio.run(main())
     assert str(first["docs_json"]) != str(later["docs_json"])
+
+
+# What people take home
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"method": "fast"},
+        {"method": "weighted", "observed": ("u", "g", "r"), "error_floor": True},
+        {"method": "exact", "outliers": True},
+        {"method": "fast", "flat": ("log_ssfr_1gyr",)},
+    ],
+    ids=str,
+)
+def test_the_code_makes_exactly_what_is_shown(posterior, tiny_bundle, choice):
+    state = GalaxyState(posterior, index=5, draws=200, **choice)
+    assert state.wait(200)
+    if "flat" in choice:
+        state.flat = ()
+        state.flat = choice["flat"]
+        assert state.wait(200)
+    names: dict = {}
+    code = state.code.replace(f"{posterior.bundle.name!r}", f"{str(tiny_bundle)!r}")
+    exec(code, names)
+    assert np.array_equal(names["result"].samples, state.outcome.result.samples)
+    assert np.array_equal(names["result"].weights, state.outcome.result.weights)
+    state.close()
+
+
+def test_downloads_hold_the_draws(posterior):
+    import base64
+    import io
+    import re
+
+    from astropy.table import Table
+
+    panel = GalaxyPanel(posterior, draws=150, method="fast")
+    assert not panel.links.value and not panel.code.value
+    panel.take_away.selected_index = 0
+    assert "sl.load_posterior" in panel.code.value
+    panel.take_away.selected_index = 1
+    assert not panel.code.value
+    outcome = panel.state.outcome
+    found = re.findall(r"download='([^']*)' href='data:[^;]*;base64,([^']*)'", panel.links.value)
+    assert [name.rpartition(".")[2] for name, _ in found] == ["ecsv", "csv", "fits"]
+    for name, text in found:
+        kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "fits": "fits"}[name.rpartition(".")[2]]
+        table = Table.read(io.BytesIO(base64.b64decode(text)), format=kind)
+        assert len(table) == 150
+        assert table["tau_ism"] == pytest.approx(outcome.result.samples[0, :, 10], rel=1e-6)
+        assert table["age_mw"] == pytest.approx(outcome.values["age_mw"], rel=1e-6)
+    panel.galaxy.value = 9
+    assert f"draws-{panel.state.outcome.result.ids[0]}-fast.csv" in panel.links.value
+    panel.close()

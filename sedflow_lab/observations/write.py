@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._files import reading, write_bytes, write_text
+from .._files import reading, write_bytes
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["read_sealed", "write_sealed", "write_table"]
+__all__ = ["encode_table", "read_sealed", "write_sealed", "write_table"]
 
 _SEAL = b"# sha256: "
 _FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits"}
@@ -40,6 +40,11 @@ def write_table(table: Table, path: str | Path) -> None:
         raise InputError(
             f"The table {path} cannot be written: give a name that ends in {', '.join(_FORMATS)}."
         )
+    write_bytes(path, encode_table(table, suffix))
+
+
+def encode_table(table: Table, suffix: str) -> bytes:
+    """The bytes of a table as a file whose name ends in ``.ecsv``, ``.csv`` or ``.fits``."""
     table = table.copy()
     if suffix == ".fits":
         _spell_in_ascii(table)
@@ -50,13 +55,12 @@ def write_table(table: Table, path: str | Path) -> None:
     if suffix != ".fits":
         text = io.StringIO()
         table.write(text, format=_FORMATS[suffix])
-        write_text(path, text.getvalue())
-        return
+        return text.getvalue().encode()
     image = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of long keywords
         table.write(image, format="fits")
-    write_bytes(path, image.getbuffer())
+    return image.getvalue()
 
 
 def write_sealed(table: Table, path: str | Path) -> None:

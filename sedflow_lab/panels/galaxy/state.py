@@ -14,9 +14,10 @@ from ...anpe.trust import chi2_limit
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
-from ..kit.choice import GalaxyChoice, Outcome, Source
+from ..kit.choice import ERROR_FLOOR, GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 from ..kit.state import Traits
+from ..kit.takeaway import code_of
 
 __all__ = ["GalaxyState"]
 
@@ -70,6 +71,16 @@ class GalaxyState(GalaxyChoice):
                 self.method = "auto"
             else:
                 self.outliers = False
+
+    @property
+    def code(self) -> str:
+        """Python that makes the newest posterior, to the last digit; empty where there is none."""
+        if self.outcome is None or not self.outcome.result.usable[0]:
+            return ""
+        flat = self.flat if self.outcome is not self._plain else ()
+        floor = ERROR_FLOOR if self.error_floor else 0.0
+        measured = self.galaxies[self.index]
+        return code_of(measured, self.outcome, floor=floor, outliers=self.allowed, flat=flat)
 
     def cancel(self) -> None:
         """Give up an exact posterior that is under way, and go back to the network's."""

@@ -18,6 +18,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
 from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure
+from ..kit.takeaway import links_of
 from ..kit.widgets import (
     allowances,
     button,
@@ -86,6 +87,7 @@ class GalaxyPanel(Panel):
             self.status,
             columns(w.VBox([self._corner_box, self._corner_controls]), right),
             self.table,
+            self.take_away,
         ]
         self._watch("outcome", self._refresh)
         self._watch(["busy", "message", "blamed", "few"], self._tell)
@@ -109,6 +111,10 @@ class GalaxyPanel(Panel):
             box.value = label in state.observed
             box.observe(lambda _: self._choose_bands(), "value")
         self.status, self.table = w.HTML(), w.HTML()
+        self.code, self.links = w.HTML(), w.HTML()
+        titles = "The Python that makes exactly this", "Download the draws"
+        self.take_away = w.Accordion([self.code, self.links], titles=titles)
+        self.take_away.observe(lambda _: self._fill_take_away(), "selected_index")
         self.quantities = w.SelectMultiple(
             options=[(f"{q.axis_text}: {q.description}", q.name) for q in QUANTITIES.values()],
             value=DEFAULT_QUANTITIES,
@@ -185,8 +191,16 @@ class GalaxyPanel(Panel):
                 self.sed.update(outcome.photometry, result, model)
                 self.history.update(result, model)
                 self.table.value = _table(outcome.values, result.weights[0], prior)
+        self._fill_take_away()
         self._tell()
         self._changed()
+
+    def _fill_take_away(self) -> None:
+        """Fill the part that is open: hundreds of kilobytes are not sent for nothing."""
+        outcome, part = self.state.outcome, self.take_away.selected_index
+        usable = outcome is not None and bool(outcome.result.usable[0])
+        self.code.value = html.code(self.state.code) if usable and part == 0 else ""
+        self.links.value = links_of(outcome) if outcome and usable and part == 1 else ""
 
     def _tell(self) -> None:
         """Say how far to trust what is shown, what it cost, and what went wrong."""

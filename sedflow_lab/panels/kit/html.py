@@ -11,6 +11,7 @@ __all__ = [
     "badge",
     "busy",
     "cell",
+    "code",
     "duration",
     "escape",
     "failure",
@@ -55,6 +56,7 @@ line-height:1.5;min-height:26px}
 .sedflow-listing.wide span:first-child{flex:0 0 140px}
 .sedflow-listing.wide span:last-child{margin-left:14px;text-align:left;white-space:normal}
 .sedflow-listing .bad{color:#a03070}
+.sedflow-code{font-size:12px;line-height:1.4;overflow-x:auto;user-select:all;margin:0}
 .sedflow-table{border-collapse:collapse;font-size:12.5px;line-height:1.5;
 font-variant-numeric:tabular-nums}
 .sedflow-table th,.sedflow-table td{padding:0 6px;text-align:right;white-space:nowrap;
@@ -134,6 +136,11 @@ def verdict(lines: Iterable[str]) -> str:
 def stripe(color: str, text: str) -> str:
     """Text beside a stripe of a colour."""
     return f"<div class='sedflow-stripe' style='border-color:{color}'>{text}</div>"
+
+
+def code(text: str) -> str:
+    """Python to be copied."""
+    return f"<pre class='sedflow-code'>{escape(text)}</pre>"
 
 
 def paragraph(text: str) -> str:
