@@ -21,7 +21,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 lab: $(VENV)/.lab  ## Install the laboratory and open it in JupyterLab
-	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+	$(BIN)/jupyter lab notebooks/00_index.ipynb
 
 demo: $(VENV)/.plain  ## Install the package alone and run its demonstration into demo/
 	$(BIN)/sedflow-lab demo --out demo
