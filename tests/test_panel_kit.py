@@ -16,6 +16,7 @@ import sedflow_lab.panels
 from sedflow_lab.methods import BADGES
 from sedflow_lab.panels import (
     ABCPanel,
+    CataloguePanel,
     CoveragePanel,
     ExplorerPanel,
     GalaxyPanel,
@@ -37,6 +38,7 @@ PANELS = {
     "witness": WitnessPanel,
     "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
     "abc": lambda posterior: ABCPanel(posterior, budget=10_000_000),
+    "catalogue": lambda posterior: CataloguePanel(posterior.infer(sl.showcase()[:9], 50)),
 }
 LONG_WORK = {
     "galaxy": lambda panel: panel.method.set_trait("value", "exact"),
@@ -59,6 +61,9 @@ def test_a_closed_panel_leaves_nothing_behind(kind, posterior):
     assert len(alive() - before) > 50
     if kind == "galaxy":  # a figure that has been replaced
         panel.quantities.value = ("fburst", "tburst")
+    if kind == "catalogue":  # a list that has been made, and made anew
+        panel.state.select_badge(str(panel.state.results.badges[0]))
+        panel.state.choose_axes(0, "fburst", "tburst")
     models = [view._model for view in panel._figures.values()]
     parts = [weakref.ref(part) for part in (panel, panel.state, *models)]
     panel.close()

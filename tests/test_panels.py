@@ -13,8 +13,8 @@ from conftest import until_kept
 
 import sedflow_lab as sl
 from sedflow_lab.panels import GalaxyPanel, GalaxyState
-from sedflow_lab.panels.galaxy.figures import history_data, sed_data
 from sedflow_lab.panels.kit.corner import DEFAULT_QUANTITIES, credible, marginal
+from sedflow_lab.panels.kit.sed import history_data, sed_data
 from sedflow_lab.quantities import QUANTITIES
 
 

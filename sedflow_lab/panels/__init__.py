@@ -9,6 +9,8 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     from .abc.state import ABCState
     from .abc.view import ABCPanel
+    from .catalogue.state import CatalogueState
+    from .catalogue.view import CataloguePanel
     from .coverage.state import CoverageState
     from .coverage.view import CoveragePanel
     from .explorer.state import ExplorerState

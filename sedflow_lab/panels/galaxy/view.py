@@ -18,6 +18,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
 from ..kit.corner import DEFAULT_QUANTITIES, CornerFigure
+from ..kit.sed import HistoryFigure, SEDFigure
 from ..kit.takeaway import links_of
 from ..kit.widgets import (
     allowances,
@@ -29,7 +30,6 @@ from ..kit.widgets import (
     methods,
     row,
 )
-from .figures import HistoryFigure, SEDFigure
 from .state import GalaxyState
 
 __all__ = ["GalaxyPanel"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as w
 import traitlets
@@ -91,6 +91,8 @@ class Panel(w.VBox):
         at first.
     """
 
+    _components: ClassVar[tuple[str, ...]] = ()  # parts of BokehJS that it needs beside the first
+
     def __init__(self, state: State) -> None:
         self._state = state
         self._loop = state.jobs.loop
@@ -131,7 +133,8 @@ class Panel(w.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
-        output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
+        parts = ["bokeh", *self._components]
+        output_notebook(Resources(mode="inline", components=parts), hide_banner=True)
         return super()._repr_mimebundle_(**kwargs)
 
     def _show(self, name: str, model: UIElement) -> FigureView:

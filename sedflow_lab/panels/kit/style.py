@@ -8,16 +8,18 @@ from typing import Any
 from bokeh.models import ColumnDataSource, FixedTicker, Legend, Range1d
 from bokeh.plotting import figure
 
-from ...plots.style import COLORS
+from ...plots.style import COLORS, SPARE_COLORS
 
 __all__ = [
     "COLORS",
     "RATE_TICKS",
+    "SPARE_COLORS",
     "TIME_TICKS",
     "Axis",
     "apply_look",
     "draw_band",
     "empty",
+    "named",
     "new_plot",
     "set_range",
     "small_legend",
@@ -65,6 +67,12 @@ def apply_look(plot: figure) -> None:
     plot.outline_line_color = _FRAME
     plot.title.text_font_size = "14px"
     plot.toolbar.logo = None
+
+
+def named(plot: Any, text: str) -> None:
+    """Tell screen readers what a figure shows; Bokeh before 3.7 cannot."""
+    if "html_attributes" in plot.properties():
+        plot.html_attributes = {"role": "img", "aria-label": text}
 
 
 def draw_band(plot: figure, **look: Any) -> tuple[ColumnDataSource, list[Any]]:

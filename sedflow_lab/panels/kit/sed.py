@@ -15,7 +15,7 @@ from ...posterior.weighting import systematic_resample
 from ...sps import SEDModel
 from ...sps.histories import N_YOUNG_BINS, TIME_EDGES
 from ...units import MICRON, magnitude
-from ..kit.style import (
+from .style import (
     COLORS,
     RATE_TICKS,
     TIME_TICKS,

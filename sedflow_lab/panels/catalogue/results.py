@@ -1,0 +1,152 @@
+"""Results of a catalogue as the panel needs them, from a table, a file, or a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from ...catalogue import Catalogue, open_catalogue
+from ...errors import InputError
+from ...observations.files import as_table, read_table
+from ...posterior.result import PosteriorResult
+from ...posterior.weighting import weighted_quantile
+from ...quantities import QUANTITIES
+from ...sps import SEDModel
+from ...units import numbers
+
+__all__ = ["WIDTH", "Results", "axis_text", "description", "summary_of"]
+
+WIDTH = "_width"
+"""What is put behind the name of a quantity for half the width of its 68 % interval."""
+
+_LEVELS = {"_lo": 0.16, "": 0.5, "_hi": 0.84}
+_OTHERS = {
+    "redshift": ("Redshift", "redshift"),
+    "ess": ("Effective draws", "effective number of draws"),
+    "chi2_min": ("Best χ²", "χ² of the best draw"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is known of the posteriors of N galaxies.
+
+    Attributes
+    ----------
+    columns : mapping of str to ndarray, shape (N,)
+        Medians of quantities, half widths of their 68 % intervals (`WIDTH`), and what else there
+        is to be plotted; NaN where there is no posterior.
+    ids, badges, problems : ndarray of str, shape (N,)
+    meta : dict
+        How they were made, as far as is known: ``method``, ``draws``, ``seed``.
+    store : Catalogue, optional
+        The store that they are from.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    ids: np.ndarray
+    badges: np.ndarray
+    problems: np.ndarray
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    store: Catalogue | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, source: Any, model: SEDModel | None = None) -> Results:
+        """Take a table that the command ``infer`` wrote, a store, the path of either, or a result.
+
+        Of a result derived quantities are known if its model is given.
+
+        Raises
+        ------
+        InputError
+            If it is not a table of posteriors.
+        """
+        if isinstance(source, str | Path):
+            store = Path(source).expanduser().suffix == ".zarr"
+            source = open_catalogue(source) if store else read_table(source)
+        if isinstance(source, Catalogue):
+            return cls._of_table(source.summary, source)
+        if isinstance(source, PosteriorResult):
+            source = source.summary() if model is None else summary_of(source, model)
+        return cls._of_table(as_table(source), None)
+
+    @classmethod
+    def _of_table(cls, table: Table, store: Catalogue | None) -> Results:
+        columns: dict[str, np.ndarray] = {}
+        for name in (*QUANTITIES, *_OTHERS):
+            if name not in table.colnames:
+                continue
+            columns[name] = numbers(table[name], f"column {name!r}")
+            ends = [f"{name}{end}" for end in ("_lo", "_hi")]
+            if set(ends) <= set(table.colnames):
+                low, high = (numbers(table[end], f"column {end!r}") for end in ends)
+                columns[name + WIDTH] = 0.5 * (high - low)
+        if not set(QUANTITIES) & set(columns):
+            raise InputError(
+                "This table has no posteriors: it lacks log_mstar and all others; give one that "
+                "the command infer wrote."
+            )
+        ids, badges, problems = (_words(table, name) for name in ("id", "badge", "problem"))
+        if "id" not in table.colnames:
+            ids = np.arange(len(table)).astype(np.str_)
+        meta = {str(name).lower(): value for name, value in table.meta.items()}
+        return cls(columns, ids, badges, problems, meta, store)
+
+    def which(self, row: int) -> str | int:
+        """How the store calls the galaxy of a row: by its id, unless several have that."""
+        name = str(self.ids[row])
+        return name if (self.ids == name).sum() == 1 else int(row)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Galaxies by badge, most first."""
+        words, counts = np.unique(self.badges, return_counts=True)
+        return {str(words[k]): int(counts[k]) for k in np.argsort(-counts, kind="stable")}
+
+
+def summary_of(result: PosteriorResult, model: SEDModel) -> Table:
+    """Summary of a result, with medians and 68 % intervals of derived quantities as well."""
+    table = result.summary()
+    known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
+    table.meta.update({"draws": result.samples.shape[1], **known})
+    for name, values in result.derived(model).items():
+        if name not in table.colnames:
+            found = weighted_quantile(values[..., None], result.weights, list(_LEVELS.values()))
+            for k, end in enumerate(_LEVELS):
+                table[name + end] = found[k, :, 0]
+    return table
+
+
+def axis_text(name: str) -> str:
+    """Label of an axis, with its unit."""
+    if name in _OTHERS:
+        return _OTHERS[name][0]
+    quantity = QUANTITIES[name.removesuffix(WIDTH)]
+    if not name.endswith(WIDTH):
+        return quantity.axis_text
+    unit = "dex" if quantity.text.startswith("log") else quantity.text_unit
+    return f"± {quantity.text}" + (f" [{unit}]" if unit else "")
+
+
+def description(name: str) -> str:
+    """What is on an axis, in words."""
+    if name in _OTHERS:
+        return _OTHERS[name][1]
+    words = QUANTITIES[name.removesuffix(WIDTH)].description
+    return f"half the width of the 68 % interval of: {words}" if name.endswith(WIDTH) else words
+
+
+def _words(table: Table, name: str) -> np.ndarray:
+    """A column of text; empty where there is none."""
+    if name not in table.colnames:
+        return np.full(len(table), "", dtype=np.str_)
+    column = np.ma.filled(np.ma.asarray(table[name]), "" if table[name].dtype.kind in "SU" else 0)
+    return np.char.strip(column.astype(np.str_))
