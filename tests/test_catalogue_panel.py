@@ -398,6 +398,25 @@ def test_axes_are_chosen_and_figures_named(panel):
     assert len({one.tooltip for lists in panel.axes for one in lists}) == 12
 
 
+def test_the_list_is_sorted_before_it_is_cut(panel, monkeypatch):
+    monkeypatch.setattr("sedflow_lab.panels.catalogue.view._MOST_ROWS", 5)
+    found = panel.state.results
+    panel.state.chosen = np.arange(N)
+    assert panel.rows.data["row"].tolist() == [0, 1, 2, 3, 4]
+    assert "the first 5 are listed" in panel.list_text.value
+    mass = found.columns["log_mstar"]
+    for descending in (False, True):
+        panel.sort.value, panel.descending.value = "log_mstar", descending
+        known = np.sort(mass[np.isfinite(mass)])
+        expected = known[::-1][:5] if descending else known[:5]
+        assert panel.rows.data["log_mstar"].tolist() == expected.tolist()
+        assert found.sorted(np.arange(N), "log_mstar", descending)[-1] == 3  # it has none
+    panel.sort.value = "badge"
+    assert panel.rows.data["badge"] == sorted(found.badges.tolist(), reverse=True)[:5]
+    panel.state.choose_axes(0, "fburst", "tburst")
+    assert panel.sort.value == "badge" and ("t burst", "tburst") in panel.sort.options
+
+
 def test_badge_buttons_count_and_choose(panel):
     labels = [one.description for one in panel._badge_box.children]
     assert "◆ bad photometry: 1" in labels

@@ -41,6 +41,7 @@ PANELS = {
     "catalogue": lambda posterior: CataloguePanel(posterior.infer(sl.showcase()[:9], 50)),
 }
 LONG_WORK = {
+    "catalogue": lambda panel: panel.run.click(),
     "galaxy": lambda panel: panel.method.set_trait("value", "exact"),
     "witness": lambda panel: panel.run.click(),
     "coverage": lambda panel: panel.run.click(),

@@ -105,6 +105,14 @@ class Results:
         name = str(self.ids[row])
         return name if (self.ids == name).sum() == 1 else int(row)
 
+    def sorted(self, rows: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
+        """Rows in the order of a column, or of ``id`` or ``badge``; unknown values come last."""
+        words = {"id": self.ids, "badge": self.badges}
+        values = words[name][rows] if name in words else self.columns[name][rows]
+        ranks = np.unique(values, return_inverse=True)[1]
+        unknown = np.zeros(len(rows), bool) if name in words else np.isnan(values)
+        return rows[np.lexsort((-ranks if descending else ranks, unknown))]
+
     @property
     def counts(self) -> dict[str, int]:
         """Galaxies by badge, most first."""

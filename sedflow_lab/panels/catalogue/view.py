@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 from bokeh.events import RangesUpdate, Reset, SelectionGeometry, Tap
-from bokeh.models import ColumnDataSource, DataTable, NumberFormatter, TableColumn
+from bokeh.models import ColumnDataSource, DataTable
 
 from ...methods import AMORTIZED, BADGES, Badge
 from ...observations import Photometry
@@ -23,6 +23,7 @@ from ..kit.sed import HistoryFigure, SEDFigure
 from ..kit.style import named
 from ..kit.widgets import button, columns, drop_down, methods, row
 from .figures import CHOSEN_COLOR, MARKERS, MOST_POINTS, PlaneFigure
+from .listing import columns_of, rows_of
 from .results import Results, axis_text
 from .state import CatalogueState
 
@@ -148,7 +149,13 @@ class CataloguePanel(Panel):
         self.list: DataTable | None = None
         self.list_text = w.HTML()
         self.clear = button("Clear", "times", self.state.clear, "Choose nothing")
-        head = row(self.list_text, self.clear)
+        self.sort = drop_down("Sort by", [("catalogue order", "")], 230, label_width=52)
+        self.descending = w.ToggleButton(
+            icon="sort-amount-desc", tooltip="Largest first", layout=w.Layout(width="40px")
+        )
+        for one in (self.sort, self.descending):
+            one.observe(lambda _: self._show_chosen(), "value")
+        head = row(self.list_text, self.clear, self.sort, self.descending)
         self._table_box = w.VBox()
         self._list_box = w.VBox([head, self._table_box])
 
@@ -241,6 +248,9 @@ class CataloguePanel(Panel):
         found, chosen = self.state.results, self.state.chosen
         self._list_box.layout.display = "none" if found is None else "flex"
         if found is not None:
+            self._offer_to_sort(found)
+            if name := self.sort.value:
+                chosen = found.sorted(chosen, name, self.descending.value)
             shown = chosen[:_MOST_ROWS]
             self._fill_list(found, shown)
             square = f"<span class='sedflow-square' style='background:{CHOSEN_COLOR}'></span>"
@@ -250,24 +260,35 @@ class CataloguePanel(Panel):
         self._mark()
         self._changed()
 
+    def _offer_to_sort(self, found: Results) -> None:
+        """Offer all columns of the list to sort by, and keep the one that is chosen."""
+        listed = columns_of(found, self.state.planes)
+        known = [(c.title.partition(" [")[0], c.field) for c in listed if c.field != "problem"]
+        options = [("catalogue order", ""), *known]
+        if list(self.sort.options) != options:
+            now = self.sort.value
+            self.sort.options = options
+            self.sort.value = now if now in [field for _, field in options] else ""
+
     def _fill_list(self, found: Results, rows: np.ndarray) -> None:
         """Put galaxies into the list, which is made when it is first needed, or has new columns."""
-        made = _columns_of(found, self.state.planes)
+        made = columns_of(found, self.state.planes)
         titles = [one.title for one in made]
         if self.list is None or titles != [one.title for one in self.list.columns]:
             if not len(rows):
                 return
-            self.rows = ColumnDataSource(_rows_of(found, rows, made))
+            self.rows = ColumnDataSource(rows_of(found, rows, made))
             self.rows.selected.on_change("indices", self._picked)
             look: Any = {"index_position": None, "row_height": 24, "height": 230}
             look |= {"sizing_mode": "stretch_width", "autosize_mode": "none"}
+            look |= {"sortable": False}  # a sort of the browser's is lost whenever it draws anew
             self.list = DataTable(source=self.rows, columns=made, **look)
             named(self.list, "The galaxies that are chosen")
             self._place(self._table_box, "list", self.list)
             return
         with self._together():
             self.rows.selected.indices = []
-            self.rows.data = _rows_of(found, rows, made)
+            self.rows.data = rows_of(found, rows, made)
 
     def _mark(self) -> None:
         with self._together():
@@ -307,35 +328,6 @@ class CataloguePanel(Panel):
             parts.append(html.failure(state.message))
         self.status.value = html.strip(parts)
         self.galaxy.value = _about(state)
-
-
-def _columns_of(found: Results, planes: tuple[tuple[str, str], ...]) -> list[TableColumn]:
-    """Columns of the list: who it is, and what the planes show."""
-    shown = dict.fromkeys(name for plane in planes for name in plane)
-    number = NumberFormatter(format="0.00", nan_format="–", text_align="right")
-    close = NumberFormatter(format="0.0000", nan_format="–", text_align="right")
-    made = [
-        TableColumn(field="id", title="Galaxy", width=80),
-        TableColumn(field="badge", title="Badge", width=90),
-    ]
-    for name in shown:
-        title, formatter = axis_text(name), close if name == "redshift" else number
-        width = max(56, 18 + 6 * len(title))
-        made.append(TableColumn(field=name, title=title, width=width, formatter=formatter))
-    if (found.problems != "").any():
-        made.append(TableColumn(field="problem", title="Problem", width=600))
-    return made
-
-
-def _rows_of(found: Results, rows: np.ndarray, shown: list[TableColumn]) -> dict[str, Any]:
-    words = {"id": found.ids, "badge": found.badges, "problem": found.problems}
-    data: dict[str, Any] = {"row": rows}
-    for one in shown:
-        if one.field in words:
-            data[one.field] = words[one.field][rows].tolist()
-        else:
-            data[one.field] = found.columns[one.field][rows]
-    return data
 
 
 def _about(state: CatalogueState) -> str:
