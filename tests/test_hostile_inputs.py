@@ -246,6 +246,11 @@ def test_a_mistake_of_units_is_told_at_once(tmp_path, changes, said):
     assert text == f"odd.csv: {phot.warning}"
 
 
+def test_three_galaxies_make_a_catalogue(tmp_path):
+    with pytest.warns(PhotometryWarning, match="3 of 3 galaxies are fainter than -6 mag"):
+        read_photometry(write_csv(tmp_path / "odd.csv", 3, flux=1e-9))
+
+
 def test_commands_choose_a_table_and_tell_what_looks_wrong(tmp_path, capsys):
     parser = new_parser("try", "", "")
     add_catalog(parser)
@@ -266,7 +271,7 @@ def test_commands_choose_a_table_and_tell_what_looks_wrong(tmp_path, capsys):
 
 def test_good_catalogues_are_read_without_a_warning(tmp_path, recwarn):
     assert read_photometry(write_csv(tmp_path / "good.csv", 12)).warning == ""
-    assert read_photometry(write_csv(tmp_path / "few.csv", 9, flux=1e-9)).warning == ""
+    assert read_photometry(write_csv(tmp_path / "few.csv", 2, flux=1e-9)).warning == ""
     assert sl.showcase().warning == ""
     assert galaxies(1)[:0].warning == ""
     assert [w for w in recwarn if issubclass(w.category, PhotometryWarning)] == []

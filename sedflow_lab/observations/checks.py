@@ -61,7 +61,7 @@ which grow as the inverse square, begin to overflow), to before any galaxy. 99 m
 _FAINTEST, _BRIGHTEST = -6.0, -29.0
 _BEST_SNR, _WORST_SNR = 5000.0, 0.2
 _HUBBLE_DISTANCE = 4400.0  # Mpc
-_FEW = 10  # galaxies of which each is looked at by itself
+_FEW = 3  # galaxies, below which each is looked at by itself
 
 
 class PhotometryWarning(UserWarning):
