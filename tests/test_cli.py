@@ -29,6 +29,7 @@ COMMANDS = [
     ["distil"],
     ["card"],
     ["figures"],
+    ["check"],
     ["noise"],
     ["ssp", "build"],
     ["ssp", "compare"],

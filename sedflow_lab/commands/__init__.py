@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import card, compare, data, demo, figures, inference, mcmc, nested, nsa, training
+from . import card, check, compare, data, demo, figures, inference, mcmc, nested, nsa, training
 
 __all__ = ["GROUPS"]
 
-_MODULES = (demo, inference, mcmc, nested, compare, training, card, figures, data, nsa)
+_MODULES = (demo, inference, mcmc, nested, compare, training, card, figures, data, nsa, check)
 
 GROUPS = tuple(module.add_commands for module in _MODULES)
 """Functions that add commands to the parser, in the order of the help."""

@@ -53,8 +53,8 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 means done, 1 that a file cannot be written, 2 that the input cannot be used, 130 that Ctrl-C
-    or the system (SIGTERM) ended it.
+    0 means done, 1 that a file cannot be written or that a check has found something wrong, 2 that
+    the input cannot be used, 130 that Ctrl-C or the system (SIGTERM) ended it.
     """
     parser = build_parser()
     try:
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         threads = at_most(getattr(args, "threads", None))
         with end_like_ctrl_c(), claimed(args), threads, spoken_warnings():
-            args.run(args)
+            code = args.run(args) or 0
         sys.stdout.flush()
     except WriteError as error:
         return _complain(str(error), 1)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\nsedflow-lab: stopped{_what_is_kept(args, interrupt)}", file=sys.stderr)
         return 130
-    return 0
+    return code
 
 
 def _leave_output() -> None:

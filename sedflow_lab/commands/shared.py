@@ -105,12 +105,12 @@ def add_command(
     summary: str,
     description: str,
     example: str,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     when_stopped: str,
 ) -> Parser:
     """Add a command, with its help, what does the work, and what Ctrl-C leaves behind.
 
-    The last is the end of a sentence.
+    The work may return an exit code. The last is the end of a sentence.
     """
     parser = commands.add_parser(
         name,

@@ -1,1 +1,1 @@
-"""What the lessons need beside the package: judges of the learner's answers."""
+"""What the lessons need beside the package: judges of answers, and a look at what is installed."""
