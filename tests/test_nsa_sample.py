@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -408,6 +409,14 @@ def test_the_atlas_is_fetched_cut_inferred_and_summarised(
     assert np.array(kept)[bad].tolist() == ids[[3, 5, 7, 9]].tolist()
     assert Counter(summary["badge"])["bad photometry"] == 4
     assert np.isfinite(np.ma.filled(summary["log_mstar"], np.nan)[~np.array(bad)]).all()
+
+    if find_spec("zarr") and find_spec("pyarrow"):  # a store holds the same
+        store = tmp_path / "posteriors.zarr"
+        assert main([str(a) for a in [*argv[:-1], store]]) == 0
+        opened = sl.open_catalogue(store)
+        assert opened.ids.tolist() == kept and opened.badges == Counter(summary["badge"])
+        same = np.ma.filled(summary["log_mstar"], np.nan)
+        np.testing.assert_allclose(opened.summary["log_mstar"], same, rtol=1e-5)
 
 
 def test_flags_of_ones_own_on_the_command_line(tmp_path, capsys, monkeypatch):
