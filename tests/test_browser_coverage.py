@@ -21,8 +21,9 @@ def page(tmp_path: Path) -> Iterator[Any]:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     source = notebook.cells[1].source
-    assert "CoveragePanel(simulations=200, draws=200)\npanel.state.start()" in source
-    notebook.cells[1].source = source.replace("panel.state.start()\n", "")
+    method, start = 'method="weighted", ', "panel.state.start()\n"
+    assert f"CoveragePanel({method}simulations=200, draws=200)\n{start}" in source
+    notebook.cells[1].source = source.replace(method, "").replace(start, "")
     nbformat.write(notebook, tmp_path / "coverage.ipynb")
     with jupyterlab(tmp_path) as address, browser_page(address("coverage.ipynb")) as page:
         yield page
