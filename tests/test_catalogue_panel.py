@@ -212,6 +212,19 @@ def test_a_run_is_cancelled_and_goes_on(posterior, galaxies, summary, tmp_path, 
     state.close()
 
 
+def test_a_store_without_a_galaxy_yet_is_nothing_to_see_and_goes_on(posterior, galaxies, tmp_path):
+    stopped = threading.Event()
+    stopped.set()
+    out = tmp_path / "a.zarr"
+    sl.infer_catalogue(galaxies, out, 100, posterior=posterior, stop=stopped)
+    panel = CataloguePanel(None, galaxies, posterior, out=out, draws=100)
+    assert len(panel.state.results) == 0 and panel._badge_box.children == ()
+    panel.run.click()
+    assert panel.state.wait() and panel.state.finished
+    assert len(panel.state.results) == N and len(panel._badge_box.children) > 1
+    panel.close()
+
+
 def test_a_store_with_other_settings_is_refused_in_words(posterior, galaxies, tmp_path):
     sl.infer_catalogue(galaxies, tmp_path / "a.zarr", 50, posterior=posterior)
     state = CatalogueState(None, galaxies, posterior, out=tmp_path / "a.zarr", draws=100)

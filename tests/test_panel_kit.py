@@ -95,6 +95,16 @@ def test_a_state_outlives_its_panel_and_moves_it_no_more(posterior):
     assert panel.galaxy.value == 0 and panel.status.value == shown
 
 
+def test_figures_have_names_for_those_who_cannot_see_them():
+    from sedflow_lab.panels.kit.corner import CornerFigure
+    from sedflow_lab.panels.kit.style import new_plot
+
+    plot = new_plot("Ages", 200, ("x", 0, 1), ("y", 0, 1))
+    corner = CornerFigure(("tau_ism", "age_mw")).layout
+    for model, name in ((plot, "Ages"), (corner, "Corner plot of τ ISM, age")):
+        assert model.html_attributes == {"role": "img", "aria-label": name}
+
+
 def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():
     for word, badge in BADGES.items():
         assert f"background:{badge.color}" in html.badge(word) and f">{word}<" in html.badge(word)

@@ -24,6 +24,7 @@ __all__ = ["WIDTH", "Results", "axis_text", "description", "summary_of"]
 WIDTH = "_width"
 """What is put behind the name of a quantity for half the width of its 68 % interval."""
 
+_WORDS = ("id", "badge", "problem")
 _LEVELS = {"_lo": 0.16, "": 0.5, "_hi": 0.84}
 _OTHERS = {
     "redshift": ("Redshift", "redshift"),
@@ -73,7 +74,8 @@ class Results:
             store = Path(source).expanduser().suffix == ".zarr"
             source = open_catalogue(source) if store else read_table(source)
         if isinstance(source, Catalogue):
-            return cls._of_table(source.summary, source)
+            names = [name + end for name in QUANTITIES for end in _LEVELS]
+            return cls._of_table(source.table(*_WORDS, *_OTHERS, *names), source)
         if isinstance(source, PosteriorResult):
             source = source.summary() if model is None else summary_of(source, model)
         return cls._of_table(as_table(source), None)
@@ -94,7 +96,7 @@ class Results:
                 "This table has no posteriors: it lacks log_mstar and all others; give one that "
                 "the command infer wrote."
             )
-        ids, badges, problems = (_words(table, name) for name in ("id", "badge", "problem"))
+        ids, badges, problems = (_words(table, name) for name in _WORDS)
         if "id" not in table.colnames:
             ids = np.arange(len(table)).astype(np.str_)
         meta = {str(name).lower(): value for name, value in table.meta.items()}

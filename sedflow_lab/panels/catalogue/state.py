@@ -34,7 +34,7 @@ PLANES = (
 )
 """Quantities that the planes show at first, horizontally and vertically."""
 
-_AT_ONCE = 32  # galaxies
+_AT_ONCE = 32  # galaxies for the network; of others, which take longer, an eighth
 _EVERY = 1.0  # seconds between looks at a run
 
 
@@ -128,9 +128,9 @@ class CatalogueState(GalaxyChoice):
     def _infer(self, job: Job) -> Traits:
         """Infer what is left, and now and then show what is there; runs in a thread."""
         method, draws, seed = self.method, self.draws, self.seed
-        pace = _Pace()
-        for first in range(self.done, len(self.galaxies), _AT_ONCE):
-            part = self.galaxies[first : first + _AT_ONCE]
+        pace, size = _Pace(), _AT_ONCE if method == "fast" else _AT_ONCE // 8
+        for first in range(self.done, len(self.galaxies), size):
+            part = self.galaxies[first : first + size]
             how: Any = {"on_bad": "flag", "stop": job.stop}
             result = self.posterior.infer(part, draws, method, seed, **how)
             if job.stop.is_set():

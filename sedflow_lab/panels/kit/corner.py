@@ -16,7 +16,7 @@ from ...plots.style import CREDIBLE
 from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES, Quantity
 from .choice import Drawn
-from .style import COLORS, apply_look, empty, source_of
+from .style import COLORS, apply_look, empty, named, source_of
 
 __all__ = ["DEFAULT_QUANTITIES", "CornerFigure", "credible", "marginal"]
 
@@ -106,6 +106,7 @@ class CornerFigure:
             for j in range(i + 1):
                 rows[i][j] = self._cell(i, j, n)
         self.layout = gridplot(rows, merge_tools=False, toolbar_location=None)
+        named(self.layout, f"Corner plot of {', '.join(q.text for q in self.quantities)}")
 
     def _cell(self, i: int, j: int, n: int) -> figure:
         x, y = self.quantities[j], self.quantities[i]

@@ -51,6 +51,8 @@ def new_plot(title: str, height: int, x: Axis, y: Axis, **options: Any) -> figur
         options[f"{name}_range"] = Range1d(start, end)
     plot = figure(title=title, height=height, sizing_mode="stretch_width", **options)
     apply_look(plot)
+    if title:
+        named(plot, title)
     return plot
 
 
