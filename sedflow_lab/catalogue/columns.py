@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._threads import share_out, workers
 from ..observations.photometry import Photometry
+from ..posterior.export import worst_band
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import weighted_quantile
 from ..quantities import QUANTITIES
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..anpe import AmortizedPosterior
     from ..sps.bands import BandSet
+    from ..sps.model import SEDModel
 
 __all__ = ["as_photometry", "as_result", "as_table", "columns_of"]
 
@@ -36,7 +40,11 @@ _BAD = "bad_"
 
 
 def columns_of(
-    result: PosteriorResult, photometry: Photometry, posterior: AmortizedPosterior, outliers: bool
+    result: PosteriorResult,
+    photometry: Photometry,
+    posterior: AmortizedPosterior,
+    outliers: bool,
+    threads: int | None = None,
 ) -> pyarrow.Table:
     """One row a galaxy of everything but its draws; derived quantities are of all draws.
 
@@ -46,16 +54,16 @@ def columns_of(
     import pyarrow
 
     n = len(result)
-    if outliers:  # where no galaxy has a posterior, nothing is told of them
-        unknown = np.full(photometry.flux.shape, np.nan)
-        result.diagnostics.setdefault("bad_band", unknown)
-    summary = result.summary()
-    columns: dict[str, np.ndarray] = {"row": photometry.rows}
-    columns |= {name: np.asarray(summary[name]) for name in summary.colnames}
+    columns: dict[str, np.ndarray] = {"row": photometry.rows, "id": result.ids}
+    columns["redshift"] = result.redshift
+    each = share_out(partial(_quantiles, model=posterior.model), list(result), workers(threads))
+    quantiles = np.stack(list(each))
+    for k, name in enumerate(QUANTITIES):
+        columns |= {name + end: quantiles[:, level, k] for level, end in enumerate(_LEVELS)}
+    for name in ("ess", "badge", "chi2_min", "log_evidence"):
+        columns[name] = getattr(result, name)
+    columns["problem"] = result.problems
     columns["exact"] = np.isin(result.badge, ["exact", "model cannot fit", "unfinished"])
-    for name, values in result.derived(posterior.model).items():
-        found = weighted_quantile(values[..., None], result.weights, list(_LEVELS.values()))
-        columns |= {name + end: found[k, :, 0] for k, end in enumerate(_LEVELS)}
     for name in _QUALITY:
         columns[name] = np.asarray(result.diagnostics.get(name, np.full(n, np.nan)), np.float64)
     suspect = np.full(n, "", dtype=object)
@@ -63,9 +71,12 @@ def columns_of(
     if len(usable):
         suspect[usable] = posterior.suspect_bands(photometry[usable])
     columns["suspect_band"] = suspect.astype(str)
-    for k, label in enumerate(photometry.bands.labels):
-        if "bad_band" in result.diagnostics:
-            columns[_BAD + label] = result.diagnostics["bad_band"][:, k]
+    labels = photometry.bands.labels
+    if outliers:  # where no galaxy has a posterior, nothing is told of them
+        bad = result.diagnostics.get("bad_band", np.full(photometry.flux.shape, np.nan))
+        columns["bad_band"], columns["bad_band_probability"] = worst_band(bad, labels)
+        columns |= {_BAD + label: bad[:, k] for k, label in enumerate(labels)}
+    for k, label in enumerate(labels):
         columns[f"flux_{label}"] = photometry.flux[:, k]
         columns[f"sigma_{label}"] = photometry.sigma[:, k]
     columns["ebv"] = photometry.ebv
@@ -75,6 +86,18 @@ def columns_of(
         fields.append(pyarrow.field(name, array.type, nullable=False))
         arrays.append(array)
     return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields))
+
+
+def _quantiles(one: PosteriorResult, model: SEDModel) -> np.ndarray:
+    """Quantiles (3, 19) of all quantities of a galaxy.
+
+    Galaxies come one by one, so that the last digits of what is derived depend on no other.
+    """
+    if not one.usable[0]:
+        return np.full((len(_LEVELS), len(QUANTITIES)), np.nan)
+    more = one.derived(model).values()
+    values = np.concatenate([one.samples, np.stack(list(more), -1)], -1)
+    return weighted_quantile(values, one.weights, list(_LEVELS.values()))[:, 0]
 
 
 def as_photometry(rows: pyarrow.Table, bands: BandSet, floor: dict[str, float]) -> Photometry:

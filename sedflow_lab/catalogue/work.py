@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..anpe import AmortizedPosterior
 from ..exact import Outliers
 from ..observations.photometry import Photometry
+from ..posterior.result import PosteriorResult
 from .columns import as_photometry, columns_of
 from .encoding import encoded
 from .store import Chunk, Store
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["Done", "Exact", "Fresh", "Hard", "Task", "hard_galaxies", "work_on"]
 
@@ -84,7 +88,7 @@ def _make(
     result = posterior.infer(task.photometry, method=method, refine=False, **how)
     if _stopped(how) and "unfinished" in result.badge:
         return None
-    rows = columns_of(result, task.photometry, posterior, how["outliers"] is not None)
+    rows = _columns(result, task.photometry, posterior, how)
     arrays = {"samples": result.samples, "weights": result.weights.astype(np.float32)}
     if "samples" in store.arrays:
         arrays["samples"] = encoded(result.samples, store.settings["keep"])
@@ -118,7 +122,7 @@ def _make_exact(
         first += len(photometry)
         if not len(here):
             continue
-        new = columns_of(part, photometry[here], posterior, how["outliers"] is not None)
+        new = _columns(part, photometry[here], posterior, how)
         order = np.arange(len(chunk.rows))
         order[places] = len(order) + np.arange(len(places))
         old = chunk.rows.replace_schema_metadata(None)
@@ -131,6 +135,15 @@ def _make_exact(
         badges.update(part.badge.tolist())
         badges.subtract({"refine": len(part)})
     return Done(int(reached.sum()), badges)
+
+
+def _columns(
+    result: PosteriorResult,
+    photometry: Photometry,
+    posterior: AmortizedPosterior,
+    how: dict[str, Any],
+) -> pyarrow.Table:
+    return columns_of(result, photometry, posterior, how["outliers"] is not None, how["threads"])
 
 
 def _stopped(how: dict[str, Any]) -> bool:

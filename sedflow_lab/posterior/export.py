@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from .result import PosteriorResult
 
-__all__ = ["draws_table", "summary_table", "to_arviz"]
+__all__ = ["draws_table", "summary_table", "to_arviz", "worst_band"]
 
 
 def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -> Table:
@@ -35,14 +36,21 @@ def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -
     for name in ("ess", "badge", "chi2_min", "log_evidence"):
         table[name] = getattr(result, name)
     if "bad_band" in result.diagnostics:
-        bad = result.diagnostics["bad_band"]
-        known = np.isfinite(bad).any(1)
-        worst = np.where(known, np.nan_to_num(bad, nan=-1.0).argmax(1), len(result.bands))
-        table["bad_band"] = np.array([*result.bands.labels, ""])[worst]
-        table["bad_band_probability"] = np.where(known, np.nan_to_num(bad).max(1), np.nan)
+        worst, probability = worst_band(result.diagnostics["bad_band"], result.bands.labels)
+        table["bad_band"], table["bad_band_probability"] = worst, probability
     table["problem"] = result.problems
     table.meta.update(method=result.method, bands=result.bands.name)
     return table
+
+
+def worst_band(bad: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Label (N,) of the band most likely bad, and that probability (N,), of those of all (N, B).
+
+    It is empty and NaN where nothing is known.
+    """
+    known = np.isfinite(bad).any(1)
+    worst = np.where(known, np.nan_to_num(bad, nan=-1.0).argmax(1), len(labels))
+    return np.array([*labels, ""])[worst], np.where(known, np.nan_to_num(bad).max(1), np.nan)
 
 
 def draws_table(one: PosteriorResult) -> Table:
