@@ -24,6 +24,11 @@ from .work import Done, Task, work_on
 
 __all__ = ["on_dask"]
 
+# Dask has workers give memory back to the system at once, only to ask for it again.
+_KEEP_MEMORY = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**27,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
+}
 _AHEAD = 2  # tasks for each thread: one to work on, and one to go on with
 
 
@@ -54,10 +59,12 @@ def on_dask(
             "Workers need Dask: install it with pip install 'sedflow-lab[dask]', or leave out "
             "workers and scheduler."
         )
+    import dask
     from dask.distributed import Client, LocalCluster
 
     with ExitStack() as stack:
         if scheduler is None:
+            stack.enter_context(dask.config.set(_KEEP_MEMORY))
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
