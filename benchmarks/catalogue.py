@@ -296,7 +296,7 @@ def table_of_runs(found: dict[str, Any]) -> list[str]:
                 f"`{r['options']}`" if r["options"] else "",
                 f"{r['seconds']:.0f}",
                 f"{r['cpu']:.0f}",
-                f"{r['first']:.0f}",
+                f"{r['first']:.0f}" if r["first"] > 0 else "",
                 f"{r['peak'] / 1e9:.2f}",
                 f"{r['bytes'] / r['rows'] / 1e3:.1f}",
                 f"{r['load'][0]:.1f}–{r['load'][1]:.1f}",
@@ -311,9 +311,9 @@ def table_of_runs(found: dict[str, Any]) -> list[str]:
         f"last, and one process with as many threads {rates[0]:.1f}: a ratio of "
         f"{rates[1] / rates[0]:.2f}. Both stores are the same to the last bit.",
         "",
-        f"{killed['hit']} of {killed['kills']} times a run was killed (SIGKILL) at a "
-        f"random moment; afterwards at most {killed['in_hand']} chunk was half there, and the "
-        f"store that the last run finished is {'' if killed['identical'] else 'NOT '}that of an "
+        f"{killed['hit']} of {killed['kills']} times a run was killed (SIGKILL) at a random moment. "
+        f"The most chunks that were half there afterwards were {killed['in_hand']}, and the store "
+        f"that the last run finished is {'' if killed['identical'] else 'NOT '}that of an "
         "undisturbed run, to the last bit.",
     ]
     return lines
