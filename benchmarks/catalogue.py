@@ -311,7 +311,7 @@ def table_of_runs(found: dict[str, Any]) -> list[str]:
         f"last, and one process with as many threads {rates[0]:.1f}: a ratio of "
         f"{rates[1] / rates[0]:.2f}. Both stores are the same to the last bit.",
         "",
-        f"{killed['hit']} of {killed['kills']} times a run was killed (SIGKILL) at a random moment. "
+        f"{killed['hit']} of {killed['kills']} times a run was killed at a random moment. "
         f"The most chunks that were half there afterwards were {killed['in_hand']}, and the store "
         f"that the last run finished is {'' if killed['identical'] else 'NOT '}that of an "
         "undisturbed run, to the last bit.",
