@@ -131,6 +131,7 @@ def test_without_derived_quantities_planes_show_others(result, posterior):
     state = CatalogueState(result.summary(), posterior=posterior)
     names = {name for plane in state.planes for name in plane}
     assert "log_sfr_1gyr" not in names and names <= set(state.results.columns)
+    assert not any(name.startswith("beta") for name in names)
     assert ("redshift", "log_mstar") in state.planes
 
 
@@ -401,6 +402,8 @@ def test_axes_are_chosen_and_figures_named(panel):
     assert panel.state.planes[2] == ("log_mstar", "tau_bc_width")
     plane = panel.planes[2]
     assert plane.figure.yaxis.axis_label == "± τ BC"
+    assert "Mass and metallicity" in panel._heads[1].value
+    assert "± τ BC and log M★" in panel._heads[2].value
     x.value = "ess"
     assert plane.figure.xaxis.axis_label == "Effective draws"
     attributes = plane.figure.html_attributes

@@ -287,7 +287,8 @@ def _with_what_there_is(
 ) -> tuple[tuple[str, str], ...]:
     """Planes with other quantities in place of those that there are not."""
     used = {name for plane in planes for name in plane}
-    spare = iter([name for name in names if name not in used and not name.endswith(WIDTH)])
+    left = [name for name in names if name not in used and not name.endswith(WIDTH)]
+    spare = iter(sorted(left, key=lambda name: name.startswith("beta")))  # which tell the least
 
     def known(name: str) -> str:
         return name if name in names else next(spare, names[0])

@@ -25,7 +25,7 @@ from ..kit.widgets import button, columns, drop_down, methods, row
 from .figures import CHOSEN_COLOR, MARKERS, MOST_POINTS, PlaneFigure
 from .listing import columns_of, rows_of
 from .results import Results, axis_text
-from .state import CatalogueState
+from .state import PLANES, CatalogueState
 
 __all__ = ["CataloguePanel"]
 
@@ -121,7 +121,7 @@ class CataloguePanel(Panel):
     def _make_planes(self) -> None:
         self.planes: list[PlaneFigure] = []
         self.axes: list[tuple[w.Dropdown, w.Dropdown]] = []
-        self._plane_boxes = []
+        self._plane_boxes, self._heads = list[w.VBox](), list[w.HTML]()
         for k, title in enumerate(_TITLES):
             plane = PlaneFigure("share" if k == _SHARE else "density")
             plot = plane.figure
@@ -139,6 +139,7 @@ class CataloguePanel(Panel):
             self.axes.append(lists)
             against = w.HTML("<span class='sedflow-small'>over</span>")
             head = w.HTML(f"<div class='sedflow-heading'>{title}</div>")
+            self._heads.append(head)
             choice = w.HBox([lists[0], against, lists[1]], layout=w.Layout(width="100%"))
             room = w.Layout(flex="1 1 250px", min_width="240px", margin="4px 6px")
             parts = [head, choice, self._show(f"plane {k}", plot)]
@@ -220,6 +221,7 @@ class CataloguePanel(Panel):
                     plane.clear()
                     continue
                 x, y = state.planes[k]
+                self._heads[k].value = f"<div class='sedflow-heading'>{_title(k, x, y)}</div>"
                 for one, name in zip(lists, (y, x), strict=True):
                     if list(one.options) != options:
                         one.options, one.value = options, name
@@ -328,6 +330,13 @@ class CataloguePanel(Panel):
             parts.append(html.failure(state.message))
         self.status.value = html.strip(parts)
         self.galaxy.value = _about(state)
+
+
+def _title(k: int, x: str, y: str) -> str:
+    """What a plane is called: by what it was made for, as long as it shows that."""
+    if k == _SHARE or (x, y) == PLANES[k]:
+        return _TITLES[k]
+    return " and ".join(axis_text(name).partition(" [")[0] for name in (y, x))
 
 
 def _about(state: CatalogueState) -> str:
