@@ -456,6 +456,7 @@ def test_zooming_draws_anew(panel, monkeypatch):
 def test_the_run_is_driven_by_its_buttons(posterior, galaxies):
     panel = CataloguePanel(None, galaxies, posterior, draws=100)
     assert panel.run.description == f"Infer {N} galaxies" and panel.cancel.layout.display == "none"
+    assert panel.planes[0].figure.yaxis.axis_label == "log SFR 1 Gyr [M☉/yr]"
     panel.run.click()
     assert panel.state.wait()
     assert panel.run.disabled and panel.progress.value == panel.progress.max == N

@@ -168,10 +168,10 @@ class PlaneFigure:
         for source, rows in ((self.chosen, shown), (self.tapped, one)):
             source.data = {"x": _short(self.x[rows]), "y": _short(self.y[rows])}
 
-    def clear(self) -> None:
-        """Show nothing."""
+    def clear(self, labels: tuple[str, str]) -> None:
+        """Show nothing but the axes."""
         nothing = np.array([])
-        self.update(nothing, nothing, nothing.astype(np.str_), ("", ""))
+        self.update(nothing, nothing, nothing.astype(np.str_), labels)
         self.mark(np.zeros(0, int), None)
 
 

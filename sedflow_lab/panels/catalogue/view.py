@@ -217,16 +217,17 @@ class CataloguePanel(Panel):
         options = [(axis_text(name).partition(" [")[0], name) for name in names]
         with self._together():
             for k, (plane, lists) in enumerate(zip(self.planes, self.axes, strict=True)):
-                if found is None:
-                    plane.clear()
-                    continue
                 x, y = state.planes[k]
+                labels = axis_text(x), axis_text(y)
+                if found is None:
+                    plane.clear(labels)
+                    continue
                 self._heads[k].value = f"<div class='sedflow-heading'>{_title(k, x, y)}</div>"
                 for one, name in zip(lists, (y, x), strict=True):
                     if list(one.options) != options:
                         one.options, one.value = options, name
                     one.value = name
-                plane.update(*state.points(k), found.badges, (axis_text(x), axis_text(y)))
+                plane.update(*state.points(k), found.badges, labels)
         self._show_badges()
         self._show_chosen()
 
