@@ -18,8 +18,8 @@ ENTRIES = {
 }
 USED = (
     "posterior, prior, implied prior, likelihood, evidence, mode, marginal, ABC, tolerance, "
-    "summary, acceptance, NPE, NLE, NRE, ANPE, amortization, flow, embedding, importance weights, ESS, "
-    "efficiency, Pareto k, SBC, rank, p–p curve, HPD, TARP, coverage, Holm, p-value, "
+    "summary, acceptance, NPE, NLE, NRE, ANPE, amortization, flow, embedding, importance weights, "
+    "ESS, efficiency, Pareto k, SBC, rank, p–p curve, HPD, TARP, coverage, Holm, p-value, "
     "Kolmogorov-Smirnov, z-score, contraction, total variation, C2ST, Wasserstein, JS, R-hat, "
     "autocorrelation time, walker, bootstrap, population, stacking, bit"
 ).split(", ")

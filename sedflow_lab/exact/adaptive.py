@@ -36,6 +36,7 @@ __all__ = ["Adapted", "adapt", "fit_mixture"]
 _ROUND = 2000  # points a round
 _ROUNDS = range(2, 8)
 _ENOUGH = 1200.0  # effective points, after which no more rounds are needed
+_ENOUGH_YOUNG = 100.0  # of young bursts alone: their mode may be small, or not found yet
 _COMPONENTS = (10, 6)  # without young bursts, and with them
 _LEAST_SHARE = 0.1
 _FIT_ESS = 500.0  # that weights are flattened to before a fit
@@ -108,7 +109,9 @@ def adapt(
         log_prob = torch.cat([log_prob, target(new)], 1)
         weights, _ = importance_weights(log_prob - log_mixture)
         proposal = fit_mixture(points, weights, generator)
+        young = torch.where(is_young(points), log_prob - log_mixture, -torch.inf)
         enough = bool((effective_sample_size(weights) >= _ENOUGH).all())
+        enough &= bool((effective_sample_size(importance_weights(young)[0]) >= _ENOUGH_YOUNG).all())
         if (done >= _ROUNDS.start and enough) or stopped(stop):
             break
     evaluations = done * _ROUND

@@ -24,7 +24,7 @@ from .mixture import StudentMixture
 from .particles import Moves, resample, stopped
 from .profile import with_mass
 from .ridge import StraightRidge
-from .scatter import FAR_SCALE
+from .scatter import FAR_SCALE, is_young
 from .settling import Settled, settle
 from .smc import tempered_smc
 from .weights import MAX_PARETO_K, effective_sample_size, flatten, importance_weights, pareto_k
@@ -35,6 +35,7 @@ _PARTICLES = 1000
 _START_ESS = 500.0
 _MARGIN = 1.5  # effective points for each draw that is resampled from them
 _COST = 40  # points for each draw, beyond which particles come cheaper
+_SMALL = 0.02  # share of the posterior that a mode with a heavy tail may have
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
 _TEMPERED = 1000  # particles
@@ -99,6 +100,10 @@ def sample_exact(
     spent = pool.n_drawn + pool.n_scattered + found.evaluations
     good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K)
     good &= _best_chi2(target, found) <= _POOR_CHI2
+    # A mode of young bursts may hide behind the good weights of the others.
+    young = is_young(found.points)
+    small = (weights * young).sum(1) <= _SMALL
+    good &= small | (pareto_k(found.log_weights.where(young, -torch.inf)) <= MAX_PARETO_K)
     if good.all():
         points = resample(found.points, weights, draws, generator)
         moves = Moves(points)
