@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import threading
@@ -24,6 +25,7 @@ from sedflow_lab.panels import (
     WitnessPanel,
 )
 from sedflow_lab.panels.kit import html
+from sedflow_lab.panels.kit.jobs import Jobs, running_loop
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,21 @@ def test_figures_have_names_for_those_who_cannot_see_them():
     corner = CornerFigure(("tau_ism", "age_mw")).layout
     for model, name in ((plot, "Ages"), (corner, "Corner plot of τ ISM, age")):
         assert model.html_attributes == {"role": "img", "aria-label": name}
+
+
+def test_a_cell_that_waits_has_the_news_and_that_of_the_work_which_news_began():
+    async def cell() -> list[str]:
+        jobs, told = Jobs(running_loop()), []
+
+        def first(word):
+            told.append(word)
+            jobs.start("second", lambda job: job.post(told.append, "second"))
+
+        jobs.start("first", lambda job: job.post(first, "first"))
+        assert jobs.wait(30)
+        return list(told)
+
+    assert asyncio.run(cell()) == ["first", "second"]
 
 
 def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -30,17 +31,12 @@ class Job:
 
     def post(self, tell: Callable[..., None], *news: Any) -> None:
         """Call `tell` with news where the panel lives, unless the job has been stopped by then."""
-        loop = self._jobs.loop
-        if loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self._deliver, tell, *news)
+        jobs = self._jobs
+        jobs.news.append((self, tell, news))
+        if jobs.loop is not None and jobs.loop.is_running():
+            jobs.loop.call_soon_threadsafe(jobs.deliver)
         else:
-            self._deliver(tell, *news)
-
-    def _deliver(self, tell: Callable[..., None], *news: Any) -> None:
-        # Whoever stops a job holds the lock: news of one galaxy cannot slip in after another.
-        with self._jobs.lock:
-            if not self.stop.is_set():
-                tell(*news)
+            jobs.deliver()
 
 
 class Jobs:
@@ -55,11 +51,14 @@ class Jobs:
     ----------
     lock : threading.RLock
         Held while news is delivered; hold it to change what a job may see or tell.
+    news : deque
+        What has not been delivered yet: who has it, whom to tell, and what.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
         self.lock = threading.RLock()
+        self.news: deque[tuple[Job, Callable[..., None], tuple[Any, ...]]] = deque()
         self._running: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
         # A thread that is at work in torch when Python ends would bring it down with a crash.
@@ -85,12 +84,33 @@ class Jobs:
                     job.stop.set()
 
     def wait(self, timeout: float = 60.0) -> bool:
-        """Wait for the threads, at most so many seconds; whether all have ended."""
+        """Wait for the threads, at most so many seconds; whether all have ended.
+
+        A cell that waits keeps its loop from delivering news, so it is delivered here.
+        """
         end = time.monotonic() + timeout
-        # A job may start another as its last act.
-        while (alive := [t for t in self._threads if t.is_alive()]) and time.monotonic() < end:
-            alive[0].join(max(0.0, min(0.2, end - time.monotonic())))
-        return not alive
+        mine = self.loop is not None and running_loop() is self.loop
+        # A job may start another as its last act, and so may its news.
+        while True:
+            alive = [t for t in self._threads if t.is_alive()]
+            if mine:
+                self.deliver()
+            if time.monotonic() >= end or not (alive or (mine and self._threads_alive())):
+                return not alive
+            if alive:
+                alive[0].join(max(0.0, min(0.2, end - time.monotonic())))
+
+    def deliver(self) -> None:
+        """Tell what news there is, in its order, but none of a job that has been stopped."""
+        # Whoever stops a job holds the lock: news of one galaxy cannot slip in after another.
+        with self.lock:
+            while self.news:
+                job, tell, news = self.news.popleft()
+                if not job.stop.is_set():
+                    tell(*news)
+
+    def _threads_alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
 
 def _end(running: dict[str, Job], threads: list[threading.Thread]) -> None:
