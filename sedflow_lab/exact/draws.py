@@ -4,8 +4,9 @@ Draws of the network and points that owe it nothing are weighted together (`defe
 mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
 well, they are resampled by them and moved along until copies have come apart. Elsewhere a
 thousand particles jump from point to point of ever better mixtures until they have settled.
-Where they do not, or the model cannot fit and the posterior lies in a corner of the prior, which
-few scattered points know, particles are carried there through temperatures (`smc`).
+Where they do not, or the network is far off, or the model cannot fit and the posterior lies in a
+corner of the prior, which few scattered points know, particles are carried there through
+temperatures (`smc`).
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _COST = 40  # points for each draw, beyond which particles come cheaper
 _SMALL = 0.02  # share of the posterior that a mode with a heavy tail may have
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
-_TEMPERED = 1000  # particles
+_TEMPERED = 2000  # particles
 _POOR_CHI2 = 20.0  # of the likeliest point known: of a hundred galaxies of the model one is above
+_FAR_OFF = 0.7  # distance of a network that may have missed more than scattered points find
 _NEAREST = 4096
 _LOOKED_AT = 64
 
@@ -103,6 +105,7 @@ def sample_exact(
     # A mode of young bursts may hide behind the good weights of the others.
     young = is_young(found.points)
     small = (weights * young).sum(1) <= _SMALL
+    good &= pool.distance <= _FAR_OFF
     good &= small | (pareto_k(found.log_weights.where(young, -torch.inf)) <= MAX_PARETO_K)
     if good.all():
         points = resample(found.points, weights, draws, generator)
@@ -135,7 +138,8 @@ def _move(
     """Particles that settle, or else tempered ones."""
     prior = _prior_mixture(found.points)
     spent = torch.zeros_like(pool.distance, dtype=torch.long)
-    if (_best_chi2(target, found) <= _POOR_CHI2).all():
+    known = (_best_chi2(target, found) <= _POOR_CHI2) & (pool.distance <= _FAR_OFF)
+    if known.all():
         even = flatten(found.log_weights, _START_ESS)
         reach = found.proposal.add(prior, _PRIOR_SHARE)
         moved = settle(

@@ -5,7 +5,7 @@ The densities
 .. math:: \pi_\lambda(x) \propto g(x)^{1 - \lambda} p(x)^\lambda
 
 lead from a mixture g (λ = 0) to the posterior p (λ = 1). Each step raises λ until the effective
-sample size falls to 60 %, resamples, and moves the particles (see `particles`). It costs more than
+sample size falls to 80 %, resamples, and moves the particles (see `particles`). It costs more than
 importance sampling, but finds its way to corners of the prior where no scattered point lies.
 
 References
@@ -27,7 +27,7 @@ from .weights import effective_sample_size, importance_weights
 
 __all__ = ["tempered_smc"]
 
-_ESS_TARGET = 0.6
+_ESS_TARGET = 0.8
 _MOST_TEMPERATURES = 100
 _CYCLES = 4  # of moves at each temperature
 _START_SHARE = 0.1  # of the first mixture in later ones, so that no mode is forgotten
