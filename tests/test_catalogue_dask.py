@@ -38,13 +38,11 @@ def files_of(store: Path) -> dict[str, str]:
     }
 
 
-def test_with_a_worker_killed_and_a_reader_the_store_is_that_of_one_process(
-    galaxies, tiny_bundle, tmp_path
-):
+def test_with_a_worker_killed_and_a_reader_the_store_is_that_of_one_process(galaxies, tmp_path):
     from dask.distributed import Client, LocalCluster
 
     one, many, seen = tmp_path / "one.zarr", tmp_path / "many.zarr", []
-    how = {"posterior": tiny_bundle, "chunk": 1}
+    how = {"posterior": "nsa-ugriz", "chunk": 1}
     sl.infer_catalogue(galaxies, one, DRAWS, "auto", 5, **how)
     cluster = LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"

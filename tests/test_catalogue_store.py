@@ -35,8 +35,9 @@ N, DRAWS, CHUNK = 8, 60, 3
 
 
 @pytest.fixture(scope="module")
-def posterior(tiny_bundle: Path):
-    return sl.load_posterior(tiny_bundle)
+def posterior():
+    """The shipped one: a network that is far off makes exact posteriors slow."""
+    return sl.load_posterior()
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_killed_in_the_second_pass_gives_the_same_store(
     posterior, galaxies, whole, tmp_path, monkeypatch
 ):
     out = tmp_path / "out.zarr"
-    for write in (9, 2):  # the second chunk of the second pass; then half of it
+    for write in (7, 2):  # the chunk of the second pass; then half of it
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill_at(patch, write)
             infer(posterior, galaxies, out, "auto")
@@ -221,10 +222,10 @@ def test_it_can_be_read_while_it_is_written(posterior, galaxies, tmp_path):
     assert seen == [3, 6, 8]
 
 
-def test_stores_of_other_settings_are_refused(posterior, galaxies, whole):
-    shipped = sl.load_posterior()
+def test_stores_of_other_settings_are_refused(posterior, galaxies, whole, tiny_bundle):
+    other = sl.load_posterior(tiny_bundle)
     for what, arguments in (
-        ("network", {"posterior": shipped}),
+        ("network", {"posterior": other}),
         ("photometry", {"galaxies": galaxies[::-1]}),
         ("galaxies .8 there, 7 here", {"galaxies": galaxies[1:]}),
         ("method .auto there, exact here", {"method": "exact"}),
@@ -259,7 +260,7 @@ def test_damaged_chunks_are_named_and_made_anew(posterior, galaxies, tmp_path, n
     infer(posterior, galaxies, out)
     before, path = files_of(out), out / name
     content = path.read_bytes()
-    middle = len(content) // 2
+    middle = len(content) // 4  # in the data: not all of what describes them says anything
     path.write_bytes(
         {
             "empty": b"",
@@ -424,3 +425,20 @@ def test_a_catalogue_is_read_from_an_address(served, whole, posterior, tmp_path)
     assert catalogue.ids.tolist() == sl.showcase()[:4].ids.tolist()
     with pytest.raises(sl.InputError, match=r"Cannot fetch http.*/no.csv"):
         infer(posterior, f"{served}/no.csv", out)
+
+
+def test_any_flipped_bit_of_a_table_is_found_or_changes_nothing(posterior, galaxies, tmp_path):
+    out = tmp_path / "out.zarr"
+    catalogue = infer(posterior, galaxies, out)
+    path, before = out / TABLE, catalogue.summary.pformat(-1, -1)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    for place in rng.integers(len(content), size=60).tolist():
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << rng.integers(8)]) + content[place + 1 :]
+        )
+        try:
+            again = sl.open_catalogue(out).summary.pformat(-1, -1)
+        except sl.InputError as error:
+            assert TABLE in str(error)
+        else:
+            assert again == before

@@ -390,7 +390,8 @@ def test_a_page_loaded_anew_shows_the_present_state(posterior):
     [
         {"method": "fast"},
         {"method": "weighted", "observed": ("u", "g", "r"), "error_floor": True},
-        {"method": "exact", "outliers": True},
+        {"method": "weighted", "outliers": True},
+        {"method": "exact"},
         {"method": "fast", "flat": ("log_ssfr_1gyr",)},
     ],
     ids=str,

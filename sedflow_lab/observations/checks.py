@@ -61,7 +61,7 @@ which grow as the inverse square, begin to overflow), to before any galaxy. 99 m
 _FAINTEST, _BRIGHTEST = -6.0, -29.0
 _BEST_SNR, _WORST_SNR = 5000.0, 0.2
 _HUBBLE_DISTANCE = 4400.0  # Mpc
-_FEW = 3  # galaxies, below which each is looked at by itself
+_FEW, _MANY = 3, 10  # galaxies that make a catalogue, and one that is not read line by line
 
 
 class PhotometryWarning(UserWarning):
@@ -265,6 +265,8 @@ def what_looks_wrong(
     if n < _FEW:
         return ""
     if 2 * usable.sum() < n:
+        if n < _MANY:  # the reason of each is told
+            return ""
         return f"{n - usable.sum():,} of {n:,} galaxies cannot be used: {problems[~usable][0]}."
     flux, z = flux[usable], redshift[usable]
     snr = np.nanmedian(np.abs(flux) / sigma[usable], axis=1)
