@@ -23,7 +23,7 @@ from sedflow_lab.observations.photo_flags import ask_sdss, fetch_flags, read_fla
 from sedflow_lab.observations.sdss import PAPER_CUTS, paper_cuts
 from sedflow_lab.reports.cuts import SAMPLES, Cuts, cut_sample, sample_table
 from tests.test_cli import fails
-from tests.test_nsa import atlas, one_sentence, server  # noqa: F401
+from tests.test_nsa import atlas, one_sentence, server  # noqa: F401  (a fixture)
 
 GOOD = 1 << PHOTO_FLAGS["BINNED1"]
 N = 23

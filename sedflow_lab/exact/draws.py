@@ -100,12 +100,11 @@ def sample_exact(
     n = weights.shape[1]
     ess = effective_sample_size(weights)
     spent = pool.n_drawn + pool.n_scattered + found.evaluations
-    good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K)
-    good &= _best_chi2(target, found) <= _POOR_CHI2
+    known = (_best_chi2(target, found) <= _POOR_CHI2) & (pool.distance <= _FAR_OFF)
+    good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K) & known
     # A mode of young bursts may hide behind the good weights of the others.
     young = is_young(found.points)
     small = (weights * young).sum(1) <= _SMALL
-    good &= pool.distance <= _FAR_OFF
     good &= small | (pareto_k(found.log_weights.where(young, -torch.inf)) <= MAX_PARETO_K)
     if good.all():
         points = resample(found.points, weights, draws, generator)
@@ -114,7 +113,7 @@ def sample_exact(
         log_evidence, error = log_mean + math.log(n), (1 / ess - 1 / n).sqrt()
         finished, moved = good & (not stopped(stop)), moves.evaluations
     else:
-        there = _move(target, pool, found, draws, generator, stop)
+        there = _move(target, pool, found, bool(known.all()), draws, generator, stop)
         points, finished, moved = there.points, there.finished, there.evaluations
         log_evidence, error = there.log_evidence, there.log_evidence_error
     return ExactDraws(
@@ -131,15 +130,15 @@ def _move(
     target: StraightRidge,
     pool: Pool,
     found: Adapted,
+    known: bool,
     draws: int,
     generator: torch.Generator,
     stop: threading.Event | None,
 ) -> Settled:
-    """Particles that settle, or else tempered ones."""
+    """Particles that settle, where all modes are known, or else tempered ones."""
     prior = _prior_mixture(found.points)
     spent = torch.zeros_like(pool.distance, dtype=torch.long)
-    known = (_best_chi2(target, found) <= _POOR_CHI2) & (pool.distance <= _FAR_OFF)
-    if known.all():
+    if known:
         even = flatten(found.log_weights, _START_ESS)
         reach = found.proposal.add(prior, _PRIOR_SHARE)
         moved = settle(

@@ -159,10 +159,10 @@ class WhatIfState(GalaxyChoice):
 
     def preset(self, name: str) -> None:
         """Make one of the `PRESETS` of the photometry as it was measured."""
-        bands, same, bright = self.bands, dict.fromkeys(self.bands, 1.0), self.bands
-        noise, kept = same, bands
+        bands = self.bands
+        noise, kept = dict.fromkeys(bands, 1.0), bands
         if name == "no u band":
-            kept = tuple(b for b in bright if b != bright[0])
+            kept = bands[1:]
         elif name == "errors halved":
             noise = dict.fromkeys(bands, 0.5)
         elif name == "10 × S/N":
@@ -205,7 +205,7 @@ class WhatIfState(GalaxyChoice):
                 return {}
             try:
                 now = self._run(wanted, self.draws, "fast", job.stop)
-            except Exception:
+            except Exception:  # whatever it was, the next change finds nobody at work
                 with self.jobs.lock:
                     self._pursuing = self._pursuing and job.stop.is_set()
                 raise
