@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo test lint clean distclean
+.PHONY: help lab demo docs test lint clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ lab: $(VENV)/.lab  ## Install the laboratory and open it in JupyterLab
 
 demo: $(VENV)/.plain  ## Install the package alone and run its demonstration into demo/
 	$(BIN)/sedflow-lab demo --out demo
+
+docs: $(VENV)/.docs  ## Build the documentation into build/docs; any warning is an error
+	$(BIN)/python -m sphinx -c docs -W --keep-going . build/docs
+	@echo "Open build/docs/index.html"
 
 test: $(VENV)/.dev lint  ## Check style and types, then run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
@@ -64,6 +68,10 @@ $(VENV)/.plain: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.lab: pyproject.toml $(VENV)/.torch
 	$(INSTALL) --editable ".[lab]"
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.torch
+	$(INSTALL) --editable ".[docs]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch

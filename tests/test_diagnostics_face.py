@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sedflow_lab
-from sedflow_lab import diagnostics, panels
+from sedflow_lab import diagnostics, panels, plots
 
 
 def homes(face):
@@ -28,7 +28,9 @@ def test_every_name_is_public_in_its_module(name):
     assert thing is getattr(home, name) and name in home.__all__
 
 
-@pytest.mark.parametrize("face", [sedflow_lab, diagnostics, panels], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "face", [sedflow_lab, diagnostics, panels, plots], ids=lambda f: f.__name__
+)
 def test_type_checkers_see_what_there_is_and_nothing_else(face):
     known = homes(face)
     assert set(face.__all__) - {"__version__"} == set(known)

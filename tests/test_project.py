@@ -110,6 +110,18 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded & (heavy | {"IPython", "pandas", "scipy", "speclite", "zuko"})
 
 
+def test_a_panel_loads_no_more_than_it_shows():
+    # ArviZ, which corner brings, and scipy's statistics: 160 MB, and two seconds of one core.
+    code = "import json, sys; from sedflow_lab.panels import GalaxyPanel; "
+    code += "print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stdout))
+    assert "torch" in loaded and "bokeh" in loaded
+    assert not loaded & {"arviz", "corner", "emcee", "pandas", "sbi", "scipy.stats", "sklearn"}
+
+
 def imports(path: Path, at_import: bool) -> Iterator[str]:
     """Top-level names of the packages that a module imports, or imports while it loads."""
     pending: list[ast.AST] = [ast.parse(path.read_text())]

@@ -66,7 +66,7 @@ class AmortizedPosterior:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Calibration card: how good it was found to be; empty if nobody has measured it."""
+        """Calibration card, how good it was found to be; empty if nobody has measured it."""
         return self.bundle.card
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammainccinv
 
 from .support import FALSE_ALARM_RATE
 
@@ -25,7 +25,7 @@ def chi2_limit(n_bands: np.ndarray) -> np.ndarray:
     The model has more parameters than bands, so its best χ² is nearer zero than a χ²
     distribution with one degree of freedom per band: the limit is on the safe side.
     """
-    return stats.chi2.isf(_CHI2_PROBABILITY, n_bands)
+    return 2 * gammainccinv(n_bands / 2, _CHI2_PROBABILITY)
 
 
 def badge(

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts load when they are first used; statistics take 60 MB
 
 from .._files import read_json, reading, write_text
 from ..errors import InputError
@@ -297,7 +297,7 @@ def fit_noise(photometry: Photometry) -> NoiseModel:
         x, y = np.log(flux[use, k]), np.log(excess[use])
         # The median slope is that of all pairs, whose number grows with the square.
         step = max(1, len(x) // _MOST)
-        slope, intercept, _, _ = stats.theilslopes(y[::step], x[::step])
+        slope, intercept, _, _ = scipy.stats.theilslopes(y[::step], x[::step])
         lines.append((intercept, slope))
         residuals[use, k] = y - intercept - slope * x
     common = _common_scatter(residuals)
@@ -323,7 +323,7 @@ def _common_scatter(residuals: np.ndarray) -> float:
     for a, b in combinations(residuals.T, 2):
         # Gnanadesikan & Kettenring: cov = (var(a + b) - var(a - b)) / 4, with MAD scales.
         plus, minus = (
-            stats.median_abs_deviation(x, scale="normal", nan_policy="omit") ** 2
+            scipy.stats.median_abs_deviation(x, scale="normal", nan_policy="omit") ** 2
             for x in (a + b, a - b)
         )
         covariances.append((plus - minus) / 4)
@@ -333,7 +333,7 @@ def _common_scatter(residuals: np.ndarray) -> float:
 def _own_scatter(residual: np.ndarray, common: float) -> float:
     """Scale of a band's Student-t scatter, with the common part taken out."""
     values = residual[np.isfinite(residual)]
-    _, _, scale = stats.t.fit(values, fdf=3)
+    _, _, scale = scipy.stats.t.fit(values, fdf=3)
     # Keep some scatter of the band's own, lest ratios of uncertainties betray colours.
     return float(max(np.sqrt(max(scale**2 - common**2, 0.0)), 0.5))
 

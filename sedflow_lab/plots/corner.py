@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import corner
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -243,6 +242,8 @@ def _draw_marginal(
 
 
 def _draw_pair(ax: Axes, x: _Axis, y: _Axis, values: np.ndarray, layer: Layer, k: int) -> None:
+    import corner  # with ArviZ and pandas behind it, 100 MB
+
     color = layer.look.color
     shades = [to_rgba(color, alpha) for alpha in (0.0, 0.18, 0.42)]
     corner.hist2d(
