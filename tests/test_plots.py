@@ -15,7 +15,8 @@ from sedflow_lab.observations import Photometry
 from sedflow_lab.parameters import NAMES, PARAMETERS, get_prior
 from sedflow_lab.plots import plot_corner, plot_galaxy, plot_histories, plot_sed, use_style
 from sedflow_lab.plots.layers import as_layers
-from sedflow_lab.plots.style import COLORS, LABELS, method_look, new_figure
+from sedflow_lab.plots.palette import COLORS, LABELS, method_look
+from sedflow_lab.plots.style import new_figure
 from sedflow_lab.posterior import PosteriorResult
 from sedflow_lab.posterior.weighting import weighted_quantile
 from sedflow_lab.sps import SEDModel

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .conditional import plot_conditional, plot_coverage_map
     from .corner import plot_corner
     from .histories import plot_galaxy, plot_histories
+    from .palette import COLORS, LABELS
     from .sed import plot_sed
-    from .style import COLORS, LABELS, use_style
+    from .style import use_style
     from .training_set import plot_training_set
 
 # Panels ask for the palette alone.

@@ -15,7 +15,8 @@ from ..diagnostics.conditional import conditional_coverage, coverage_map
 from ..diagnostics.scoring import SCORED
 from ..diagnostics.uniformity import ALPHA
 from .calibration import QUANTITY_LABELS
-from .style import COLORS, LabFigure, dress, method_look, new_figure, use_style
+from .palette import COLORS, method_look
+from .style import LabFigure, dress, new_figure, use_style
 
 __all__ = ["observable_label", "plot_conditional", "plot_coverage_map"]
 

@@ -20,7 +20,8 @@ from ..posterior.weighting import weighted_quantile
 from ..quantities import DERIVED, QUANTITIES
 from ..sps import SEDModel
 from .layers import Layer, Results, as_layers, as_truth, title_of
-from .style import COLORS, CREDIBLE, LabFigure, dress, method_look, new_figure, use_style
+from .palette import COLORS, CREDIBLE, method_look
+from .style import LabFigure, dress, new_figure, use_style
 
 __all__ = ["plot_corner"]
 

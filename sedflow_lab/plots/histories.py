@@ -13,9 +13,10 @@ from ..sps import SEDModel
 from ..sps.histories import METALLICITY_RANGE
 from ..sps.properties import TRUE_SOLAR_RATIO
 from .layers import Layer, Results, as_layers, as_truth, title_of
+from .palette import COLORS, method_look
 from .sed import draw_sed
 from .sed_axes import Unit
-from .style import COLORS, LabFigure, dress, log_ticks, method_look, new_figure, use_style
+from .style import LabFigure, dress, log_ticks, new_figure, use_style
 
 __all__ = ["draw_histories", "plot_galaxy", "plot_histories"]
 

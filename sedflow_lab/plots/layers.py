@@ -14,7 +14,7 @@ from ..observations.photometry import Photometry
 from ..parameters import N_THETA
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import systematic_resample
-from .style import SPARE_COLORS, method_look
+from .palette import SPARE_COLORS, method_look
 
 __all__ = ["Layer", "Results", "as_layers", "as_truth", "title_of", "with_looks"]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..methods import METHODS
 from ..samplers.grid import Grid
-from .style import CREDIBLE, SPARE_COLORS, LabFigure, new_figure, use_style
+from .palette import CREDIBLE, SPARE_COLORS
+from .style import LabFigure, new_figure, use_style
 
 __all__ = ["plot_beside_exact"]
 

@@ -16,8 +16,9 @@ from ..sps import SEDModel
 from ..sps.bands import BandSet
 from ..units import MICRON
 from .layers import Layer, Results, as_layers, as_truth, title_of
-from .sed_axes import FluxScale, Unit, aside, draw_filters, flux_axis, span_of, wavelength_axis
-from .style import COLORS, LABELS, LabFigure, dress, method_look, new_figure, use_style
+from .palette import COLORS, LABELS, method_look, span_of
+from .sed_axes import FluxScale, Unit, aside, draw_filters, flux_axis, wavelength_axis
+from .style import LabFigure, dress, new_figure, use_style
 
 __all__ = ["Prediction", "draw_sed", "plot_sed", "predict"]
 

@@ -12,9 +12,10 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..sps.bands import BandSet
 from ..units import MICRON, magnitude
-from .style import COLORS, log_ticks
+from .palette import COLORS
+from .style import log_ticks
 
-__all__ = ["FluxScale", "Unit", "aside", "draw_filters", "flux_axis", "span_of", "wavelength_axis"]
+__all__ = ["FluxScale", "Unit", "aside", "draw_filters", "flux_axis", "wavelength_axis"]
 
 Unit = Literal["nmgy", "mag"]
 
@@ -47,13 +48,6 @@ class FluxScale:
     def __call__(self, flux: np.ndarray) -> np.ndarray:
         """Nanomaggies or magnitudes; NaN for a flux that has no magnitude."""
         return magnitude(flux) if self.magnitudes else flux
-
-
-def span_of(bands: BandSet) -> tuple[float, float]:
-    """Wavelengths [micron] that the axes show: all filters and a little more."""
-    low = min(band.support[0] for band in bands.bands) * MICRON
-    high = max(band.support[1] for band in bands.bands) * MICRON
-    return 0.95 * low, 1.03 * high
 
 
 def wavelength_axis(ax: Axes, span: tuple[float, float]) -> None:

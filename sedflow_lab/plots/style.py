@@ -15,39 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..methods import METHODS, Method
+from .palette import COLORS
 
-__all__ = [
-    "COLORS",
-    "CREDIBLE",
-    "LABELS",
-    "SPARE_COLORS",
-    "LabFigure",
-    "dress",
-    "log_ticks",
-    "method_look",
-    "new_figure",
-    "use_style",
-]
+__all__ = ["LabFigure", "dress", "log_ticks", "new_figure", "use_style"]
 
-
-_LOOKS = METHODS | {
-    "data": Method("Data", "#222222", "what was measured"),
-    "prior": Method("Prior", "#999999", "what was known before", ":"),
-    "truth": Method("Truth", "#999999", "what simulations were made of", "--"),
-}
-
-COLORS: dict[str, str] = {name: look.color for name, look in _LOOKS.items()}
-"""Colours of methods, and of data, prior and truth."""
-
-LABELS: dict[str, str] = {name: look.label for name, look in _LOOKS.items()}
-"""What legends call methods; others go by their own names."""
-
-CREDIBLE = (0.68, 0.95)
-"""Probability inside the contours of corner plots."""
-
-SPARE_COLORS = ("#CC79A7", "#56B4E9", "#000000")
-"""For methods without a colour of their own, and for methods that come twice."""
 
 _FONT = 11.0
 _RC: Any = {
@@ -83,14 +54,6 @@ def use_style() -> Iterator[None]:
     """
     with mpl.rc_context(_RC):
         yield
-
-
-def method_look(name: str) -> Method:
-    """Return the look of a method of inference, by its name in `PosteriorResult.method`.
-
-    ``"data"``, ``"prior"`` and ``"truth"`` have one as well.
-    """
-    return _LOOKS.get(name, Method(name, SPARE_COLORS[0], ""))
 
 
 class LabFigure(Figure):

@@ -16,7 +16,8 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..parameters import N_THETA, PARAMETERS
 from ..units import POGSON
-from .style import COLORS, LabFigure, dress, new_figure, use_style
+from .palette import COLORS
+from .style import LabFigure, dress, new_figure, use_style
 
 __all__ = ["plot_training_set"]
 

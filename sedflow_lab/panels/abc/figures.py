@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.models import Span
 from bokeh.plotting.contour import contour_data
 
-from ...plots.style import SPARE_COLORS
+from ...plots.palette import SPARE_COLORS
 from ...quantities import QUANTITIES
 from ...samplers.mass_and_dust import FREE, MassAndDust
 from ..kit.corner import credible, marginal

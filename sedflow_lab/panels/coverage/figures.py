@@ -11,7 +11,7 @@ from bokeh.plotting import figure
 
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.scoring import SCORED
-from ...plots.style import SPARE_COLORS
+from ...plots.palette import SPARE_COLORS
 from ...quantities import QUANTITIES
 from ..kit.corner import CornerFigure
 from ..kit.style import COLORS, empty, new_plot, set_range, source_of

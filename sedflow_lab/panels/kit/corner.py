@@ -12,7 +12,7 @@ from bokeh.plotting import figure
 from bokeh.plotting.contour import contour_data
 from scipy.ndimage import gaussian_filter
 
-from ...plots.style import CREDIBLE
+from ...plots.palette import CREDIBLE
 from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES, Quantity
 from .choice import Drawn

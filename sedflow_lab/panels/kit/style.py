@@ -8,7 +8,7 @@ from typing import Any
 from bokeh.models import ColumnDataSource, FixedTicker, Legend, Range1d
 from bokeh.plotting import figure
 
-from ...plots.style import COLORS, SPARE_COLORS
+from ...plots.palette import COLORS, SPARE_COLORS
 
 __all__ = [
     "COLORS",

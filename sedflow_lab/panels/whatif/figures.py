@@ -11,8 +11,7 @@ from bokeh.events import Pan, PanEnd, PanStart, PointEvent
 from bokeh.models import HoverTool
 
 from ...observations.photometry import Photometry
-from ...plots.sed_axes import span_of
-from ...plots.style import method_look
+from ...plots.palette import method_look, span_of
 from ...posterior.result import PosteriorResult
 from ...posterior.weighting import systematic_resample
 from ...sps import SEDModel
