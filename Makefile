@@ -15,13 +15,16 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo docs test lint clean distclean
+.PHONY: help lab apps demo docs test lint clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 lab: $(VENV)/.lab  ## Install the laboratory and open it in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_index.ipynb
+
+apps: $(VENV)/.apps  ## Serve the notebooks as apps without code
+	cd notebooks && ../$(BIN)/voila .
 
 demo: $(VENV)/.plain  ## Install the package alone and run its demonstration into demo/
 	$(BIN)/sedflow-lab demo --out demo
@@ -68,6 +71,10 @@ $(VENV)/.plain: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.lab: pyproject.toml $(VENV)/.torch
 	$(INSTALL) --editable ".[lab]"
+	@touch $@
+
+$(VENV)/.apps: pyproject.toml $(VENV)/.torch
+	$(INSTALL) --editable ".[apps]"
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.torch

@@ -7,7 +7,7 @@ Runs notebooks from top to bottom and prints a row for each. By itself each has 
 and the figure is the peak of that kernel's resident memory; JupyterLab's server comes on top, once
 a person. With --tour they are opened one after another in a JupyterLab that is started as Binder
 starts it, by binder/start; the figure is the peak of the server and of all kernels together,
-each page of memory counted once (PSS). Linux only.
+each page of memory counted once (PSS); --most makes it an error to exceed so many MB. Linux only.
 """
 
 from __future__ import annotations
@@ -159,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="stems of notebooks; default: all")
     parser.add_argument("--tour", action="store_true", help="one after another, as on Binder")
+    parser.add_argument("--most", type=float, default=float("inf"), metavar="MB")
     options = parser.parse_args()
     names = options.names or sorted(path.stem for path in FOLDER.glob("*.ipynb"))
     paths = [FOLDER / f"{name}.ipynb" for name in names]
@@ -167,6 +168,7 @@ def main() -> None:
     print("" if options.tour else f", OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
     what = "server and kernels" if options.tour else "the kernel"
     print(f"\n| notebook | seconds | peak of {what} [MB] |\n|---|---:|---:|")
+    highest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder)) if options.tour else None
         try:
@@ -175,10 +177,13 @@ def main() -> None:
             for path in paths:
                 seconds, peak = measure(path) if lab is None else tour(lab, path)
                 print(f"| `{path.stem}` | {seconds:.0f} | {peak:.0f} |", flush=True)
+                highest = max(highest, peak)
         finally:
             if lab is not None:
                 lab.process.terminate()
                 lab.process.wait(30)
+    if highest > options.most:
+        sys.exit(f"{highest:.0f} MB are more than {options.most:.0f} MB")
 
 
 if __name__ == "__main__":

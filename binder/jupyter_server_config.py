@@ -23,3 +23,4 @@ class OneKernel(AsyncMappingKernelManager):
 
 c = get_config()  # noqa: F821  (Jupyter's loader gives it)
 c.ServerApp.kernel_manager_class = OneKernel
+c.LabApp.default_url = "/lab/tree/notebooks/00_index.ipynb"

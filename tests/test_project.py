@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sedflow_lab"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 IMPORT_NAMES = {
@@ -70,7 +71,7 @@ def test_conda_environment_lists_what_pyproject_requires():
     conda = {r.name: r.specifier for r in packages if r.name != "pip"}
     expected = {
         CONDA_NAMES.get(name, r.name): r.specifier
-        for name, r in (requirements() | requirements("lab")).items()
+        for name, r in (requirements() | requirements("lab", "apps")).items()
     }
     assert conda == expected
     assert by_pip["pip"] == PROJECT["optional-dependencies"]["fsps"]
@@ -94,6 +95,28 @@ def test_constraints_lie_within_the_ranges():
     for pin in (Requirement(line) for line in lines if line and not line.startswith("#")):
         (version,) = [s.version for s in pin.specifier if s.operator == "=="]
         assert version in requirements()[canonicalize_name(pin.name)].specifier
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_call_what_there_is(path: Path):
+    # YAML 1.1 reads the key "on" as true.
+    workflow = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+    assert {"name", "on", "permissions", "jobs"} <= set(workflow)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert int(job["timeout-minutes"]) <= 90 and job["steps"]
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step)
+            assert set(re.findall(r"\bmake ([a-z]+)", step.get("run", ""))) <= targets
+            for script in re.findall(r"\b(?:python|bash) ([\w/]+\.\w+)", step.get("run", "")):
+                assert (ROOT / script).exists(), script
+
+
+def test_workflow_tests_the_pythons_that_pyproject_names():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    named = "\n".join(PROJECT["classifiers"])
+    assert tested == re.findall(r"Python :: (3\.\d+)$", named, re.MULTILINE)
 
 
 # Imports
