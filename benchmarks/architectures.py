@@ -22,11 +22,12 @@ import numpy as np
 import torch
 
 import sedflow_lab as sl
+from sedflow_lab.anpe.batches import Batch, observe_batch
 from sedflow_lab.anpe.features import Features, Seen
 from sedflow_lab.anpe.flow import FlowConfig, PosteriorFlow
 from sedflow_lab.anpe.presets import TrainingConfig
 from sedflow_lab.anpe.simulate import SimulationSet, draw_simulations, mock_photometry
-from sedflow_lab.anpe.training import Batch, fit_scaling, observe_batch
+from sedflow_lab.anpe.training import fit_scaling
 from sedflow_lab.exact.weights import effective_sample_size, importance_weights
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.parameters import N_FREE

@@ -11,10 +11,10 @@ import torch
 
 import sedflow_lab as sl
 from sedflow_lab.anpe import TrainingConfig, distil, recipe, train
+from sedflow_lab.anpe.batches import observe_batch
 from sedflow_lab.anpe.bundle import load_bundle
 from sedflow_lab.anpe.features import Seen
 from sedflow_lab.anpe.simulate import simulate
-from sedflow_lab.anpe.training import observe_batch
 from sedflow_lab.observations.noise import load_noise
 from sedflow_lab.parameters import FREE_NAMES
 from sedflow_lab.quantities import QUANTITIES

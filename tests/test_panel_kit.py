@@ -21,6 +21,7 @@ from sedflow_lab.panels import (
     CoveragePanel,
     ExplorerPanel,
     GalaxyPanel,
+    TrainPanel,
     WhatIfPanel,
     WitnessPanel,
 )
@@ -40,6 +41,7 @@ PANELS = {
     "witness": WitnessPanel,
     "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
     "abc": lambda posterior: ABCPanel(posterior, budget=10_000_000),
+    "train": TrainPanel,
     "catalogue": lambda posterior: CataloguePanel(posterior.infer(sl.showcase()[:9], 50)),
 }
 LONG_WORK = {
@@ -48,6 +50,7 @@ LONG_WORK = {
     "witness": lambda panel: panel.run.click(),
     "coverage": lambda panel: panel.run.click(),
     "abc": lambda panel: panel.run.click(),
+    "train": lambda panel: panel.train.click(),
 }
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -16,10 +17,12 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab import _files
 from sedflow_lab.anpe import FlowConfig, TrainingConfig, recipe, tensors, train, training
+from sedflow_lab.anpe.batches import Batch, observe_batch
+from sedflow_lab.anpe.bundle import load_bundle
 from sedflow_lab.anpe.presets import PRESETS, make_config
 from sedflow_lab.anpe.simulate import SimulationSet, simulate
-from sedflow_lab.anpe.training import Batch, observe_batch
 from sedflow_lab.observations.noise import load_noise
+from sedflow_lab.sps.bands import get_bands
 
 SMALL = FlowConfig(couplings=2, hidden=(8,), embedding=(16, 8))
 CONFIG = TrainingConfig(
@@ -120,6 +123,7 @@ import sys, torch
 from sedflow_lab import SEDModel
 from sedflow_lab.anpe import recipe
 from sedflow_lab.observations.noise import load_noise
+from sedflow_lab.sps.bands import get_bands
 from sedflow_lab.anpe.simulate import SimulationSet
 from tests.test_training import CONFIG
 from dataclasses import replace
@@ -320,3 +324,40 @@ def test_presets_are_consistent():
     shorter = make_config("nsa-ugriz", steps=310)
     assert shorter.decay_steps == 215
     assert shorter.warmup_steps == 31
+
+
+def test_a_flow_without_embedding_or_mass_offset_is_trained_and_kept(
+    simulations, tiny_model, tmp_path
+):
+    bare = replace(CONFIG, flow=replace(SMALL, embedding=(), mass_offset=False))
+    what = simulations, get_bands("sdss-ugriz"), load_noise(), bare
+    bundle = recipe.train_bundle(tmp_path / "bare", *what)
+    again, _ = load_bundle(tmp_path / "bare")
+    assert again.hash == bundle.hash and again.flow.config == bare.flow
+    batch = observe_batch(
+        simulations,
+        torch.arange(20),
+        load_noise(),
+        tiny_model.cosmology,
+        1.0,
+        torch.Generator().manual_seed(0),
+    )
+    context, offset = again.flow.context(batch.seen)
+    assert context.shape == (20, again.flow.features.size) and not offset.any()
+
+
+def test_noise_that_is_not_fresh_is_drawn_once(simulations, tmp_path, monkeypatch):
+    drawn = []
+
+    def count(*args):
+        drawn.append(len(args[1]))
+        return observe_batch(*args)
+
+    monkeypatch.setattr(training, "observe_batch", count)
+    stale = replace(CONFIG, fresh_noise=False)
+    once = run(simulations, tmp_path / "once", stale)
+    assert drawn == [60, 540, 540]  # validation, all of them, and the scaling
+    stop = threading.Event()
+    run(simulations, tmp_path / "again", stale, stop=stop, callback=lambda *_: stop.set())
+    assert steps_done(tmp_path / "again") == 4
+    assert_same(run(simulations, tmp_path / "again", stale), once)

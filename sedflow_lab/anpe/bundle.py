@@ -211,7 +211,8 @@ def _flow(
     }
     config = FlowConfig(**settings)
     # It has at least so many numbers: compared before memory for as many is asked for.
-    least = config.couplings * _fewest(*config.hidden, config.bins) + _fewest(*config.embedding)
+    least = config.couplings * _fewest(*config.hidden, config.bins)
+    least += _fewest(*config.embedding) if config.embedding else 0
     if not 0 < least <= sum(tensor.numel() for tensor in weights.values()):
         raise ValueError("its weights are not those of its flow")
     flow = PosteriorFlow(n_bands, config)

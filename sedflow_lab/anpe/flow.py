@@ -40,8 +40,11 @@ class FlowConfig:
         Bins of each spline.
     embedding : tuple of int
         Layers of the network that reads the photometry, once per galaxy; the last is its output.
+        Without any, couplings read the features themselves.
     mask_seed : int
         Which coordinates transform which, coupling by coupling.
+    mass_offset : bool
+        Whether the flow works on the mass-to-light ratio; else on the mass itself.
     """
 
     couplings: int = 8
@@ -49,6 +52,7 @@ class FlowConfig:
     bins: int = 8
     embedding: tuple[int, ...] = (256, 256, 64)
     mask_seed: int = 0
+    mass_offset: bool = True
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able values."""
@@ -78,15 +82,15 @@ class PosteriorFlow(torch.nn.Module):
         self.features = Features(n_bands)
         self.register_buffer("mass_mean", torch.zeros(()))
         self.register_buffer("mass_scale", torch.ones(()))
-        self.embedding = MLP(
-            self.features.size,
-            config.embedding[-1],
-            config.embedding[:-1],
-            activation=torch.nn.SiLU,
+        layers = config.embedding
+        self.embedding = (
+            MLP(self.features.size, layers[-1], layers[:-1], activation=torch.nn.SiLU)
+            if layers
+            else torch.nn.Identity()
         )
         shared = {
             "features": N_FREE,
-            "context": config.embedding[-1],
+            "context": layers[-1] if layers else self.features.size,
             "hidden_features": list(config.hidden),
             "activation": torch.nn.SiLU,
         }
@@ -110,7 +114,8 @@ class PosteriorFlow(torch.nn.Module):
     def context(self, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedded photometry (G, E) and mass offset (G,) of galaxies; see `Features`."""
         features, absolute = self.features(seen)
-        return self.embedding(features), 0.4 * absolute
+        scale = 0.4 if self.config.mass_offset else 0.0
+        return self.embedding(features), scale * absolute
 
     def log_prob(
         self, phi: torch.Tensor, context: torch.Tensor, offset: torch.Tensor

@@ -38,6 +38,9 @@ class TrainingConfig:
         Share of the simulations with young bursts, as for `simulate`.
     lesson_share : float
         Share of each batch that are lessons, where there are any.
+    fresh_noise : bool
+        Whether a simulation gets new noise and a new choice of bands each time it is used; else
+        the same always.
     seed : int
     """
 
@@ -53,6 +56,7 @@ class TrainingConfig:
     complete_fraction: float = 0.75
     young_bursts: float = 0.0
     lesson_share: float = 0.5
+    fresh_noise: bool = True
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:

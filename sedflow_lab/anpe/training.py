@@ -19,15 +19,15 @@ from .._files import difference, reading
 from ..errors import InputError, SedflowError
 from ..observations.noise import NoiseModel
 from ..sps.histories import Cosmology
+from .batches import Batch, Loss, observe_batch
 from .bundle import Bundle
 from .distil import Lessons
-from .features import Seen
 from .flow import PosteriorFlow
 from .presets import TrainingConfig
 from .simulate import SimulationSet
 from .tensors import load_tensors, save_tensors
 
-__all__ = ["Batch", "TrainingRecord", "fit_scaling", "observe_batch", "train"]
+__all__ = ["TrainingRecord", "fit_scaling", "train"]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 10_000
@@ -56,63 +56,6 @@ class TrainingRecord:
     validation_loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
     running_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Noisy simulations: true free coordinates (N, 11), what the network sees, weights (N,)."""
-
-    phi: torch.Tensor
-    seen: Seen
-    weights: torch.Tensor
-
-    def loss(self, flow: PosteriorFlow) -> torch.Tensor:
-        """Weighted mean of the negative log density of the true parameters."""
-        return _Loss(flow)(*self.tensors())
-
-    def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All of it, side by side."""
-        return self.phi, *self.seen, self.weights
-
-    def joined(self, phi: torch.Tensor, seen: Seen, weights: torch.Tensor) -> Batch:
-        """Itself and other galaxies."""
-        return Batch(
-            torch.cat([self.phi, phi]),
-            Seen(*(torch.cat(pair) for pair in zip(self.seen, seen, strict=True))),
-            torch.cat([self.weights, weights]),
-        )
-
-
-class _Loss(torch.nn.Module):
-    """The loss as a module of tensors only."""
-
-    def __init__(self, flow: PosteriorFlow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, phi: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        *seen, weights = rest
-        return -(weights * self.flow.log_prob(phi, *self.flow.context(Seen(*seen)))).mean()
-
-
-def observe_batch(
-    simulations: SimulationSet,
-    rows: torch.Tensor,
-    noise: NoiseModel,
-    cosmology: Cosmology,
-    complete_fraction: float,
-    generator: torch.Generator,
-) -> Batch:
-    """Give simulations fresh noise, and hide some bands of some of them."""
-    redshift = simulations.redshift[rows]
-    flux, sigma = noise.observe(simulations.flux[rows], generator)
-    n, n_bands = flux.shape
-    kind: dict[str, Any] = {"generator": generator, "device": flux.device}
-    keep = torch.randint(2, n_bands + 1, (n, 1), **kind)
-    keep.masked_fill_((torch.rand(n, **kind) < complete_fraction)[:, None], n_bands)
-    order = torch.rand(n, n_bands, **kind).argsort(1).argsort(1)
-    seen = Seen.at(redshift, flux, sigma, order < keep, cosmology)
-    return Batch(simulations.phi[rows], seen, simulations.weights(rows))
 
 
 def train(
@@ -196,6 +139,14 @@ def train(
         _generator(config.seed, -1, device),
     )
 
+    stale = None
+    if not config.fresh_noise:
+        every = torch.arange(n_training)
+        generator = _generator(config.seed, -3, device)
+        stale = observe_batch(
+            simulations, every, noise, cosmology, config.complete_fraction, generator
+        )
+
     if start is None:
         torch.manual_seed(config.seed)
         flow = PosteriorFlow(n_bands, config.flow).to(device)
@@ -220,9 +171,12 @@ def train(
             rows = torch.randint(
                 n_training, (config.batch - n_lessons,), generator=generator, device=device
             )
-            batch = observe_batch(
-                simulations, rows, noise, cosmology, config.complete_fraction, generator
-            )
+            if stale is None:
+                batch = observe_batch(
+                    simulations, rows, noise, cosmology, config.complete_fraction, generator
+                )
+            else:
+                batch = stale.rows(rows)
             if lessons is not None:
                 batch = batch.joined(*lessons.draw(n_lessons, cosmology, generator))
             for group in optimiser.param_groups:
@@ -230,7 +184,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             if device.type == "cuda" and step == first:
                 # An accelerator is faster than it can be told what to do, piece by piece.
-                graphed = torch.cuda.make_graphed_callables(_Loss(flow), batch.tensors())
+                graphed = torch.cuda.make_graphed_callables(Loss(flow), batch.tensors())
             loss = batch.loss(flow) if graphed is None else graphed(*batch.tensors())
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .calibration_run import CalibrationRun
     from .comparison import Draws, c2st, compare
     from .conditional import conditional_coverage, coverage_map
+    from .exam import Exam, read_exams
     from .mocks import Fault
     from .runs import replay, run_calibration
     from .scoring import SCORED, score_result

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .explorer.view import ExplorerPanel
     from .galaxy.state import GalaxyState
     from .galaxy.view import GalaxyPanel
+    from .train.state import TrainState
+    from .train.view import TrainPanel
     from .whatif.state import WhatIfState
     from .whatif.view import WhatIfPanel
     from .witness.state import WitnessState
