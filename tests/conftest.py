@@ -60,16 +60,6 @@ TINY = ("--couplings", "2", "--hidden", "16", "--steps", "80", "--batch", "64", 
 """Options of `sedflow-lab train` for a network that is trained in seconds, and is no good."""
 
 
-async def until_kept(view, first: dict) -> dict:
-    """What a page that is loaded anew shows of a figure, once it is another than at first."""
-    import asyncio
-
-    end = asyncio.get_running_loop().time() + 60
-    while view.render_bundle is first and asyncio.get_running_loop().time() < end:
-        await asyncio.sleep(0.05)
-    return view.render_bundle
-
-
 @pytest.fixture(scope="session")
 def tiny_model():
     """The SED model in SDSS u g r i z."""

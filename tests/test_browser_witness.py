@@ -34,12 +34,12 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
         run_all(page)
         page.get_by_text("ANPE").first.wait_for()
         page.get_by_text("length 100000").wait_for()
-        first = settled(page, 16)  # fifteen of the corner plot, and the walkers
+        first = settled(page, 2)  # the corner plot, and the walkers
 
         # The chain shows up over the network's posterior while it runs.
         page.get_by_role("button", name="Run emcee").click()
         page.get_by_text("sampling …").wait_for()
-        until(page, lambda: n_changed(page, first) >= 15)
+        until(page, lambda: n_changed(page, first) >= 1)
         page.screenshot(path=tmp_path / "growing-1440.png")
 
         # Another galaxy is there at once; nothing of the first chain follows.

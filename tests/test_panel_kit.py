@@ -14,7 +14,7 @@ from ipywidgets.widgets import widget as registry
 
 import sedflow_lab as sl
 import sedflow_lab.panels
-from sedflow_lab.methods import BADGES
+from sedflow_lab.methods import BADGES, METHODS
 from sedflow_lab.panels import (
     ABCPanel,
     CataloguePanel,
@@ -26,6 +26,7 @@ from sedflow_lab.panels import (
     WitnessPanel,
 )
 from sedflow_lab.panels.kit import html
+from sedflow_lab.panels.kit.colors import DARK, DARK_PAPER, FAN_COLORS, LIGHT_PAPER, contrast
 from sedflow_lab.panels.kit.jobs import Jobs, running_loop
 
 
@@ -65,8 +66,8 @@ def test_a_closed_panel_leaves_nothing_behind(kind, posterior):
     before = alive()
     panel = PANELS[kind](posterior)
     assert len(alive() - before) > 50
-    if kind == "galaxy":  # a figure that has been replaced
-        panel.quantities.value = ("fburst", "tburst")
+    if kind == "galaxy":  # a figure of other quantities
+        panel.state.quantities = ("fburst", "tburst")
     if kind == "catalogue":  # a list that has been made, and made anew
         panel.state.select_badge(str(panel.state.results.badges[0]))
         panel.state.choose_axes(0, "fburst", "tburst")
@@ -105,7 +106,7 @@ def test_figures_have_names_for_those_who_cannot_see_them():
     from sedflow_lab.panels.kit.style import new_plot
 
     plot = new_plot("Ages", 200, ("x", 0, 1), ("y", 0, 1))
-    corner = CornerFigure(("tau_ism", "age_mw")).layout
+    corner = CornerFigure(("tau_ism", "age_mw")).figure
     for model, name in ((plot, "Ages"), (corner, "Corner plot of τ ISM, age")):
         assert model.html_attributes == {"role": "img", "aria-label": name}
 
@@ -137,5 +138,66 @@ def test_every_class_has_its_rule_and_every_rule_its_class():
     style = html.help_text("").partition("</style>")[0]
     folder = Path(sedflow_lab.panels.__file__).parent
     text = "".join(path.read_text() for path in folder.rglob("*.py")).replace(style, "")
-    used, ruled = (set(re.findall(r"sedflow-[a-z]+(?=[ '\"{.:,])", t)) for t in (text, style))
+    used, ruled = (set(re.findall(r"(?<!-)sedflow-[a-z]+(?=[ '\"{.:,])", t)) for t in (text, style))
     assert len(used) > 10 and used == ruled
+
+
+def test_text_is_legible_in_both_themes():
+    """Contrast of 4.5 or more (WCAG 2.1, level AA) of all text, 3 of lines that say something."""
+    style = html.help_text("")
+    day, night = re.search(r"body\{(.*?)\}\nbody\[.*?\]\{(.*?)\}", style, re.DOTALL).groups()
+    for text, paper in ((day, LIGHT_PAPER), (night, DARK_PAPER)):
+        colors = {name: color for name, color in re.findall(r"--sedflow-(\w+):(#\w{6})", text)}
+        assert {"caution", "bad", "odd", "fault", "quiet"} < set(colors)
+        assert {n: c for n, c in colors.items() if n != "rule" and contrast(c, paper) < 4.5} == {}
+    for color in ("#222222", "#444444", "#555555"):  # of text in figures
+        assert contrast(color, LIGHT_PAPER) >= 4.5 and contrast(DARK[color], DARK_PAPER) >= 4.5
+    for method in METHODS.values():
+        if method.label != "Nested sampling":  # no panel draws it
+            assert min(contrast(method.color, p) for p in (LIGHT_PAPER, DARK_PAPER)) >= 3
+    for badge in BADGES.values():
+        assert contrast(badge.color, "#ffffff") >= 4.5
+    assert min(contrast(color, DARK_PAPER) for color in map(DARK.get, FAN_COLORS)) >= 3
+    assert min(contrast(color, LIGHT_PAPER) for color in FAN_COLORS[:4]) >= 3
+
+
+def test_day_and_night_can_be_told_apart():
+    night = {color for name, color in DARK.items() if name != "black"}
+    assert len(night) == len(DARK) - 1 and not night & set(DARK)
+
+
+def test_every_figure_is_given_its_theme_and_its_name():
+    from sedflow_lab.panels.kit.base import FigureView
+    from sedflow_lab.panels.kit.style import new_plot
+
+    view = FigureView(new_plot("Ages", 200, ("x", 0, 1), ("y", 0, 1)))
+    bundle = view.get_state(["render_bundle"])["render_bundle"]
+    assert "--jp-layout-color0" in bundle and "document_ready" in bundle
+    view.close()
+
+
+def test_a_page_that_may_have_missed_something_gets_all_of_it_once():
+    from sedflow_lab.panels.kit.base import FigureView
+    from sedflow_lab.panels.kit.style import new_plot
+
+    plot = new_plot("Ages", 200, ("x", 0, 1), ("y", 0, 1))
+    view, sent = FigureView(plot), []
+    view.send_state = sent.append
+    view.refresh()
+    assert sent == []  # nothing has changed since it was made
+    plot.title.text = "Other ages"
+    view.refresh()
+    assert sent == ["render_bundle"]
+    assert "Other ages" in view.bundle()
+    view.refresh()
+    assert sent == ["render_bundle"]
+    del view.send_state
+    view.close()
+
+
+def test_bokehjs_travels_small_and_once():
+    from sedflow_lab.panels.kit.bokehjs import loader
+
+    code = loader(["bokeh"])
+    assert len(code) < 600_000
+    assert "has.parts.includes(part)" in code

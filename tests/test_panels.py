@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 import traitlets
-from conftest import until_kept
 
 import sedflow_lab as sl
 from sedflow_lab.panels import GalaxyPanel, GalaxyState
-from sedflow_lab.panels.kit.corner import DEFAULT_QUANTITIES, credible, marginal
+from sedflow_lab.panels.kit.choice import DEFAULT_QUANTITIES
+from sedflow_lab.panels.kit.densities import credible, marginal
 from sedflow_lab.panels.kit.sed import history_data, sed_data
 from sedflow_lab.quantities import QUANTITIES
 
@@ -277,12 +277,12 @@ def test_another_galaxy_changes_everything(panel):
     panel.galaxy.value = 3
     status, table = panel.status.value, panel.table.value
     shown = panel.sed.data.data["middle"].copy()
-    height = np.array(panel.corner.marginals[0].data_source.data["top"])
+    height = np.array(panel.corner.layers[""].sides.data["ys"][0])
     panel.galaxy.value = 90
     assert panel.state.index == 90
     assert panel.status.value != status and panel.table.value != table
     assert not np.array_equal(panel.sed.data.data["middle"], shown)
-    assert not np.array_equal(panel.corner.marginals[0].data_source.data["top"], height)
+    assert not np.array_equal(panel.corner.layers[""].sides.data["ys"][0], height)
     np.testing.assert_allclose(panel.sed.data.data["middle"], sl.showcase().magnitude[90])
 
 
@@ -320,45 +320,59 @@ def test_the_last_two_bands_stay(panel):
 
 def test_colours_follow_the_method(panel):
     panel.method.value = "weighted"
-    glyph = panel.corner.marginals[0].glyph
+    glyph = panel.corner.layers[""].marks[0].glyph
     assert glyph.fill_color == "#009E73"
     panel.method.value = "fast"
     assert glyph.fill_color == "#0072B2"
 
 
 def test_corner_shows_what_is_chosen(panel):
-    panel.quantities.value = ("fburst", "tburst", "n_dust")
-    assert [q.name for q in panel.corner.quantities] == ["fburst", "tburst", "n_dust"]
-    assert len(panel.corner.pairs) == 3
-    panel.quantities.value = tuple(QUANTITIES)  # too many: nothing happens
-    assert len(panel.corner.quantities) == 3
-    panel.quantities.value = DEFAULT_QUANTITIES
+    for name in ("log_mstar", "age_mw", "log_z_mw"):
+        panel.quantities[name].value = False
+    assert panel.state.quantities == ("log_ssfr_1gyr", "tau_ism") or set(
+        panel.state.quantities
+    ) == {"log_ssfr_1gyr", "tau_ism"}
+    panel.quantities["fburst"].value = True
+    assert [q.name for q in panel.corner.quantities] == list(panel.state.quantities)
+    assert len(panel.corner.layers[""].contours.data["xs"]) == 6  # three pairs, two levels
+    panel.state.quantities = tuple(QUANTITIES)[:6]
+    assert panel.quantities["age_mw"].disabled and not panel.quantities["fburst"].disabled
+    panel.state.quantities = ("fburst",)
+    assert panel.quantities["fburst"].disabled  # one must stay
+    with pytest.raises(traitlets.TraitError, match="1 to 6"):
+        panel.state.quantities = tuple(QUANTITIES)
+    panel.state.quantities = DEFAULT_QUANTITIES
+
+
+def areas(xs, ys, k):
+    """Area under the k-th outline, of a cell."""
+    x, y = np.asarray(xs[k]), np.asarray(ys[k])
+    return abs(np.trapezoid(y - y.min(), x))
 
 
 def test_the_prior_is_grey_behind_unless_it_is_flat(panel):
-    drawn = panel.corner.priors[2].data_source.data
-    width, height = np.diff(drawn["x"])[::2], drawn["top"][::2]
-    scale = np.diff(panel.corner.marginals[2].data_source.data["left"])[0]
-    bars = panel.corner.marginals[2].data_source.data["top"]
+    prior, shown = panel.corner.prior.data, panel.corner.layers[""].sides.data
     # Both are densities, on one scale: nearly all of either is within the axis.
-    assert (width * height).sum() == pytest.approx((bars * scale).sum(), rel=0.05)
+    assert areas(prior["xs"], prior["ys"], 2) == pytest.approx(
+        areas(shown["xs"], shown["ys"], 2), rel=0.05
+    )
     panel.flat.value = True
-    assert "log sSFR, age, log Z" in panel.flat.description
+    assert "log sSFR, log Z (label), age" in panel.flat.description
     assert panel.state.wait(600)
-    assert len(panel.corner.priors[2].data_source.data["x"]) == 0
+    assert len(panel.corner.prior.data["xs"]) == 0
     panel.flat.value = False
-    assert len(panel.corner.priors[2].data_source.data["x"]) > 0
-    panel.quantities.value = ("fburst", "tburst")
+    assert len(panel.corner.prior.data["xs"]) > 0
+    panel.state.quantities = ("fburst", "tburst")
     assert panel.flat.disabled
-    panel.quantities.value = DEFAULT_QUANTITIES
+    panel.state.quantities = DEFAULT_QUANTITIES
     assert not panel.flat.disabled
 
 
 def test_zoom_narrows_the_axes(panel):
-    mass = panel.corner.ranges[0]
-    assert (mass.start, mass.end) == (7.0, 12.5)
+    assert panel.corner.limits[0] == (7.0, 12.5)
     panel.zoom.value = True
-    assert panel.corner.ranges[0].end - panel.corner.ranges[0].start < 5.5
+    low, high = panel.corner.limits[0]
+    assert high - low < 5.5
     panel.zoom.value = False
 
 
@@ -371,15 +385,14 @@ def test_no_posterior_empties_the_figures_and_says_why(panel):
 
 
 def test_a_page_loaded_anew_shows_the_present_state(posterior):
-    async def main():
-        panel = GalaxyPanel(posterior, draws=100)
-        view = panel._figures["sed"]
-        first = view.render_bundle
-        panel.galaxy.value = 50
-        return first, await until_kept(view, first)
-
-    first, later = asyncio.run(main())
-    assert str(first["docs_json"]) != str(later["docs_json"])
+    panel = GalaxyPanel(posterior, draws=100, method="fast")
+    view = panel._figures["sed"]
+    assert "Exact spectrum" not in view.get_state(["render_bundle"])["render_bundle"]
+    panel.galaxy.value = 50
+    panel.method.value = "exact"
+    assert panel.state.wait(600)
+    assert "Exact spectrum" in view.get_state(["render_bundle"])["render_bundle"]
+    panel.close()
 
 
 # What people take home
@@ -416,23 +429,27 @@ def test_downloads_hold_the_draws(posterior):
     import io
     import re
 
+    import xarray as xr
     from astropy.table import Table
 
     panel = GalaxyPanel(posterior, draws=150, method="fast")
     assert not panel.links.value and not panel.code.value
-    panel.take_away.selected_index = 0
+    panel.drawers.selected_index = 1
     assert "sl.load_posterior" in panel.code.value
-    panel.take_away.selected_index = 1
+    panel.drawers.selected_index = 2
     assert not panel.code.value
     outcome = panel.state.outcome
     found = re.findall(r"download='([^']*)' href='data:[^;]*;base64,([^']*)'", panel.links.value)
-    assert [name.rpartition(".")[2] for name, _ in found] == ["ecsv", "csv", "fits"]
-    for name, text in found:
+    assert [name.rpartition(".")[2] for name, _ in found] == ["ecsv", "csv", "fits", "nc"]
+    for name, text in found[:3]:
         kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "fits": "fits"}[name.rpartition(".")[2]]
         table = Table.read(io.BytesIO(base64.b64decode(text)), format=kind)
         assert len(table) == 150
         assert table["tau_ism"] == pytest.approx(outcome.result.samples[0, :, 10], rel=1e-6)
         assert table["age_mw"] == pytest.approx(outcome.values["age_mw"], rel=1e-6)
+    with xr.open_dataset(io.BytesIO(base64.b64decode(found[3][1])), engine="scipy") as data:
+        assert data["tau_ism"].values == pytest.approx(outcome.result.samples[0, :, 10])
+        assert data["age_mw"].attrs["units"] == "Gyr" and data.attrs["method"] == "fast"
     panel.galaxy.value = 9
     assert f"draws-{panel.state.outcome.result.ids[0]}-fast.csv" in panel.links.value
     panel.close()

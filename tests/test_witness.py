@@ -15,9 +15,9 @@ import traitlets
 import sedflow_lab as sl
 from sedflow_lab.panels import WitnessPanel, WitnessState
 from sedflow_lab.panels.kit.choice import Drawn
+from sedflow_lab.panels.kit.corner import CornerFigure
 from sedflow_lab.panels.kit.jobs import Jobs
 from sedflow_lab.panels.witness import state as witness_state
-from sedflow_lab.panels.witness.figures import OverlayCorner, contour_lines
 
 
 @pytest.fixture(scope="module")
@@ -281,10 +281,17 @@ def test_with_a_running_loop_news_arrives_on_its_thread(posterior, no_classifier
 
 
 def test_contour_lines_hold_what_they_say():
-    x, y = np.random.default_rng(0).normal(size=(2, 200_000))
+    x, y = np.random.default_rng(0).normal(1.5, 0.2, size=(2, 200_000))
     weights = np.full(len(x), 1 / len(x))
-    lines = contour_lines(x, y, weights, ((-5, 5), (-5, 5)), 1e5)
-    radii = [np.nanmedian(np.hypot(a, b)) for a, b in zip(lines["xs"], lines["ys"], strict=True)]
+    corner = CornerFigure(("tau_ism", "tau_bc"))
+    corner.update(Drawn({"tau_ism": x, "tau_bc": y}, weights, 1e5, "fast"))
+    corner.overlay(Drawn({"tau_ism": x, "tau_bc": y}, weights, 1e5, "mcmc"))
+    lines = corner.layers["mcmc"].contours.data
+    cell = 0.94 * 0.2 / 3  # of one standard deviation, of axes from 0 to 3
+    radii = [
+        np.nanmedian(np.hypot(a - 0.5, b - 0.5)) / cell
+        for a, b in zip(lines["xs"], lines["ys"], strict=True)
+    ]
     # The radius that holds a probability p of a plane normal is sqrt(-2 ln(1 - p)).
     np.testing.assert_allclose(sorted(radii), np.sqrt(-2 * np.log([0.32, 0.05])), rtol=0.06)
 
@@ -293,15 +300,20 @@ def test_overlaid_marginals_share_one_scale():
     rng = np.random.default_rng(1)
     narrow, wide = 1 + 0.1 * rng.normal(size=5000), 1 + 0.2 * rng.normal(size=5000)
     weights = np.full(5000, 1 / 5000)
-    corner = OverlayCorner(("tau_ism", "tau_bc"))
+    corner = CornerFigure(("tau_ism", "tau_bc"))
+
+    def height(name):
+        return np.ptp(corner.layers[name].sides.data["ys"][0]) / 0.94
+
     corner.update(Drawn({"tau_ism": wide, "tau_bc": wide}, weights, 5000, "fast"))
+    assert height("") == pytest.approx(1 / 1.1)
     corner.overlay(Drawn({"tau_ism": narrow, "tau_bc": wide}, weights, 5000, "mcmc"))
-    height = corner.lines["mcmc"][0, 0].data_source.data["y"].max()
-    assert height == pytest.approx(2 / 1.1, rel=0.1)
-    assert corner._heights[0].end > height and corner._heights[1].end == pytest.approx(1, abs=0.01)
+    assert height("mcmc") == pytest.approx(1 / 1.1)
+    assert height("") == pytest.approx(0.5 / 1.1, rel=0.1)
+    assert [item.label.value for item in corner.legend.items] == ["ANPE", "MCMC (emcee)"]
     corner.remove("mcmc")
-    assert not len(corner.lines["mcmc"][0, 0].data_source.data["y"])
-    assert corner._heights[0].end == 1
+    assert not len(corner.layers["mcmc"].sides.data["ys"])
+    assert height("") == pytest.approx(1 / 1.1) and len(corner.legend.items) == 1
 
 
 # View
@@ -313,14 +325,14 @@ def test_the_panel_shows_emcee_beside_the_network(panel, no_classifier):
     assert panel.cancel.layout.visibility == "visible"
     until(lambda: panel.state.tables and not panel.state.comparing)
     assert panel.state.jobs.wait(60)
-    lines = panel.corner.lines["mcmc"]
-    assert all(len(next(iter(line.data_source.data.values()))) for line in lines.values())
+    lines = panel.corner.layers["mcmc"]
+    assert len(lines.sides.data["xs"]) == 5 and len(lines.contours.data["xs"]) == 20
     assert len(panel.walkers.source.data["x"]) >= 3
     assert "not converged" in panel.status.value and "300 steps" in panel.status.value
     assert "unreliable witness" in panel.verdict.value and "<table" in panel.table.value
     panel.next.click()
     assert panel.table.value == "" and "table" not in panel.verdict.value
-    assert not len(lines[0, 0].data_source.data["y"]) and not len(panel.walkers.source.data["x"])
+    assert not len(lines.sides.data["xs"]) and not len(panel.walkers.source.data["x"])
 
 
 def test_the_cancel_button_stops_both(panel):
@@ -338,8 +350,8 @@ def test_choices_are_linked_and_redraw(panel):
     assert panel.state.index == 4
     panel.start.value = "both"
     assert panel.state.start == "both"
-    before = panel.corner.ranges[0].end
+    before = panel.corner.limits[0][1]
     panel.zoom.value = True
-    assert panel.corner.ranges[0].end < before
+    assert panel.corner.limits[0][1] < before
     panel.trace.value = "log_mstar"
     assert "log M" in panel.walkers.figure.yaxis[0].axis_label

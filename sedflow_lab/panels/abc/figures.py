@@ -11,7 +11,7 @@ from bokeh.plotting.contour import contour_data
 from ...plots.palette import SPARE_COLORS
 from ...quantities import QUANTITIES
 from ...samplers.mass_and_dust import FREE, MassAndDust
-from ..kit.corner import credible, marginal
+from ..kit.densities import credible, marginal
 from ..kit.style import COLORS, empty, new_plot, set_range, small_legend, source_of, ticks_at
 from .state import LARGEST, Exact, Findings
 

@@ -135,7 +135,6 @@ class ABCPanel(Panel):
             for part in self.marginals:
                 part.update(kept)
         self._tell()
-        self._changed()
 
     def _tell(self) -> None:
         """Say what is kept, how near it is, and what went wrong."""

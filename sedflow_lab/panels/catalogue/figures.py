@@ -15,7 +15,7 @@ from bokeh.models import (
 from bokeh.plotting.contour import contour_data
 
 from ...methods import BADGES
-from ..kit.corner import credible
+from ..kit.densities import credible
 from ..kit.style import COLORS, SPARE_COLORS, empty, named, new_plot, set_range, source_of
 
 __all__ = ["CHOSEN_COLOR", "MARKERS", "MOST_POINTS", "PlaneFigure", "density_of", "share_of"]

@@ -21,7 +21,7 @@ from ..kit.choice import Outcome, Source
 from ..kit.corner import CornerFigure
 from ..kit.sed import HistoryFigure, SEDFigure
 from ..kit.style import named
-from ..kit.widgets import button, columns, drop_down, methods, row
+from ..kit.widgets import beside, button, columns, corner_box, drop_down, methods, row
 from .figures import CHOSEN_COLOR, MARKERS, MOST_POINTS, PlaneFigure
 from .listing import columns_of, rows_of
 from .results import Results, axis_text
@@ -169,11 +169,9 @@ class CataloguePanel(Panel):
         """Make the figures of one galaxy, once one is opened."""
         self.corner, self.history = CornerFigure(), HistoryFigure()
         self.sed = SEDFigure(self.state.posterior.model)
-        corner = self._show("corner", self.corner.layout)
-        left = w.VBox([corner], layout=w.Layout(flex="0 0 auto"))
-        figures = self._show("sed", self.sed.figure), self._show("history", self.history.figure)
-        room = w.Layout(flex="1 1 430px", min_width="380px", max_width="760px")
-        self._drawn.children = [left, w.VBox(figures, layout=room)]
+        parts = ("sed", self.sed.layout), ("history", self.history.figure)
+        left = corner_box(self._show("corner", self.corner.figure))
+        self._drawn.children = [left, beside(*(self._show(*part) for part in parts))]
 
     # What the browser tells
 
@@ -261,7 +259,6 @@ class CataloguePanel(Panel):
             text = f"{square}<b>{len(chosen):,}</b> of {len(found):,} galaxies are chosen{more}"
             self.list_text.value = html.paragraph(text)
         self._mark()
-        self._changed()
 
     def _offer_to_sort(self, found: Results) -> None:
         """Offer all columns of the list to sort by, and keep the one that is chosen."""
@@ -315,7 +312,6 @@ class CataloguePanel(Panel):
                 self.sed.update(outcome.photometry, result, model)
                 self.history.update(result, model)
         self._tell()
-        self._changed()
 
     def _tell(self) -> None:
         """Say how the run goes, and what is known of the galaxy that is open."""

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import Band, BoxAnnotation, HoverTool, Span, TapTool
-from bokeh.plotting import figure
 
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.scoring import SCORED
 from ...plots.palette import SPARE_COLORS
 from ...quantities import QUANTITIES
-from ..kit.corner import CornerFigure
 from ..kit.style import COLORS, empty, new_plot, set_range, source_of
 from .state import GRID, Findings
 
@@ -22,7 +20,6 @@ __all__ = [
     "CurveFigure",
     "RankFigure",
     "SimulationFigure",
-    "TruthCorner",
     "quantity_label",
 ]
 
@@ -176,32 +173,3 @@ class SimulationFigure:
         """Show nothing."""
         self.points.selected.indices = []
         empty(self.points)
-
-
-class TruthCorner(CornerFigure):
-    """A corner plot of parameters, with the truth marked."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.truths: dict[tuple[int, int], Any] = {}
-        super().__init__(names)
-
-    def _cell(self, i: int, j: int, n: int) -> figure:
-        plot = super()._cell(i, j, n)
-        source = self.truths[i, j] = source_of("x", "y")
-        ink: Any = {"source": source, "line_color": COLORS["data"]}
-        if i == j:
-            plot.segment("x", 0, "x", 1, line_width=2, line_dash="dashed", **ink)
-        else:
-            plot.scatter("x", "y", marker="x", size=12, line_width=3, **ink)
-        return plot
-
-    def mark(self, truth: dict[str, float]) -> None:
-        """Mark true values, by name."""
-        for (i, j), source in self.truths.items():
-            x, y = (truth[self.quantities[k].name] for k in (j, i))
-            source.data = {"x": [x], "y": [y]}
-
-    def clear(self) -> None:
-        """Show nothing."""
-        super().clear()
-        empty(*self.truths.values())

@@ -14,15 +14,15 @@ from ...parameters import NAMES
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Drawn, Source
+from ..kit.corner import CornerFigure
 from ..kit.style import COLORS
-from ..kit.widgets import button, columns, drop_down, methods, row
+from ..kit.widgets import button, columns, corner_box, drop_down, methods, row
 from .figures import (
     BAD_COLOR,
     OBSERVABLE_LABELS,
     CurveFigure,
     RankFigure,
     SimulationFigure,
-    TruthCorner,
     quantity_label,
 )
 from .state import KINDS, CoverageState, Example, Findings
@@ -61,15 +61,14 @@ class CoveragePanel(Panel):
         self.state = CoverageState(posterior, **choice)
         super().__init__(self.state)
         self.curves, self.ranks, self.simulations = CurveFigure(), RankFigure(), SimulationFigure()
-        self.corner = TruthCorner(_CORNER)
+        self.corner = CornerFigure(_CORNER)
         self._make_controls()
         wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
         parts = (("curves", self.curves), ("ranks", self.ranks), ("simulations", self.simulations))
         figures = [w.Box([self._show(name, part.figure)], layout=wide) for name, part in parts]
-        self._corner_box = w.VBox(layout={"flex": "0 0 auto"})
-        self._place(self._corner_box, "corner", self.corner.layout)
+        corner = corner_box(self._show("corner", self.corner.figure))
         story = w.VBox([self.story], layout={"flex": "1 1 300px"})
-        self._drilled = columns(self._corner_box, story, display="none")
+        self._drilled = columns(corner, story, display="none")
         self.children = [
             w.HTML(html.help_text(_HELP)),
             self._controls,
@@ -159,8 +158,8 @@ class CoveragePanel(Panel):
             return  # in the midst of choosing
         shown = tuple(names) if 1 <= len(names) <= _MAX_CORNER else _CORNER
         if shown != tuple(q.name for q in self.corner.quantities):
-            self.corner = TruthCorner(shown)
-            self._place(self._corner_box, "corner", self.corner.layout)
+            with self._together():
+                self.corner.choose(shown)
             self._open()
         self._refresh()
 
@@ -192,7 +191,6 @@ class CoveragePanel(Panel):
                 self.curves.update(found, self.chosen.value, state.quantity, color)
                 self.ranks.update(found, state.quantity, color)
                 self.simulations.update(found.run, state.quantity, self.observable.value, color)
-        self._changed()
 
     def _open(self) -> None:
         """Show the example."""
@@ -211,7 +209,6 @@ class CoveragePanel(Panel):
             points.selected.indices = rows.tolist()
         assert self.state.findings is not None
         self.story.value = _story(example, self.state.findings)
-        self._changed()
 
     def _tell(self) -> None:
         """Say how far the run is, what it says, and what went wrong."""

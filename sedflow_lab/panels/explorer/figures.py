@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import HoverTool, LogAxis, LogScale, Range1d, Span
-from bokeh.palettes import viridis
 from bokeh.plotting import figure
 
 from ...sps import SEDModel
 from ...sps.histories import METALLICITY_RANGE, N_YOUNG_BINS, TIME_EDGES
 from ...sps.properties import TRUE_SOLAR_RATIO
 from ...units import MICRON
+from ..kit.colors import FAN_COLORS
 from ..kit.style import (
     COLORS,
     RATE_TICKS,
@@ -26,12 +26,9 @@ from ..kit.style import (
     ticks_at,
 )
 from .curves import ATTENUATION_UM
-from .state import N_FAN, Frame
+from .state import Frame
 
 __all__ = ["AttenuationFigure", "MetallicityFigure", "RateFigure", "SpectrumFigure", "hold"]
-
-FAN_COLORS = viridis(N_FAN + 1)[:N_FAN]
-"""Colours of a fan's lowest to highest value; the palest is too pale for lines."""
 
 _SOLAR_LABEL = 0.019
 _FILTER_HEIGHT = 0.13  # of the figure

@@ -12,8 +12,9 @@ from ...quantities import QUANTITIES
 from ...sps import SEDModel
 from ..kit import html
 from ..kit.base import Panel
+from ..kit.colors import FAN_COLORS
 from ..kit.widgets import button, columns, drop_down
-from .figures import FAN_COLORS, AttenuationFigure, MetallicityFigure, RateFigure, SpectrumFigure
+from .figures import AttenuationFigure, MetallicityFigure, RateFigure, SpectrumFigure
 from .state import BETAS, LAST_MOVED, LOGARITHMIC, NOTHING, ExplorerState, Frame
 
 __all__ = ["ExplorerPanel", "Track"]
@@ -119,7 +120,6 @@ class ExplorerPanel(Panel):
                 part.update(frame)
         self.legend.value = _legend(frame)
         self.status.value = _status(frame, self.spectrum.labels)
-        self._changed()
 
 
 class Track:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
@@ -14,14 +16,25 @@ from ...anpe.trust import chi2_limit
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
-from ..kit.choice import ERROR_FLOOR, GalaxyChoice, Outcome, Source
+from ...posterior.reweight import values_of
+from ...quantities import QUANTITIES
+from ..kit.choice import DEFAULT_QUANTITIES, ERROR_FLOOR, GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 from ..kit.state import Traits
 from ..kit.takeaway import code_of
 
-__all__ = ["GalaxyState"]
+if TYPE_CHECKING:
+    from ...samplers.mcmc import Progress
+
+__all__ = ["MAX_QUANTITIES", "GalaxyState"]
+
+MAX_QUANTITIES = 6
+"""Quantities of the corner plot at most."""
 
 _ODD = 0.01  # p-value of the photometry, below which a band may be to blame
+_EMCEE_DRAWS = 4000
+_ENOUGH = 50  # autocorrelation times that a chain is to be long
+_TELL_EVERY = 0.5  # seconds
 
 
 class GalaxyState(GalaxyChoice):
@@ -35,30 +48,83 @@ class GalaxyState(GalaxyChoice):
     ----------
     posterior, photometry
         As of `GalaxyChoice`.
+    truth : array_like, shape (N, 12), optional
+        Parameters that the galaxies were simulated with.
     **choice
-        First values of `index`, `method`, `draws`, `observed`, `error_floor`, `outliers` and
-        `flat`.
+        First values of the traits in `shared`.
+
+    Examples
+    --------
+    >>> state = GalaxyState(index=3, method="fast")
+    >>> view = state.to_json()
+    >>> state.load_json(view)
     """
+
+    shared = (
+        "index",
+        "method",
+        "draws",
+        "observed",
+        "error_floor",
+        "outliers",
+        "quantities",
+        "zoom",
+        "flat",
+    )
 
     # Auto is exact where the badge of the network's posterior is "refine".
     method = traitlets.Enum(AMORTIZED, default_value="auto")
     draws = traitlets.Int(1000, min=100, max=20_000)
     observed: traitlets.Tuple = traitlets.Tuple()  # labels of the bands to use
+    quantities: traitlets.Tuple = traitlets.Tuple(DEFAULT_QUANTITIES)  # in the corner plot
+    zoom = traitlets.Bool(False)  # axes show the posterior, and not all of the prior
     outcome = traitlets.Instance(Outcome, allow_none=True)  # the newest; None: see `message`
+    # Posteriors of the same galaxy by other methods, by method.
+    others: traitlets.Dict = traitlets.Dict()
+    pinned = traitlets.Instance(Outcome, allow_none=True)  # another galaxy, to compare with
     flat: traitlets.Tuple = traitlets.Tuple()  # quantities in which weights make the prior flat
     few = traitlets.Bool(False)  # whether the flat prior leaves few effective draws
     blamed = traitlets.Instance(Blame, allow_none=True)  # the band to blame, where bands disagree
     busy = traitlets.Bool(False)  # whether an exact posterior is under way
+    sampling = traitlets.Bool(False)  # whether emcee is
+    progress = traitlets.Unicode("")  # how far emcee has come
 
     def __init__(
-        self, posterior: Source = None, photometry: Photometry | None = None, **choice: Any
+        self,
+        posterior: Source = None,
+        photometry: Photometry | None = None,
+        truth: Any = None,
+        **choice: Any,
     ) -> None:
         self._plain: Outcome | None = None
         super().__init__(posterior, photometry, **choice)
+        self.truths = None if truth is None else np.asarray(truth, dtype=float)
+        expected = (len(self.galaxies), 12)
+        if self.truths is not None and self.truths.shape != expected:
+            raise InputError(f"The truth has the shape {self.truths.shape}: give {expected}.")
         chosen = ["index", "method", "draws", "observed", "error_floor", "outliers"]
-        self.observe(lambda _: self.infer(), chosen)
+        self.observe(lambda _: self._when_at_rest("infer", self.infer), chosen)
         self.observe(lambda _: self._show(self._plain), "flat")
         self.infer()
+
+    @traitlets.validate("quantities", "flat")
+    def _check_quantities(self, proposal: traitlets.Bunch) -> tuple[str, ...]:
+        least = 1 if proposal.trait.name == "quantities" else 0
+        for name in proposal.value:
+            if name not in QUANTITIES:
+                raise traitlets.TraitError(f"There is no quantity {name!r}.")
+        if not least <= len(proposal.value) <= MAX_QUANTITIES:
+            raise traitlets.TraitError(f"Choose {least} to {MAX_QUANTITIES} quantities.")
+        return tuple(proposal.value)
+
+    @property
+    def truth(self) -> Mapping[str, float] | None:
+        """What the chosen galaxy was simulated with, by quantity; None for a real one."""
+        if self.truths is None:
+            return None
+        theta, redshift = self.truths[self.index], float(self.galaxies.redshift[self.index])
+        values = values_of(tuple(QUANTITIES), theta[None], redshift, self.posterior.model)
+        return dict(zip(QUANTITIES, values[0].tolist(), strict=True))
 
     @traitlets.default("observed")
     def _all_bands(self) -> tuple[str, ...]:
@@ -83,8 +149,39 @@ class GalaxyState(GalaxyChoice):
         return code_of(measured, self.outcome, floor=floor, outliers=self.allowed, flat=flat)
 
     def cancel(self) -> None:
-        """Give up an exact posterior that is under way, and go back to the network's."""
-        self.method = "fast"
+        """Give up what is under way: emcee, or else the exact posterior for the network's."""
+        if self.sampling:
+            with self.jobs.lock:
+                self.jobs.stop("emcee")
+                self._put({"sampling": False, "progress": ""})
+        else:
+            self.method = "fast"
+
+    def pin(self) -> None:
+        """Keep what is shown, to compare other galaxies with; once more lets it go."""
+        self.pinned = self.outcome if self.pinned is None else None
+
+    def run_emcee(self) -> None:
+        """Begin to sample the same posterior with emcee, in a thread."""
+        from ...samplers import run_mcmc  # what most people do without
+
+        with self.jobs.lock:
+            if self._plain is None:
+                return
+            one, model = self._plain.photometry, self.posterior.model
+            self._put({"message": "", "progress": "looking for a place to start"})
+
+            def work(job: Job) -> Traits:
+                began = time.perf_counter()
+                told = _Telling(job, self, began)
+                how: Any = {"draws": _EMCEE_DRAWS, "seed": 0, "outliers": self.allowed}
+                result = run_mcmc(
+                    one, model, self.posterior.prior, stop=job.stop, callback=told, **how
+                )
+                outcome = self._outcome(one, result, time.perf_counter() - began)
+                return {"others": self.others | {"mcmc": outcome}, "progress": ""}
+
+            self._start("emcee", "sampling", "emcee failed", work)
 
     def infer(self) -> None:
         """Infer the posterior of the present choice."""
@@ -99,16 +196,18 @@ class GalaxyState(GalaxyChoice):
             except InputError as error:
                 self._plain = None
                 nothing = {"busy": False, "outcome": None, "blamed": None, "few": False}
-                self._put({"message": str(error)} | nothing)
+                self._put({"message": str(error), "sampling": False, "others": {}} | nothing)
                 return
             asks = method == "auto" and outcome.result.badge[0] == "refine"
             exact = method == "exact" or asks
-            self._put({"message": "", "busy": exact, "blamed": None})
+            self._put({"message": "", "busy": exact, "blamed": None, "others": {}})
+            self._put({"sampling": False, "progress": ""})
             self._show(outcome)
             if exact:
 
                 def work(job: Job) -> Traits:
                     made = self._run(photometry, draws, "exact", job.stop)
+                    job.post(self._put, {"others": self.others | {outcome.result.method: outcome}})
                     job.post(self._show, made)
                     job.post(self._ask_who_is_to_blame, made)
                     return {}
@@ -142,3 +241,22 @@ class GalaxyState(GalaxyChoice):
                 return {"blamed": find_blame(self.posterior, one)}
 
             self._start("blame", None, "Looking for the band to blame failed", work)
+
+
+class _Telling:
+    """Tells a state how far emcee has come, and how long it may take yet."""
+
+    def __init__(self, job: Job, state: GalaxyState, began: float) -> None:
+        self.job, self.state, self.began, self.told = job, state, began, began
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if now - self.told < _TELL_EVERY:
+            return
+        self.told = now
+        text = f"{progress.step:,} steps"
+        if progress.tau is not None and np.isfinite(progress.tau).all():
+            wanted = min(_ENOUGH * float(np.max(progress.tau)), progress.max_steps)
+            left = (now - self.began) * max(wanted / progress.step - 1, 0.0)
+            text += f" of some {max(wanted, progress.step):,.0f}, about {left:.0f} s left"
+        self.job.post(self.state._put, {"progress": text})

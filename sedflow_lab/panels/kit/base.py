@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
@@ -11,17 +10,17 @@ import ipywidgets as w
 import traitlets
 from bokeh.core.json_encoder import serialize_json
 from bokeh.core.serialization import Serializer
-from bokeh.io import output_notebook
+from bokeh.document import Document
 from bokeh.models import UIElement
 from bokeh.protocol.messages.patch_doc import patch_doc
-from bokeh.resources import Resources
+from IPython.display import publish_display_data
 from jupyter_bokeh import BokehModel
 
+from .bokehjs import loader
 from .state import State
+from .theme import follow_theme
 
 __all__ = ["FigureView", "Panel"]
-
-_QUIET = 0.7  # seconds
 
 
 class FigureView(BokehModel):
@@ -29,7 +28,8 @@ class FigureView(BokehModel):
 
     By itself jupyter_bokeh sends three messages for each change and two more for each array in
     it, hundreds for one refreshed panel. Here arrays are part of their message, and what changes
-    within `together` makes one patch.
+    within `together` makes one patch. A page that is loaded anew, or shows the figure once more,
+    gets it as it is then.
 
     Parameters
     ----------
@@ -38,9 +38,33 @@ class FigureView(BokehModel):
         Of the widget.
     """
 
+    # What is asked for is made when it is asked for: there is nothing to be kept up to date.
+    render_bundle = traitlets.Dict().tag(sync=True, to_json=lambda _, view: view.bundle())
+
     def __init__(self, model: UIElement, **options: Any) -> None:
         self._held: list[Any] | None = None
+        self._stale = False  # whether it has changed since a page last got all of it
         super().__init__(model, **options)
+
+    def update_from_model(self, model: UIElement) -> None:
+        """Take a figure, which is in no document yet."""
+        self._model = model
+        document = Document()
+        document.add_root(model)
+        document.on_change_dispatch_to(self)
+        # What changes while a page is being built does not reach it.
+        document.on_event("document_ready", lambda _: self.refresh())
+        document.js_on_event("document_ready", follow_theme(model))
+
+    def bundle(self) -> str:
+        """The figure as it is now, for a page to build it from."""
+        self._stale = False
+        return str(serialize_json(self._model_to_traits(self._model)))
+
+    def refresh(self) -> None:
+        """Give pages all of the figure, if they may have missed some of it."""
+        if self._stale and self.comm is not None:
+            self.send_state("render_bundle")
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -57,6 +81,7 @@ class FigureView(BokehModel):
         """Called by Bokeh on each change."""
         if event.setter is self:
             return  # it came from the browser
+        self._stale = True
         if self._held is None:
             self._send_patch([event])
         else:
@@ -87,17 +112,13 @@ class Panel(w.VBox):
     Parameters
     ----------
     state : State
-        Without a loop that runs the kernel, a page that is loaded anew shows figures as they were
-        at first.
     """
 
     _components: ClassVar[tuple[str, ...]] = ()  # parts of BokehJS that it needs beside the first
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._loop = state.jobs.loop
         self._figures: dict[str, FigureView] = {}
-        self._keeping: asyncio.TimerHandle | None = None
         self._ties: list[Callable[[], None]] = []
         super().__init__()
 
@@ -107,8 +128,6 @@ class Panel(w.VBox):
             return
         for untie in self._ties:
             untie()
-        if self._keeping is not None:
-            self._keeping.cancel()
         self._state.close()
         for widget in _all_widgets(self) - {self}:
             widget.close()
@@ -129,12 +148,14 @@ class Panel(w.VBox):
         """Keep values of widgets and traits of the state, by name, the same."""
         for name, widget in widgets.items():
             widget.value = getattr(self._state, name)
-            self._ties.append(w.link((self._state, name), (widget, "value")).unlink)
+            self._ties.append(_tie(self._state, name, widget))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
-        parts = ["bokeh", *self._components]
-        output_notebook(Resources(mode="inline", components=parts), hide_banner=True)
+        code = loader(["bokeh", *self._components])
+        publish_display_data({"application/javascript": code, "text/plain": ""})
+        for view in self._figures.values():
+            view.refresh()
         return super()._repr_mimebundle_(**kwargs)
 
     def _show(self, name: str, model: UIElement) -> FigureView:
@@ -158,21 +179,25 @@ class Panel(w.VBox):
                 stack.enter_context(view.together())
             yield
 
-    def _changed(self) -> None:
-        """Note that figures have changed; call it from any thread."""
-        if self._loop is not None and self._loop.is_running():
-            self._loop.call_soon_threadsafe(self._keep_later, self._loop)
 
-    def _keep_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Plan to keep the figures' state, once nothing has changed for a while: it is slow."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-        self._keeping = loop.call_later(_QUIET, self._keep)
+def _tie(state: State, name: str, widget: w.Widget) -> Callable[[], None]:
+    """Keep a trait and a widget's value the same; what a person does there is patient."""
 
-    def _keep(self) -> None:
-        """Make the figures' state what a page that is loaded anew shows."""
-        for view in self._figures.values():
-            view.render_bundle = view._model_to_traits(view._model)
+    def show(change: traitlets.Bunch) -> None:
+        widget.value = change.new
+
+    def take(change: traitlets.Bunch) -> None:
+        if change.new != getattr(state, name):
+            with state.patiently():
+                setattr(state, name, change.new)
+
+    def untie() -> None:
+        state.unobserve(show, name)
+        widget.unobserve(take, "value")
+
+    state.observe(show, name)
+    widget.observe(take, "value")
+    return untie
 
 
 def _all_widgets(widget: w.Widget) -> set[w.Widget]:

@@ -23,6 +23,7 @@ from .state import State
 
 __all__ = [
     "DEFAULT_BUNDLE",
+    "DEFAULT_QUANTITIES",
     "ERROR_FLOOR",
     "Drawn",
     "GalaxyChoice",
@@ -34,6 +35,9 @@ __all__ = [
 
 DEFAULT_BUNDLE = "nsa-ugriz"
 """The shipped posterior that panels use."""
+
+DEFAULT_QUANTITIES = ("log_mstar", "log_ssfr_1gyr", "age_mw", "log_z_mw", "tau_ism")
+"""What corner plots show at first."""
 
 ERROR_FLOOR = 0.05
 """Fraction of the flux that panels offer to add to the uncertainties."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from ...methods import BADGES, METHODS
+from .colors import DARK
 
 __all__ = [
     "badge",
@@ -15,6 +16,7 @@ __all__ = [
     "duration",
     "escape",
     "failure",
+    "folded_help",
     "help_text",
     "key",
     "line_key",
@@ -29,46 +31,61 @@ __all__ = [
 ]
 
 _STYLE = """<style>
+body{--sedflow-caution:#8F5F00;--sedflow-bad:#B34E00;--sedflow-odd:#a03070;--sedflow-fault:#7a2ee8;
+--sedflow-quiet:#666666;--sedflow-rule:#e0e0e0}
+body[data-jp-theme-light="false"]{--sedflow-caution:#E8B04A;--sedflow-bad:#FF9A5C;
+--sedflow-odd:#F29AC4;--sedflow-fault:#C0A0FF;--sedflow-quiet:#A8A8A8;--sedflow-rule:#3a3a3a}
+.sedflow-help,.sedflow-small,.sedflow-strip,.sedflow-verdict,.sedflow-title,.sedflow-listing,
+.sedflow-table,.sedflow-code,.sedflow-heading,.sedflow-label{color:var(--jp-content-font-color1)}
 .sedflow-help{font-size:13px;line-height:1.45}
+.sedflow-help summary{cursor:pointer}
 .sedflow-small{font-size:12px;line-height:1.4}
 .sedflow-label{margin:0 8px 0 20px}
-.sedflow-label.first{margin-left:44px}
+.sedflow-label.first{margin-left:8px}
 .sedflow-heading{font-size:13px;font-weight:bold;line-height:20px}
-.sedflow-fault{margin:0 6px 0 10px;font-weight:bold;color:#8a3ffc}
-.sedflow-strip{display:flex;flex-wrap:wrap;gap:4px 18px;align-items:center;font-size:13px;
-line-height:1.5;min-height:26px}
+.sedflow-fault{margin:0 6px 0 10px;font-weight:bold;color:var(--sedflow-fault)}
+.sedflow-strip{display:flex;flex-wrap:wrap;gap:2px 16px;align-items:center;font-size:13px;
+line-height:1.5;min-height:24px}
 .sedflow-strip.small{gap:2px 14px;font-size:12px;min-height:20px}
 .sedflow-pill{color:white;border-radius:10px;padding:2px 12px;font-weight:bold}
 .sedflow-square{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px}
-.sedflow-line{display:inline-block;width:18px;height:3px;vertical-align:middle;margin-right:4px}
-.sedflow-busy{color:#B87A00;font-weight:bold}
-.sedflow-remark{font-size:13px;line-height:1.5;color:#B87A00}
-.sedflow-failure{color:#D55E00;font-weight:bold}
+.sedflow-line{display:inline-block;width:18px;height:3px;vertical-align:middle;margin-right:4px;
+background:var(--day)}
+body[data-jp-theme-light="false"] .sedflow-line{background:var(--night)}
+.sedflow-busy{color:var(--sedflow-caution);font-weight:bold}
+.sedflow-remark{font-size:13px;line-height:1.5;color:var(--sedflow-caution)}
+.sedflow-failure{color:var(--sedflow-bad);font-weight:bold}
 .sedflow-verdict{font-size:14px;line-height:1.45}
 .sedflow-verdict>div{margin:4px 0}
-.sedflow-title{margin:6px 0 2px;font-size:13px;line-height:1.45}
+.sedflow-title{margin:4px 0 2px;font-size:13px;line-height:1.45}
 .sedflow-stripe{border-left:5px solid;padding:2px 10px}
-.sedflow-listing{columns:3 275px;column-gap:28px;font-size:13px;line-height:1.5}
-.sedflow-listing.wide{columns:2 420px}
-.sedflow-listing div{display:flex;gap:6px;border-bottom:1px solid #e4e4e4;break-inside:avoid}
+.sedflow-listing{columns:3 250px;column-gap:24px;padding-right:8px;font-size:12px;line-height:1.5}
+.sedflow-listing.wide{columns:2 420px;font-size:13px}
+.sedflow-listing div{display:flex;gap:6px;border-bottom:1px solid var(--sedflow-rule);
+break-inside:avoid}
 .sedflow-listing span{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}
 .sedflow-listing span:first-child{flex:1;text-align:left}
 .sedflow-listing.wide span:first-child{flex:0 0 140px}
 .sedflow-listing.wide span:last-child{margin-left:14px;text-align:left;white-space:normal}
-.sedflow-listing .bad{color:#a03070}
+.sedflow-listing .bad{color:var(--sedflow-odd)}
 .sedflow-code{font-size:12px;line-height:1.4;overflow-x:auto;user-select:all;margin:0}
-.sedflow-table{border-collapse:collapse;font-size:12.5px;line-height:1.5;
+.sedflow-table{border-collapse:collapse;font-size:12px;line-height:1.5;
 font-variant-numeric:tabular-nums}
 .sedflow-table th,.sedflow-table td{padding:0 6px;text-align:right;white-space:nowrap;
-border-bottom:1px solid #e4e4e4}
+border-bottom:1px solid var(--sedflow-rule)}
 .sedflow-table td:first-child,.sedflow-table th:first-child{text-align:left}
-.sedflow-table i{color:#767676;font-style:normal;font-size:11px}
+.sedflow-table i{color:var(--sedflow-quiet);font-style:normal;font-size:11px}
 </style>"""
 
 
 def help_text(text: str) -> str:
     """What a panel is for; it brings the style sheet, so each panel begins with one."""
     return _STYLE + paragraph(text)
+
+
+def folded_help(title: str, text: str) -> str:
+    """A help of one line that opens; it brings the style sheet as `help_text` does."""
+    return _STYLE + paragraph(f"<details><summary>{title}</summary>{text}</details>")
 
 
 def badge(word: str) -> str:
@@ -86,7 +103,8 @@ def key(method: str) -> str:
 
 def line_key(color: str, text: str) -> str:
     """What a line of some colour is, behind a piece of it."""
-    return f"<span class='sedflow-line' style='background:{color}'></span>{text}"
+    night = DARK.get(color, color)
+    return f"<span class='sedflow-line' style='--day:{color};--night:{night}'></span>{text}"
 
 
 def busy(text: str) -> str:

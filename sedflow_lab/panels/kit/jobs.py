@@ -8,12 +8,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 __all__ = ["Job", "Jobs", "running_loop"]
 
 
 _PATIENCE = 10.0  # seconds that the end of Python waits for a thread
+_REST = 0.06  # seconds: clicks and keys that come faster are in a hurry
 
 
 class Job:
@@ -61,6 +63,9 @@ class Jobs:
         self.news: deque[tuple[Job, Callable[..., None], tuple[Any, ...]]] = deque()
         self._running: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
+        self._planned: dict[str, Callable[[], None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._worked: dict[str, float] = {}  # when last
         # A thread that is at work in torch when Python ends would bring it down with a crash.
         weakref.finalize(self, _end, self._running, self._threads)
 
@@ -78,6 +83,8 @@ class Jobs:
     def stop(self, *names: str) -> None:
         """Stop the jobs of these names, or all of them; their threads end soon after."""
         with self.lock:
+            if not names:
+                self._planned.clear()
             for name in names or tuple(self._running):
                 job = self._running.pop(name, None)
                 if job is not None:
@@ -89,6 +96,8 @@ class Jobs:
         A cell that waits keeps its loop from delivering news, so it is delivered here.
         """
         end = time.monotonic() + timeout
+        for name in tuple(self._planned):
+            self._do_planned(name)
         mine = self.loop is not None and running_loop() is self.loop
         # A job may start another as its last act, and so may its news.
         while True:
@@ -99,6 +108,39 @@ class Jobs:
                 return not alive
             if alive:
                 alive[0].join(max(0.0, min(0.2, end - time.monotonic())))
+
+    def when_at_rest(self, name: str, work: Callable[[], None]) -> None:
+        """Do this instead of what is planned by that name, once no more of it comes in a hurry.
+
+        The first of a row, or one that comes alone, is done at once; so is all without a loop.
+        """
+        loop, now = self.loop, time.monotonic()
+        with self.lock:
+            hurry = now - self._worked.get(name, -inf) < 4 * _REST
+            if loop is None or not loop.is_running() or not (hurry or name in self._planned):
+                self._do(name, work)
+                return
+            self._planned[name] = work
+        loop.call_soon_threadsafe(self._plan, name, loop)
+
+    def forget(self, name: str) -> None:
+        """Do not do what is planned by this name."""
+        with self.lock:
+            self._planned.pop(name, None)
+
+    def _plan(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = loop.call_later(_REST, self._do_planned, name)
+
+    def _do_planned(self, name: str) -> None:
+        with self.lock:
+            if (work := self._planned.pop(name, None)) is not None:
+                self._do(name, work)
+
+    def _do(self, name: str, work: Callable[[], None]) -> None:
+        work()
+        self._worked[name] = time.monotonic()
 
     def deliver(self) -> None:
         """Tell what news there is, in its order, but none of a job that has been stopped."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
+from bokeh.layouts import column
+from bokeh.models import FixedTicker, Span
 
 from ...observations.photometry import Photometry
 from ...plots.palette import method_look, span_of
@@ -14,13 +16,17 @@ from ...posterior.weighting import systematic_resample
 from ...sps import SEDModel
 from ...sps.histories import N_YOUNG_BINS, TIME_EDGES
 from ...units import MICRON, magnitude
+from .choice import Outcome
 from .style import (
     COLORS,
     RATE_TICKS,
+    SPARE_COLORS,
     TIME_TICKS,
     Axis,
     draw_band,
     empty,
+    hover_over,
+    named,
     new_plot,
     set_range,
     small_legend,
@@ -36,16 +42,21 @@ N_DRAWS = 300
 _QUANTILES = (0.16, 0.5, 0.84)
 _YOUNGEST = TIME_EDGES[N_YOUNG_BINS]  # Gyr: star formation is constant below, in every draw
 _TINY_FLUX = 1e-6  # nanomaggies
+_OTHER = SPARE_COLORS[0]
+_SINGLE = 6  # histories that are drawn one by one
+_LEFT = 62  # pixels beside frames, so that those above each other are in line
 
 
 def sed_data(
     photometry: Photometry, result: PosteriorResult, model: SEDModel
 ) -> dict[str, dict[str, Any]]:
-    """Numbers that `SEDFigure` shows: columns of its three sources.
+    """Numbers that `SEDFigure` shows: columns of its four sources.
 
     Wavelengths are observed ones [micron], ``low``, ``middle`` and ``high`` are AB magnitudes:
     measurements with one standard deviation, and medians with 68 % ranges of what the posterior
-    predicts in the bands (all of them, observed or not) and for the spectrum.
+    predicts in the bands (all of them, observed or not) and for the spectrum. Of ``residuals``
+    they are measurement less median prediction, in standard deviations of the measurement, with
+    the 68 % range of the prediction.
     """
     labels, mask = np.array(photometry.bands.labels), photometry.mask[0]
     effective = photometry.bands.effective_wavelength * MICRON
@@ -60,6 +71,9 @@ def sed_data(
     theta, redshift = _draws(result)
     predicted = np.quantile(model.photometry(theta, redshift), _QUANTILES, axis=0)
     prediction = {"x": effective, "band": labels} | _levels(predicted)
+    low, middle, high = (flux - predicted[::-1, mask]) / sigma
+    residuals = {"x": effective[mask], "band": labels[mask]}
+    residuals |= {"low": low, "middle": middle, "high": high}
     wavelength, spectra = model.observed_spectrum(theta, redshift)
     low, high = span_of(model.bands)
     inside = (wavelength[0] * MICRON > low) & (wavelength[0] * MICRON < high)
@@ -67,6 +81,7 @@ def sed_data(
     return {
         "data": data,
         "prediction": prediction,
+        "residuals": residuals,
         "spectrum": {"x": wavelength[0, inside] * MICRON} | spectrum,
     }
 
@@ -74,14 +89,17 @@ def sed_data(
 def history_data(result: PosteriorResult, model: SEDModel) -> dict[str, np.ndarray]:
     """Star-formation rates [Msun/yr] as steps over lookback time [Gyr], with 68 % ranges.
 
-    ``x``, ``low``, ``middle`` and ``high`` have two points for each time bin.
+    ``x``, ``low``, ``middle`` and ``high`` have two points for each time bin, and so has each of
+    the histories of ``single`` draws (6, 2 N).
     """
     edges, sfr, _ = model.histories(*_draws(result)).steps()
     used = np.isfinite(sfr[0])
     used[:N_YOUNG_BINS] = False
     low, middle, high = np.repeat(np.quantile(sfr[:, used], _QUANTILES, axis=0), 2, axis=1)
     ends = np.stack([edges[0, :-1][used], edges[0, 1:][used]], axis=1)
-    return {"x": ends.ravel(), "low": low, "middle": middle, "high": high}
+    single = np.repeat(sfr[:: max(1, len(sfr) // _SINGLE), used][:_SINGLE], 2, axis=1)
+    levels = {"low": low, "middle": middle, "high": high}
+    return {"x": ends.ravel(), "single": single} | levels
 
 
 class _Figure:
@@ -100,6 +118,15 @@ class _Figure:
             )
         self.figure.legend[0].items[0].label = value(f"{look.label} {what}")
 
+    def _make_other(self) -> None:
+        """Make the line and the points of another galaxy."""
+        look: Any = {"line_color": _OTHER, "line_width": 1.6}
+        self.other, self.other_points = source_of("x", "middle"), source_of("x", "middle")
+        self.figure.line("x", "middle", source=self.other, line_dash="dashed", **look)
+        points: Any = {"marker": "diamond", "size": 10, "fill_color": _OTHER}
+        points["line_color"] = "white"
+        self.figure.scatter("x", "middle", source=self.other_points, **points)
+
 
 class SEDFigure(_Figure):
     """Measured and predicted photometry over the posterior of the spectrum."""
@@ -107,10 +134,13 @@ class SEDFigure(_Figure):
     def __init__(self, model: SEDModel) -> None:
         super().__init__(
             "Spectral energy distribution",
-            290,
-            ("Observed wavelength [µm]", *span_of(model.bands)),
+            200,
+            ("", *span_of(model.bands)),
             ("AB magnitude", 20, 15),
+            min_border_left=_LEFT,
+            toolbar_inner=True,
         )
+        self.figure.xaxis.major_label_text_font_size = "0px"  # those of the residuals serve
         self.prediction = source_of("x", "band", "middle", "low", "high")
         self.data = source_of("x", "band", "middle", "low", "high")
         plot, ends = self.figure, ("x", "low", "x", "high")
@@ -122,8 +152,36 @@ class SEDFigure(_Figure):
         plot.segment(*ends, source=self.data, line_width=1.6, line_color=COLORS["data"])
         look = {"fill_color": COLORS["data"], "line_color": "white", "line_width": 1}
         look |= {"size": 8, "marker": "circle", "legend_label": "Data, 1σ"}
-        plot.scatter("x", "middle", source=self.data, **look)
+        dots = plot.scatter("x", "middle", source=self.data, **look)
         plot.legend.location = "bottom_right"
+        plot.add_tools(hover_over(dots, [("band", "@band"), ("AB", "@middle{0.00}")]))
+        self._make_other()
+        self._make_residuals()
+
+    def _make_residuals(self) -> None:
+        """Make the small figure below, on the same wavelengths."""
+        self.off = source_of("x", "band", "low", "middle", "high")
+        plot = self.residuals = new_plot(
+            "",
+            92,
+            ("Observed wavelength [µm]", 0, 1),
+            ("off [σ]", -3, 3),
+            tools="",
+            toolbar_location=None,
+            min_border_left=_LEFT,
+        )
+        plot.x_range = self.figure.x_range
+        named(plot, "What was measured less what the posterior predicts, in standard deviations")
+        plot.add_layout(Span(location=0, dimension="width", line_color="#888888", line_width=1))
+        plot.yaxis.ticker = FixedTicker(ticks=[-2, 0, 2])
+        bars = plot.segment("x", "low", "x", "high", source=self.off, line_width=4, line_alpha=0.5)
+        dots: Any = {"size": 7, "fill_color": COLORS["data"], "line_color": "white"}
+        shown = plot.scatter("x", "middle", source=self.off, **dots)
+        tips = [("band", "@band"), ("measured less predicted", "@middle{+0.00} σ")]
+        plot.add_tools(hover_over(shown, tips))
+        self.marks.append(bars)
+        both: Any = {"sizing_mode": "stretch_width", "spacing": 0}
+        self.layout = column([self.figure, self.residuals], **both)
 
     def update(self, photometry: Photometry, result: PosteriorResult, model: SEDModel) -> None:
         """Show one galaxy and its posterior."""
@@ -133,6 +191,11 @@ class SEDFigure(_Figure):
         self.band.data = columns["spectrum"]
         self.prediction.data = columns["prediction"]
         self.data.data = columns["data"]
+        self.off.data = columns["residuals"]
+        reach = max(3.0, 1.15 * float(np.abs(columns["residuals"]["middle"]).max(initial=0.0)))
+        self.residuals.y_range.update(start=-reach, end=reach)
+        ticks = [-2, 0, 2] if reach < 5 else [-round(0.7 * reach), 0, round(0.7 * reach)]
+        self.residuals.yaxis.ticker.ticks = ticks
         # Absorption bands of the spectrum may run out of the figure, photometry may not.
         shown = [columns[part] for part in ("data", "prediction")]
         faint = np.nanmax(np.concatenate([part["low"] for part in shown]))
@@ -140,9 +203,21 @@ class SEDFigure(_Figure):
         room = max(faint - bright, 0.5)
         set_range(self.figure.y_range, faint + 0.55 * room, bright - 0.15 * room)
 
+    def compare(self, other: Outcome | None, model: SEDModel | None) -> None:
+        """Show another galaxy's data and median spectrum as well; None takes them away."""
+        empty(self.other, self.other_points)
+        if other is not None and model is not None:
+            columns = sed_data(other.photometry, other.result, model)
+            for source, part in ((self.other, "spectrum"), (self.other_points, "data")):
+                source.data = {name: columns[part][name] for name in ("x", "middle")}
+            known = columns["data"]["middle"]
+            start, end = float(self.figure.y_range.start), float(self.figure.y_range.end)
+            faint, bright = float(np.nanmax(known)) + 0.4, float(np.nanmin(known)) - 0.4
+            set_range(self.figure.y_range, max(start, faint), min(end, bright))
+
     def clear(self) -> None:
         """Show nothing."""
-        empty(self.band, self.prediction, self.data)
+        empty(self.band, self.prediction, self.data, self.off, self.other, self.other_points)
 
 
 class HistoryFigure(_Figure):
@@ -151,16 +226,23 @@ class HistoryFigure(_Figure):
     def __init__(self) -> None:
         super().__init__(
             "Star-formation history",
-            250,
+            160,
             ("Lookback time [Gyr]", _YOUNGEST, 13.8),
             ("SFR [M☉ / yr]", 1e-3, 10),
             x_axis_type="log",
             y_axis_type="log",
+            min_border_left=_LEFT,
+            toolbar_inner=True,
         )
         plot = self.figure
+        # Medians of each time hide bursts, which single histories show.
+        self.single = source_of("xs", "ys")
+        thin: Any = {"line_width": 0.7, "line_alpha": 0.45}
+        self.marks.append(plot.multi_line("xs", "ys", source=self.single, **thin))
         ticks_at(plot.xaxis, plot.xgrid, TIME_TICKS)
         ticks_at(plot.yaxis, plot.ygrid, RATE_TICKS)
         plot.legend.location = "top_left"
+        self._make_other()
 
     def update(self, result: PosteriorResult, model: SEDModel) -> None:
         """Show one posterior."""
@@ -170,13 +252,23 @@ class HistoryFigure(_Figure):
         bottom = max(float(columns["low"].min()), 1e-4 * top)
         for name in ("low", "middle", "high"):
             columns[name] = np.maximum(columns[name], 1e-3 * bottom)
-        self._recolour(result.method, "median and 68 %")
+        self._recolour(result.method, "68 %, six draws")
+        singles = columns.pop("single")
         self.band.data = columns
+        lines = np.maximum(singles, 1e-3 * bottom)
+        self.single.data = {"xs": [columns["x"]] * len(lines), "ys": list(lines)}
         set_range(self.figure.y_range, 0.7 * bottom, top * (top / bottom) ** 0.3)
+
+    def compare(self, other: Outcome | None, model: SEDModel | None) -> None:
+        """Show another galaxy's median history as well; None takes it away."""
+        empty(self.other)
+        if other is not None and model is not None:
+            columns = history_data(other.result, model)
+            self.other.data = {name: columns[name] for name in ("x", "middle")}
 
     def clear(self) -> None:
         """Show nothing."""
-        empty(self.band)
+        empty(self.band, self.single, self.other)
 
 
 def _draws(result: PosteriorResult) -> tuple[np.ndarray, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import traitlets
 
+from ...errors import InputError
 from .jobs import Job, Jobs, running_loop
 
 __all__ = ["State", "Traits"]
@@ -33,9 +36,61 @@ class State(traitlets.HasTraits):
 
     message = traitlets.Unicode("")
 
+    shared: ClassVar[tuple[str, ...]] = ()  # traits that a view is made of, in their order
+
     def __init__(self, **choice: Any) -> None:
         self.jobs = Jobs(running_loop())
+        self._patient = False
         super().__init__(**choice)
+
+    def to_json(self) -> str:
+        """The view as a line of JSON: what was chosen, and nothing that follows from it."""
+        return json.dumps({name: getattr(self, name) for name in self.shared}, ensure_ascii=False)
+
+    def load_json(self, text: str) -> None:
+        """Go to a view that `to_json` has told.
+
+        Raises
+        ------
+        InputError
+            If the text is no view of this kind of panel.
+        """
+        try:
+            with self.patiently(), self.hold_trait_notifications():
+                self._put(self.read_json(text))
+        except traitlets.TraitError as error:
+            raise InputError(f"This view cannot be shown: {error}") from None
+
+    @classmethod
+    def read_json(cls, text: str) -> Traits:
+        """Traits of a view that `to_json` has told."""
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"A view is a line of JSON: {error}.") from None
+        if not isinstance(found, dict):
+            raise InputError("A view is a JSON object, in braces.")
+        if unknown := sorted(set(found) - set(cls.shared)):
+            known = ", ".join(cls.shared)
+            raise InputError(f"This view has no {unknown[0]!r}: it may have {known}.")
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Context for what a person does: where it comes in a hurry, only the last is worked on."""
+        before, self._patient = self._patient, True
+        try:
+            yield
+        finally:
+            self._patient = before
+
+    def _when_at_rest(self, name: str, work: Callable[[], None]) -> None:
+        """Work at once, or once no more of it comes in a hurry (see `patiently`)."""
+        if self._patient:
+            self.jobs.when_at_rest(name, work)
+        else:
+            self.jobs.forget(name)
+            work()
 
     def _start(
         self, name: str, flag: str | None, failed: str, work: Callable[[Job], Traits]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource, FixedTicker, Legend, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, Range1d
 from bokeh.plotting import figure
 
 from ...plots.palette import COLORS, SPARE_COLORS
 
 __all__ = [
     "COLORS",
+    "FONT",
     "RATE_TICKS",
     "SPARE_COLORS",
     "TIME_TICKS",
@@ -19,6 +20,7 @@ __all__ = [
     "apply_look",
     "draw_band",
     "empty",
+    "hover_over",
     "named",
     "new_plot",
     "set_range",
@@ -33,8 +35,10 @@ TIME_TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 RATE_TICKS = tuple(float(f"{digit}e{power}") for power in range(-12, 7) for digit in (1, 3))
 """Star-formation rates [Msun/yr] to mark on a logarithmic axis."""
 
-_FRAME = "#444444"
+FONT = {"title": "14px", "label": "12px", "tick": "11px"}
+"""The sizes of text in figures; the HTML around them has 13 and 12 px."""
 
+_FRAME, _GRID = "#444444", "#eeeeee"
 
 Axis = tuple[str, float, float]
 """Label of an axis, and where it begins and ends."""
@@ -60,21 +64,26 @@ def apply_look(plot: figure) -> None:
     """Give a figure, and all axes that it has by now, the look of all panels."""
     for axis in plot.axis:
         axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font_size = "13px"
+        axis.axis_label_text_font_size = FONT["label"]
         axis.axis_label_text_color = axis.major_label_text_color = COLORS["data"]
-        axis.major_label_text_font_size = "12px"
+        axis.major_label_text_font_size = FONT["tick"]
         axis.axis_line_color = axis.major_tick_line_color = _FRAME
         axis.minor_tick_line_color = None
-    plot.grid.grid_line_color = "#eeeeee"
+    plot.grid.grid_line_color = _GRID
     plot.outline_line_color = _FRAME
-    plot.title.text_font_size = "14px"
-    plot.toolbar.logo = None
+    plot.title.update(text_font_size=FONT["title"], text_color=COLORS["data"])
+    plot.toolbar.update(logo=None, autohide=True)
 
 
 def named(plot: Any, text: str) -> None:
     """Tell screen readers what a figure shows; Bokeh before 3.7 cannot."""
     if "html_attributes" in plot.properties():
         plot.html_attributes = {"role": "img", "aria-label": text}
+
+
+def hover_over(mark: Any, tips: Any) -> HoverTool:
+    """Texts to hover over marks, without a button for it."""
+    return HoverTool(renderers=[mark], tooltips=tips, visible=False)
 
 
 def draw_band(plot: figure, **look: Any) -> tuple[ColumnDataSource, list[Any]]:
@@ -88,7 +97,8 @@ def draw_band(plot: figure, **look: Any) -> tuple[ColumnDataSource, list[Any]]:
 
 def small_legend(legend: Legend, **options: Any) -> None:
     """Make a legend take little room."""
-    legend.update(label_text_font_size="11px", glyph_width=14, background_fill_alpha=0.75)
+    legend.update(label_text_font_size=FONT["tick"], label_text_color=COLORS["data"])
+    legend.update(glyph_width=14, background_fill_alpha=0.75)
     legend.update(border_line_color=None, padding=4, orientation="horizontal", **options)
 
 

@@ -1,9 +1,10 @@
-"""What people take home from a panel: the Python behind what is shown, and the draws as files."""
+"""What people take home from a panel: the Python behind it, draws and figures as files."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from .choice import Outcome
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["code_of", "draws_of", "links_of"]
+    from ...sps import SEDModel
+
+__all__ = ["code_of", "draws_of", "figure_links_of", "links_of", "netcdf_of"]
 
 _KINDS: Mapping[str, str] = {
     ".ecsv": "text/plain",
@@ -88,15 +91,69 @@ def draws_of(outcome: Outcome) -> Table:
     return table
 
 
+def netcdf_of(outcome: Outcome) -> bytes:
+    """The draws as a NetCDF file (of version 3, which everything reads)."""
+    import xarray as xr
+
+    table = draws_of(outcome)
+    told = {
+        name: {"units": str(table[name].unit or ""), "long_name": table[name].description or ""}
+        for name in table.colnames
+    }
+    columns = {name: ("draw", np.asarray(table[name]), told[name]) for name in table.colnames}
+    about = {key: str(value) for key, value in table.meta.items()}
+    return bytes(xr.Dataset(columns, attrs=about).to_netcdf(engine="scipy"))
+
+
 def links_of(outcome: Outcome) -> str:
     """Links, as HTML, that download the draws; the files are in the page, not on a server."""
-    table, name = draws_of(outcome), f"draws-{outcome.result.ids[0]}-{outcome.result.method}"
-    parts = []
-    for suffix, kind in _KINDS.items():
-        data = base64.b64encode(encode_table(table, suffix)).decode()
-        file = html.escape(name + suffix)
-        parts.append(f"<a download='{file}' href='data:{kind};base64,{data}'>{file}</a>")
+    table, name = draws_of(outcome), _stem(outcome, "draws")
+    parts = [
+        _link(name + suffix, kind, encode_table(table, suffix)) for suffix, kind in _KINDS.items()
+    ]
+    parts.append(_link(name + ".nc", "application/netcdf", netcdf_of(outcome)))
     return html.strip([f"{len(table):,} draws:", *parts])
+
+
+def figure_links_of(
+    outcomes: Sequence[Outcome], names: Sequence[str], model: SEDModel, zoom: bool = False
+) -> str:
+    """Links, as HTML, that download figures for a paper, of posteriors of one galaxy.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        The first of them goes with the galaxy's name, the others over it.
+    names : sequence of str
+        Quantities of the corner plot.
+    model : SEDModel
+    zoom : bool
+        Whether axes show the posterior, and not all of the prior.
+    """
+    from ...plots import plot_corner, plot_galaxy
+
+    results, one = [outcome.result for outcome in outcomes], outcomes[0].photometry
+    figures = {
+        "corner": plot_corner(results, parameters=list(names), model=model, zoom=zoom),
+        "galaxy": plot_galaxy(one, results, model),
+    }
+    parts = []
+    for what, figure in figures.items():
+        for suffix, kind in ((".png", "image/png"), (".pdf", "application/pdf")):
+            stream = BytesIO()
+            figure.savefig(stream, format=suffix[1:], bbox_inches="tight")
+            parts.append(_link(_stem(outcomes[0], what) + suffix, kind, stream.getvalue()))
+    return html.strip(parts)
+
+
+def _stem(outcome: Outcome, what: str) -> str:
+    """Name of a file, without its ending."""
+    return f"{what}-{outcome.result.ids[0]}-{outcome.result.method}"
+
+
+def _link(name: str, kind: str, data: bytes) -> str:
+    file, text = html.escape(name), base64.b64encode(data).decode()
+    return f"<a download='{file}' href='data:{kind};base64,{text}'>{file}</a>"
 
 
 def _numbers(values: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ipywidgets as w
@@ -12,13 +12,17 @@ from .choice import ERROR_FLOOR, GalaxyChoice, describe
 
 __all__ = [
     "allowances",
+    "beside",
     "button",
     "columns",
+    "corner_box",
     "drop_down",
     "galaxy_buttons",
     "galaxy_list",
     "methods",
     "row",
+    "step",
+    "toggles",
 ]
 
 
@@ -31,6 +35,17 @@ def row(*children: w.Widget, **layout: Any) -> w.Box:
 def columns(*children: w.Widget, **layout: Any) -> w.Box:
     """Figures beside each other, as wide as the page."""
     return row(*children, **{"align_items": "stretch", "width": "100%"} | layout)
+
+
+def corner_box(*children: w.Widget) -> w.VBox:
+    """A corner plot and what belongs to it: a square that leaves room for more on one screen."""
+    wide = {"flex": "1 1 380px", "min_width": "340px", "max_width": "min(680px, 49vh)"}
+    return w.VBox(children, layout=wide)
+
+
+def beside(*children: w.Widget) -> w.VBox:
+    """Figures that go beside a corner plot."""
+    return w.VBox(children, layout={"flex": "1 1 300px", "min_width": "290px"})
 
 
 def button(text: str, icon: str, do: Callable[[], Any], tooltip: str | None = None) -> w.Button:
@@ -53,7 +68,7 @@ def methods(words: Iterable[str]) -> w.ToggleButtons:
     """A button for each method of inference."""
     options = [(word.capitalize(), word) for word in words]
     meanings = [METHODS[word].meaning for _, word in options]
-    size: Any = {"style": {"button_width": "86px"}, "layout": {"width": "auto"}}
+    size: Any = {"style": {"button_width": "84px"}, "layout": {"width": "auto"}}
     return w.ToggleButtons(options=options, tooltips=meanings, **size)
 
 
@@ -84,6 +99,22 @@ def allowances() -> dict[str, w.ToggleButton]:
 def galaxy_buttons(state: GalaxyChoice) -> tuple[w.Button, w.Button]:
     """Arrows to the previous and the next galaxy."""
     return (
-        button("", "arrow-left", lambda: state.step(-1), "Previous galaxy"),
-        button("", "arrow-right", lambda: state.step(1), "Next galaxy"),
+        button("◀", "", lambda: step(state, -1), "Previous galaxy"),
+        button("▶", "", lambda: step(state, 1), "Next galaxy"),
     )
+
+
+def step(state: GalaxyChoice, by: int) -> None:
+    """Go to another galaxy, for a person who may be in a hurry."""
+    with state.patiently():
+        state.step(by)
+
+
+def toggles(texts: Mapping[str, str], tips: Mapping[str, str]) -> dict[str, w.ToggleButton]:
+    """A switch for each key, as wide as its text, and a sentence to hover."""
+    return {
+        key: w.ToggleButton(
+            description=text, tooltip=tips[key], layout={"width": "auto", "height": "26px"}
+        )
+        for key, text in texts.items()
+    }

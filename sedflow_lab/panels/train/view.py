@@ -70,7 +70,7 @@ class TrainPanel(Panel):
         wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
         parts = (("loss", self.loss), ("exam", self.exam), ("efficiency", self.efficiency))
         figures = [w.Box([self._show(name, part.figure)], layout=wide) for name, part in parts]
-        corner = w.VBox([self._show("corner", self.corner.layout)], layout={"flex": "0 0 auto"})
+        corner = w.VBox([self._show("corner", self.corner.figure)], layout={"flex": "0 0 auto"})
         beside = w.VBox([self.table, self._room_box], layout={"flex": "1 1 330px"})
         self.children = [
             w.HTML(html.help_text(_HELP)),
@@ -154,7 +154,6 @@ class TrainPanel(Panel):
                 assert shown is not None
                 self.loss.update(shown.record, shown.steps, others)
         self._tell()
-        self._changed()
 
     def _examine(self) -> None:
         """Show the exam."""
@@ -168,7 +167,6 @@ class TrainPanel(Panel):
         self.table.value = _report(mine, theirs)
         self._offer()
         self._tell()
-        self._changed()
 
     def _open(self) -> None:
         """Show a galaxy by both networks."""
@@ -179,7 +177,6 @@ class TrainPanel(Panel):
                 self.corner.show_behind(drawn["theirs"])
             else:
                 self.corner.clear()
-        self._changed()
 
     def _tell(self) -> None:
         """Say what is done, what came of it, and what went wrong."""

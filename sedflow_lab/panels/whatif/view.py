@@ -16,7 +16,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
 from ..kit.corner import CornerFigure
-from ..kit.widgets import button, columns, galaxy_buttons, galaxy_list, row
+from ..kit.widgets import button, columns, corner_box, galaxy_buttons, galaxy_list, row
 from .figures import PhotometryFigure
 from .state import MOST_BRIGHTER, NOISE_RANGE, PRESETS, WhatIfState
 
@@ -76,7 +76,7 @@ class WhatIfPanel(Panel):
             ],
             layout=w.Layout(flex="1 1 400px", min_width="360px", max_width="700px"),
         )
-        corner = w.VBox([self._show("corner", self.corner.layout), self.zoom])
+        corner = corner_box(self._show("corner", self.corner.figure), self.zoom)
         self.children = [
             w.HTML(html.help_text(_HELP)),
             row(self.galaxy, self.previous, self.next, self.exact),
@@ -222,7 +222,6 @@ class WhatIfPanel(Panel):
                     self.corner.show_behind(before.drawn)
                     self._behind = before
         self._tell()
-        self._changed()
 
     def _zoomed(self) -> None:
         self._behind = None

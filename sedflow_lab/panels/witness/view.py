@@ -14,16 +14,18 @@ from ...quantities import QUANTITIES
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
+from ..kit.corner import CornerFigure
 from ..kit.widgets import (
     allowances,
     button,
     columns,
+    corner_box,
     drop_down,
     galaxy_buttons,
     galaxy_list,
     row,
 )
-from .figures import OverlayCorner, WalkerFigure
+from .figures import WalkerFigure
 from .state import ChainSoFar, WitnessState
 
 __all__ = ["WitnessPanel"]
@@ -64,10 +66,9 @@ class WitnessPanel(Panel):
     ) -> None:
         self.state = WitnessState(posterior, photometry, **settings)
         super().__init__(self.state)
-        self.corner, self.walkers = OverlayCorner(), WalkerFigure()
+        self.corner, self.walkers = CornerFigure(), WalkerFigure()
         self._make_controls()
-        corner = self._show("corner", self.corner.layout)
-        left = w.VBox([corner, self.zoom], layout={"flex": "0 0 auto"})
+        left = corner_box(self._show("corner", self.corner.figure), self.zoom)
         right = w.VBox(
             [self._show("walkers", self.walkers.figure), self.trace, self.verdict],
             layout=w.Layout(flex="1 1 380px", min_width="360px", max_width="760px"),
@@ -140,7 +141,6 @@ class WitnessPanel(Panel):
                 self.corner.update(shown.drawn, self.zoom.value)
                 self.walkers.show_network(self.trace.value, shown.values[self.trace.value])
         self._tell()
-        self._changed()
 
     def _overlay(self, method: str, shown: Outcome | None) -> None:
         with self._together():
@@ -149,7 +149,6 @@ class WitnessPanel(Panel):
             else:
                 self.corner.overlay(shown.drawn)
         self._tell()
-        self._changed()
 
     def _show_exact(self) -> None:
         self._overlay("exact", self.state.exact)
