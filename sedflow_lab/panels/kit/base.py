@@ -11,9 +11,9 @@ import traitlets
 from bokeh.core.json_encoder import serialize_json
 from bokeh.core.serialization import Serializer
 from bokeh.document import Document
+from bokeh.io.notebook import publish_display_data
 from bokeh.models import UIElement
 from bokeh.protocol.messages.patch_doc import patch_doc
-from IPython.display import publish_display_data
 from jupyter_bokeh import BokehModel
 
 from .bokehjs import loader

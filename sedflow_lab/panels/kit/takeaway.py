@@ -93,16 +93,19 @@ def draws_of(outcome: Outcome) -> Table:
 
 def netcdf_of(outcome: Outcome) -> bytes:
     """The draws as a NetCDF file (of version 3, which everything reads)."""
-    import xarray as xr
+    from scipy.io import netcdf_file
 
-    table = draws_of(outcome)
-    told = {
-        name: {"units": str(table[name].unit or ""), "long_name": table[name].description or ""}
-        for name in table.colnames
-    }
-    columns = {name: ("draw", np.asarray(table[name]), told[name]) for name in table.colnames}
-    about = {key: str(value) for key, value in table.meta.items()}
-    return bytes(xr.Dataset(columns, attrs=about).to_netcdf(engine="scipy"))
+    table, stream = draws_of(outcome), BytesIO()
+    file = netcdf_file(stream, "w")
+    file.createDimension("draw", len(table))
+    for key, value in table.meta.items():
+        setattr(file, key, str(value))
+    for name in table.colnames:
+        column = file.createVariable(name, "d", ("draw",))
+        column[:] = np.asarray(table[name], dtype=float)
+        column.units, column.long_name = str(table[name].unit or ""), table[name].description or ""
+    file.flush()
+    return stream.getvalue()
 
 
 def links_of(outcome: Outcome) -> str:

@@ -15,7 +15,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Source
 from ..kit.corner import CornerFigure
-from ..kit.widgets import button, columns, drop_down, galaxy_buttons, galaxy_list, row
+from ..kit.widgets import button, columns, corner_box, drop_down, galaxy_buttons, galaxy_list, row
 from .figures import MINE, THEIRS, EfficiencyFigure, ExamFigure, LossFigure
 from .state import BUDGETS, SETS, SIZES, Examined, Progress, TrainState
 
@@ -70,7 +70,7 @@ class TrainPanel(Panel):
         wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
         parts = (("loss", self.loss), ("exam", self.exam), ("efficiency", self.efficiency))
         figures = [w.Box([self._show(name, part.figure)], layout=wide) for name, part in parts]
-        corner = w.VBox([self._show("corner", self.corner.figure)], layout={"flex": "0 0 auto"})
+        corner = corner_box(self._show("corner", self.corner.figure))
         beside = w.VBox([self.table, self._room_box], layout={"flex": "1 1 330px"})
         self.children = [
             w.HTML(html.help_text(_HELP)),
