@@ -1,4 +1,4 @@
-"""The house: who may import from whom, and whether the README's table of rooms is true."""
+"""The house: who may import from whom, and whether CONTRIBUTING.md lists the rooms."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ NUMERICAL = {"numpy", "torch", "scipy"}
 
 
 def room_order() -> list[str]:
-    """Rooms in the order of the README's table, a row's own modules from left to right."""
-    rows = re.findall(r"^\| ((?:`[a-z_]+(?:\.py|/)`(?:, )?)+) \|", readme_section(), re.MULTILINE)
+    """Rooms in the order of the table, a row's own modules from left to right."""
+    rows = re.findall(r"^\| ((?:`[a-z_]+(?:\.py|/)`(?:, )?)+) \|", table_of_rooms(), re.MULTILINE)
     return [
         name.removesuffix(".py").rstrip("/") for row in rows for name in re.findall("`(.*?)`", row)
     ]
 
 
-def readme_section() -> str:
-    readme = (ROOT / "README.md").read_text()
-    return readme[readme.index("| in `sedflow_lab/` | lives |") :]
+def table_of_rooms() -> str:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    return page[page.index("| in `sedflow_lab/` | lives |") :]
 
 
 def dotted(path: Path) -> tuple[list[str], bool]:
@@ -68,7 +68,7 @@ def where(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
-def test_readme_lists_every_room_once():
+def test_table_lists_every_room_once():
     rooms = {
         path.name.removesuffix(".py")
         for path in PACKAGE.iterdir()

@@ -211,14 +211,34 @@ def test_wheel_holds_the_package_with_its_data_and_nothing_else(tmp_path: Path):
     assert names == {path.relative_to(ROOT).as_posix() for path in shipped_files()}
 
 
-# What the README says
+# What the pages say
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def test_readme_names_only_what_exists():
-    readme = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_names_only_what_exists(page: Path):
+    text = page.read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^make ([a-z]+)", readme, re.MULTILINE)) <= targets
-    for name in set(re.findall(r"\bsl\.([A-Za-z_]+)", readme)):
+    assert set(re.findall(r"^make ([a-z]+)", text, re.MULTILINE)) <= targets
+    for name in set(re.findall(r"\bsl\.([A-Za-z_]+)", text)):
         assert hasattr(sedflow_lab, name), name
-    for path in re.findall(r"\| `([a-z_]+(?:\.py|/))`", readme):
-        assert (PACKAGE / path).exists(), path
+    for script in re.findall(r"\bbenchmarks/\w+\.py", text):
+        assert (ROOT / script).exists(), script
+
+
+def test_readme_lists_every_notebook():
+    rows = re.findall(r"^\| `(\d\d_\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_addresses_are_those_of_pyproject():
+    urls = PROJECT["urls"]
+    name = urls["Repository"].removeprefix("https://github.com/")
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"https://github\.com/([\w-]+/[\w-]+)", text)) == {name}
+    assert set(re.findall(r"https://mybinder\.org/v2/gh/([\w-]+/[\w-]+)/", text)) == {name}
+    assert urls["Documentation"] in text
+    assert (
+        yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == urls["Repository"]
+    )
