@@ -17,11 +17,12 @@ from sedflow_lab.errors import InputError
 from sedflow_lab.methods import BADGES
 from sedflow_lab.observations.write import write_table
 from sedflow_lab.panels import CataloguePanel, CatalogueState
-from sedflow_lab.panels.catalogue import figures
-from sedflow_lab.panels.catalogue import state as catalogue_state
-from sedflow_lab.panels.catalogue.figures import PlaneFigure, density_of, share_of
-from sedflow_lab.panels.catalogue.regions import nearest_row, rows_inside
-from sedflow_lab.panels.catalogue.results import Results, axis_text, summary_of
+from sedflow_lab.panels.catalogue.results import Results, axis_text
+from sedflow_lab.panels.kit import plane as figures
+from sedflow_lab.panels.kit import summary as kit_summary
+from sedflow_lab.panels.kit.plane import PlaneFigure, density_of, share_of
+from sedflow_lab.panels.kit.regions import nearest_row, rows_inside
+from sedflow_lab.panels.kit.summary import summary_of
 
 N = 40
 
@@ -177,7 +178,7 @@ def test_a_run_infers_all_and_gives_what_the_package_gives(posterior, galaxies, 
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_run_is_cancelled_and_goes_on(posterior, galaxies, summary, tmp_path, monkeypatch, kept):
-    monkeypatch.setattr(catalogue_state, "_AT_ONCE", 8)
+    monkeypatch.setattr(kit_summary, "_AT_ONCE", 8)
     monkeypatch.setattr("sedflow_lab.catalogue.atlas._GALAXIES", 8)
     out = tmp_path / "run.zarr" if kept else None
     state = CatalogueState(None, galaxies, posterior, out=out, draws=100, seed=2)
@@ -415,7 +416,7 @@ def test_axes_are_chosen_and_figures_named(panel):
 
 
 def test_the_list_is_sorted_before_it_is_cut(panel, monkeypatch):
-    monkeypatch.setattr("sedflow_lab.panels.catalogue.view._MOST_ROWS", 5)
+    monkeypatch.setattr("sedflow_lab.panels.kit.linked._MOST_ROWS", 5)
     found = panel.state.results
     panel.state.chosen = np.arange(N)
     assert panel.rows.data["row"].tolist() == [0, 1, 2, 3, 4]

@@ -71,6 +71,7 @@ def read_photometry(
     on_bad: OnBad = "raise",
     extinction: str | None = None,
     hdu: int | str | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Photometry:
     """Read photometry from a CSV, ECSV, FITS, VOTable, Parquet or text table.
 
@@ -82,7 +83,7 @@ def read_photometry(
     ----------
     path : path
         Text ends in .csv, .ecsv, .tsv, .txt, .dat, .cat, .tbl or .mrt; .gz may follow.
-    bands, columns, on_bad, extinction
+    bands, columns, on_bad, extinction, units
         As for `Photometry.from_table`.
     hdu : int or str, optional
         The table of a FITS file or VOTable, by number or name; default, the one that has the
@@ -99,7 +100,7 @@ def read_photometry(
     table = read_table(path, lambda table: has_columns(table, bands, columns), hdu)
     name = Path(path).name
     try:
-        photometry = Photometry.from_table(table, bands, columns, on_bad, extinction)
+        photometry = Photometry.from_table(table, bands, columns, on_bad, extinction, units=units)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     if photometry.warning:

@@ -293,6 +293,7 @@ class Photometry:
         on_bad: OnBad = "raise",
         extinction: str | None = None,
         rows: Any = None,
+        units: Mapping[str, str] | None = None,
     ) -> Photometry:
         """Take the photometry from a table, finding its columns by name in any case.
 
@@ -328,6 +329,8 @@ class Photometry:
             Law by which to correct for Galactic extinction; default, take the fluxes as they are.
         rows : array_like of int, optional
             Numbers of the rows in their catalogue, of which this table is a part; default 0, 1, ...
+        units : dict, optional
+            Units of columns, by their names, in place of those that the table has.
 
         Raises
         ------
@@ -344,7 +347,7 @@ class Photometry:
         if isinstance(said := table.meta.get("bands"), str):
             check_same_filters(bands, said)
         rows = checks.as_rows(rows, len(table))
-        found = measurements(table, bands, columns, rows)
+        found = measurements(table, bands, columns, rows, units)
         new = cls(
             found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad, rows
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..sps.bands import BandSet
 
-__all__ = ["ID_NAMES", "Measurements", "has_columns", "measurements"]
+__all__ = ["ID_NAMES", "Measurements", "has_columns", "measurements", "understood"]
 
 # Names of a value column, in order of preference, and which kind of values it holds.
 _VALUES = {
@@ -74,13 +75,15 @@ def measurements(
     bands: BandSet,
     columns: Mapping[str, str | None] | None,
     rows: np.ndarray,
+    units: Mapping[str, str] | None = None,
 ) -> Measurements:
     """Take fluxes, uncertainties, redshifts and ids from a table, as `Photometry.from_table` says.
 
     Bands are called by their labels in column names, and galaxies without an id by their row
     numbers (N,). InputError says which column is missing.
     """
-    finder = _Finder(_with_nsa_bands(table), bands.labels, columns or {})
+    table = _with_units(_with_nsa_bands(table), units or {})
+    finder = _Finder(table, bands.labels, columns or {})
     n, fluxes, sigmas = len(table), [], []
     mask = np.ones((n, len(bands)), dtype=bool)
     for band, (key, filter_name) in enumerate(zip(finder.keys, bands.names, strict=True)):
@@ -119,6 +122,31 @@ def has_columns(
     except InputError:
         return False
     return True
+
+
+def understood(
+    table: Table,
+    bands: BandSet,
+    columns: Mapping[str, str | None] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> dict[str, tuple[str, str]]:
+    """Columns that `measurements` takes, by role: their names, and the units that they say.
+
+    Roles are those of `Photometry.from_table`; one that has no column is left out.
+    """
+    table = _with_units(_with_nsa_bands(table), units or {})
+    finder = _Finder(table, bands.labels, columns or {})
+    names: dict[str, str | None] = {"id": finder.columns.get("id") or finder.find(ID_NAMES)}
+    with suppress(InputError):
+        names["redshift"] = finder.redshift_column()
+    names["ebv"] = finder.columns.get("ebv") or finder.find(_EBVS)
+    for key in (key for key in finder.keys if not finder.is_unobserved(key)):
+        with suppress(InputError):
+            value, kind, style = finder.value_column(key)
+            names[f"{kind}_{key}"] = value
+            error, role = finder.error_column(key, kind, style)
+            names[f"{role}_{key}"] = error
+    return {r: (name, _unit(table[name])) for r, name in names.items() if name is not None}
 
 
 class _Finder:
@@ -174,8 +202,8 @@ class _Finder:
 
     def band_columns(self, key: str) -> tuple[str, str, str, str]:
         """Columns of value and uncertainty of one band, the value's kind, the other's role."""
-        value, kind, style = self._value_column(key)
-        error, role = self._error_column(key, kind, style)
+        value, kind, style = self.value_column(key)
+        error, role = self.error_column(key, kind, style)
         if error is None:
             looked = [f"{name}_{key}" for name in _LOOKED_FOR[kind]]
             raise self._missing(f"uncertainty of band {key}", f"sigma_{key}", looked)
@@ -197,7 +225,7 @@ class _Finder:
             unit_of_error = "mag"
         return flux, sigma_from(errors, unit_of_error, flux, name_of_error)
 
-    def _value_column(self, key: str) -> tuple[str, str, str | None]:
+    def value_column(self, key: str) -> tuple[str, str, str | None]:
         """Column of the flux, the kind of its values, and the style of its name ('nmgy')."""
         for kind in ("flux", "mag", "asinhmag"):
             if explicit := self.columns.get(f"{kind}_{key}"):
@@ -210,14 +238,14 @@ class _Finder:
             found.append((bare, "mag" if re.search("mag(?!g)", unit) else "flux", None))
         # A flux that has no uncertainty may stand beside a magnitude that has one.
         for column in found:
-            if self._error_column(key, *column[1:])[0]:
+            if self.error_column(key, *column[1:])[0]:
                 return column
         if found:
             return found[0]
         looked = [f"{style}_{key}" for style in _VALUES]
         raise self._missing(f"flux of band {key}", f"flux_{key}", looked, can_be_none=True)
 
-    def _error_column(self, key: str, kind: str, style: str | None) -> tuple[str | None, str]:
+    def error_column(self, key: str, kind: str, style: str | None) -> tuple[str | None, str]:
         for role in ("asinhmag_err",) if kind == "asinhmag" else ("sigma", "ivar", "mag_err"):
             if name := self.columns.get(f"{role}_{key}"):
                 return name, role
@@ -313,6 +341,24 @@ def _error_names(key: str, kind: str, style: str | None) -> dict[str, list[str]]
     if kind == "mag":
         return {"mag_err": sigma + plain, "ivar": [*ivar, f"ivar_{key}"]}
     return {"sigma": [f"sigma_{key}", *sigma, *plain], "ivar": [f"ivar_{key}", *ivar]}
+
+
+def _with_units(table: Table, units: Mapping[str, str]) -> Table:
+    """Table with other units of some columns, by their names."""
+    from astropy.table import Column
+
+    if units:
+        table = table.copy(copy_data=False)
+    for name, unit in units.items():
+        if name not in table.colnames:
+            raise InputError(
+                f"The table has no column {name!r}, for which units has {unit!r}"
+                f"{_closest(name, table.colnames)}: give names of its columns."
+            )
+        if hasattr(table[name], "value") and not isinstance(table[name], Column):
+            table[name] = Column(table[name].value)  # a Quantity would be converted
+        table[name].unit = unit or None
+    return table
 
 
 def _closest(name: str, names: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .explorer.view import ExplorerPanel
     from .galaxy.state import GalaxyState
     from .galaxy.view import GalaxyPanel
+    from .picker.state import PickerState
+    from .picker.view import PickerPanel
     from .train.state import TrainState
     from .train.view import TrainPanel
     from .whatif.state import WhatIfState

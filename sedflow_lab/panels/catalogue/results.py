@@ -14,18 +14,18 @@ from ...catalogue import Catalogue, open_catalogue
 from ...errors import InputError
 from ...observations.files import as_table, read_table
 from ...posterior.result import PosteriorResult
-from ...posterior.weighting import weighted_quantile
 from ...quantities import QUANTITIES
 from ...sps import SEDModel
 from ...units import numbers
+from ..kit.listed import Listed
+from ..kit.summary import LEVELS, summary_of
 
-__all__ = ["WIDTH", "Results", "axis_text", "description", "summary_of"]
+__all__ = ["WIDTH", "Results", "axis_text", "description"]
 
 WIDTH = "_width"
 """What is put behind the name of a quantity for half the width of its 68 % interval."""
 
 _WORDS = ("id", "badge", "problem")
-_LEVELS = {"_lo": 0.16, "": 0.5, "_hi": 0.84}
 _OTHERS = {
     "redshift": ("Redshift", "redshift"),
     "ess": ("Effective draws", "effective number of draws"),
@@ -34,7 +34,7 @@ _OTHERS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class Results(Listed):
     """What is known of the posteriors of N galaxies.
 
     Attributes
@@ -49,15 +49,12 @@ class Results:
         The store that they are from.
     """
 
-    columns: Mapping[str, np.ndarray]
-    ids: np.ndarray
-    badges: np.ndarray
-    problems: np.ndarray
     meta: Mapping[str, Any] = field(default_factory=dict)
     store: Catalogue | None = None
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def label(self, name: str) -> str:
+        """Label of an axis, with its unit."""
+        return axis_text(name)
 
     @classmethod
     def of(cls, source: Any, model: SEDModel | None = None) -> Results:
@@ -74,7 +71,7 @@ class Results:
             store = Path(source).expanduser().suffix == ".zarr"
             source = open_catalogue(source) if store else read_table(source)
         if isinstance(source, Catalogue):
-            names = [name + end for name in QUANTITIES for end in _LEVELS]
+            names = [name + end for name in QUANTITIES for end in LEVELS]
             return cls._of_table(source.table(*_WORDS, *_OTHERS, *names), source)
         if isinstance(source, PosteriorResult):
             source = source.summary() if model is None else summary_of(source, model)
@@ -106,33 +103,6 @@ class Results:
         """How the store calls the galaxy of a row: by its id, unless several have that."""
         name = str(self.ids[row])
         return name if (self.ids == name).sum() == 1 else int(row)
-
-    def sorted(self, rows: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
-        """Rows in the order of a column, or of ``id`` or ``badge``; unknown values come last."""
-        words = {"id": self.ids, "badge": self.badges}
-        values = words[name][rows] if name in words else self.columns[name][rows]
-        ranks = np.unique(values, return_inverse=True)[1]
-        unknown = np.zeros(len(rows), bool) if name in words else np.isnan(values)
-        return rows[np.lexsort((-ranks if descending else ranks, unknown))]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Galaxies by badge, most first."""
-        words, counts = np.unique(self.badges, return_counts=True)
-        return {str(words[k]): int(counts[k]) for k in np.argsort(-counts, kind="stable")}
-
-
-def summary_of(result: PosteriorResult, model: SEDModel) -> Table:
-    """Summary of a result, with medians and 68 % intervals of derived quantities as well."""
-    table = result.summary()
-    known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
-    table.meta.update({"draws": result.samples.shape[1], **known})
-    for name, values in result.derived(model).items():
-        if name not in table.colnames:
-            found = weighted_quantile(values[..., None], result.weights, list(_LEVELS.values()))
-            for k, end in enumerate(_LEVELS):
-                table[name + end] = found[k, :, 0]
-    return table
 
 
 def axis_text(name: str) -> str:

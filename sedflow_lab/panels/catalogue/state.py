@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from ...errors import InputError
 from ...exact import Outliers
 from ...methods import AMORTIZED
 from ...observations import Photometry, read_photometry
-from ..kit.choice import GalaxyChoice, Outcome, Source
+from ..kit.choice import Outcome, Source
 from ..kit.jobs import Job
+from ..kit.selection import LinkedState
 from ..kit.state import Traits
-from .regions import nearest_row, rows_inside
-from .results import WIDTH, Results, summary_of
+from ..kit.summary import summaries
+from .results import WIDTH, Results
 
 __all__ = ["PLANES", "CatalogueState"]
 
@@ -34,11 +35,10 @@ PLANES = (
 )
 """Quantities that the planes show at first, horizontally and vertically."""
 
-_AT_ONCE = 32  # galaxies for the network; of others, which take longer, an eighth
 _EVERY = 1.0  # seconds between looks at a run
 
 
-class CatalogueState(GalaxyChoice):
+class CatalogueState(LinkedState):
     """Galaxies, a run that infers them, its results, and what is chosen of these.
 
     A run goes on in a thread while its first results are shown. Cancelled, it goes on where it
@@ -69,8 +69,6 @@ class CatalogueState(GalaxyChoice):
     finished = traitlets.Bool(False)  # whether the run with these settings has come to its end
     results = traitlets.Instance(Results, allow_none=True)
     planes: traitlets.Tuple = traitlets.Tuple(default_value=PLANES)
-    chosen = traitlets.Instance(np.ndarray, args=((0,), int))  # rows of results, increasing
-    tapped = traitlets.Int(None, allow_none=True)  # row of one galaxy
     outcome = traitlets.Instance(Outcome, allow_none=True)  # its posterior
     opening = traitlets.Bool(False)  # whether its posterior is on its way
 
@@ -128,17 +126,13 @@ class CatalogueState(GalaxyChoice):
     def _infer(self, job: Job) -> Traits:
         """Infer what is left, and now and then show what is there; runs in a thread."""
         method, draws, seed = self.method, self.draws, self.seed
-        pace, size = _Pace(), _AT_ONCE if method == "fast" else _AT_ONCE // 8
-        for first in range(self.done, len(self.galaxies), size):
-            part = self.galaxies[first : first + size]
-            how: Any = {"on_bad": "flag", "stop": job.stop}
-            result = self.posterior.infer(part, draws, method, seed, **how)
-            if job.stop.is_set():
-                return {}
-            table = summary_of(result, self.posterior.model)
-            table.meta |= {"draws": draws, "seed": seed, "method": method}
+        pace, first = _Pace(), self.done
+        how = (self.posterior, self.galaxies, draws, method, seed, job.stop, first)
+        for _, table, _ in summaries(*how):
             job.post(self._take, table)
             pace.look(lambda: job.post(self._look))
+        if job.stop.is_set():
+            return {}
         job.post(self._look)
         return {"finished": True}
 
@@ -178,40 +172,6 @@ class CatalogueState(GalaxyChoice):
         chosen = self.chosen[self.chosen < len(found)]
         with self.hold_trait_notifications():
             self._put({"planes": planes, "results": found, "chosen": chosen})
-
-    def choose_axes(self, plane: int, x: str, y: str) -> None:
-        """Let a plane, by its number, show other quantities."""
-        planes = list(self.planes)
-        planes[plane] = (x, y)
-        self.planes = tuple(planes)
-
-    def points(self, plane: int) -> tuple[np.ndarray, np.ndarray]:
-        """What a plane shows, horizontally (N,) and vertically (N,)."""
-        if self.results is None:
-            return np.array([]), np.array([])
-        x, y = (self.results.columns[name] for name in self.planes[plane])
-        return x, y
-
-    # What is chosen
-
-    def select(self, plane: int, region: Mapping[str, Any]) -> None:
-        """Choose the galaxies in a region of a plane (see `rows_inside`)."""
-        self.chosen = rows_inside(region, *self.points(plane))
-
-    def select_badge(self, word: str) -> None:
-        """Choose the galaxies that have a badge."""
-        if self.results is not None:
-            self.chosen = np.flatnonzero(self.results.badges == word)
-
-    def clear(self) -> None:
-        """Choose nothing."""
-        self.chosen, self.tapped = np.zeros(0, int), None
-
-    def tap(self, plane: int, place: tuple[float, float], span: tuple[float, float]) -> None:
-        """Open the galaxy nearest to a place in a plane, whose axes span so much."""
-        row = nearest_row(*self.points(plane), place, span)
-        if row is not None:
-            self.tapped = row
 
     # One galaxy
 

@@ -154,8 +154,9 @@ class Panel(w.VBox):
         """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
         code = loader(["bokeh", *self._components])
         publish_display_data({"application/javascript": code, "text/plain": ""})
-        for view in self._figures.values():
-            view.refresh()
+        for view in _all_widgets(self):  # those of panels that it holds too
+            if isinstance(view, FigureView):
+                view.refresh()
         return super()._repr_mimebundle_(**kwargs)
 
     def _show(self, name: str, model: UIElement) -> FigureView:

@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+_MOST_LISTED = 2000  # galaxies
+
+
 def row(*children: w.Widget, **layout: Any) -> w.Box:
     """Widgets beside each other, that go on below where there is no room."""
     flow = {"display": "flex", "flex_flow": "row wrap", "align_items": "center"}
@@ -72,8 +75,20 @@ def methods(words: Iterable[str]) -> w.ToggleButtons:
     return w.ToggleButtons(options=options, tooltips=meanings, **size)
 
 
-def galaxy_list(state: GalaxyChoice, width: int, label_width: int | None = None) -> w.Dropdown:
-    """All galaxies of a state, one of them to choose."""
+def galaxy_list(
+    state: GalaxyChoice, width: int, label_width: int | None = None
+) -> w.Dropdown | w.BoundedIntText:
+    """All galaxies of a state, one of them to choose; of very many, their row."""
+    if len(state.galaxies) > _MOST_LISTED:  # a list of them would be megabytes
+        style = {} if label_width is None else {"description_width": f"{label_width}px"}
+        last = len(state.galaxies) - 1
+        return w.BoundedIntText(
+            description="Row",
+            max=last,
+            tooltip=f"0 to {last:,}",
+            style=style,
+            layout={"width": "200px"},
+        )
     options = [(describe(state.galaxies[i]), i) for i in range(len(state.galaxies))]
     return drop_down("Galaxy", options, width, label_width=label_width)
 

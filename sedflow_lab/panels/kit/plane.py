@@ -15,17 +15,32 @@ from bokeh.models import (
 from bokeh.plotting.contour import contour_data
 
 from ...methods import BADGES
-from ..kit.densities import credible
-from ..kit.style import COLORS, SPARE_COLORS, empty, named, new_plot, set_range, source_of
+from .densities import credible
+from .style import COLORS, SPARE_COLORS, empty, named, new_plot, set_range, source_of
 
-__all__ = ["CHOSEN_COLOR", "MARKERS", "MOST_POINTS", "PlaneFigure", "density_of", "share_of"]
+__all__ = [
+    "CHOSEN_COLOR",
+    "MARKERS",
+    "MOST_POINTS",
+    "UNJUDGED",
+    "PlaneFigure",
+    "density_of",
+    "share_of",
+]
 
+# WebGL would draw more, but without a graphics processor it is no quicker than the canvas; all points
+# of a long catalogue overlap to a blot, and are megabytes for each page that is loaded.
 MOST_POINTS = 4000
 """Points in view, beyond which their density is shown."""
 
+UNJUDGED = "#4F6F8F"
+"""Colour of the galaxies that have no badge, or none that is known."""
+
 _COLORS = tuple(dict.fromkeys(badge.color for badge in BADGES.values()))
-MARKERS = dict(zip(_COLORS, ("circle", "triangle", "diamond", "x"), strict=True))
-"""Markers by the colour of a badge: good, caution, bad, unfinished."""
+MARKERS = {UNJUDGED: "square"} | dict(
+    zip(_COLORS, ("circle", "triangle", "diamond", "x"), strict=True)
+)
+"""Markers by the colour of a badge: none, good, caution, bad, unfinished."""
 
 CHOSEN_COLOR = SPARE_COLORS[0]
 """Colour of the galaxies that are chosen."""
@@ -119,8 +134,13 @@ class PlaneFigure:
     def update(
         self, x: np.ndarray, y: np.ndarray, badges: np.ndarray, labels: tuple[str, str]
     ) -> None:
-        """Show other galaxies (N,), on axes of their own."""
+        """Show other galaxies (N,), on axes of their own; the same ones, where the axes are."""
+        same = x is self.x and y is self.y and len(x) > 0
         self.x, self.y, self.badges = x, y, badges
+        if same:
+            if self.kind == "share" or not self.image.data["image"]:
+                self.draw()
+            return
         plot = self.figure
         for axis, scale, values, label in (
             (plot.xaxis, plot.x_range, x, labels[0]),
@@ -143,8 +163,9 @@ class PlaneFigure:
         if len(seen) <= MOST_POINTS:
             empty(self.image, self.lines)
             self.bar.visible = False
+            colors = np.array([BADGES[w].color if w in BADGES else UNJUDGED for w in badges])
             for color, source in self.points.items():
-                has = np.isin(badges, [word for word in BADGES if BADGES[word].color == color])
+                has = colors == color
                 source.data = {"x": _short(x[has]), "y": _short(y[has])}
             return
         empty(*self.points.values())

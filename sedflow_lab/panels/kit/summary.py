@@ -1,0 +1,59 @@
+"""Posteriors of many galaxies as a table: medians and 68 % intervals, part by part."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from astropy.table import Table
+
+from ...anpe import AmortizedPosterior
+from ...observations.photometry import Photometry
+from ...posterior.result import PosteriorResult
+from ...posterior.weighting import weighted_quantile
+from ...sps import SEDModel
+
+__all__ = ["LEVELS", "summaries", "summary_of"]
+
+LEVELS = {"_lo": 0.16, "": 0.5, "_hi": 0.84}
+"""What is put behind the name of a quantity, and the level of the quantile."""
+
+_AT_ONCE = 32  # galaxies for the network; of others, which take longer, an eighth
+
+
+def summary_of(result: PosteriorResult, model: SEDModel) -> Table:
+    """Summary of a result, with medians and 68 % intervals of derived quantities as well."""
+    table = result.summary()
+    known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
+    table.meta.update({"draws": result.samples.shape[1], **known})
+    for name, values in result.derived(model).items():
+        if name not in table.colnames:
+            found = weighted_quantile(values[..., None], result.weights, list(LEVELS.values()))
+            for k, end in enumerate(LEVELS):
+                table[name + end] = found[k, :, 0]
+    return table
+
+
+def summaries(
+    posterior: AmortizedPosterior,
+    photometry: Photometry,
+    draws: int,
+    method: str,
+    seed: int = 0,
+    stop: threading.Event | None = None,
+    first: int = 0,
+) -> Iterator[tuple[slice, Table, PosteriorResult]]:
+    """Infer galaxies part by part, from the first on: which, their summary, and their posteriors.
+
+    Bad galaxies are flagged. The numbers of a galaxy do not depend on the others. It ends early,
+    and keeps nothing of the part at hand, once `stop` is set.
+    """
+    size = _AT_ONCE if method == "fast" else _AT_ONCE // 8
+    for begin in range(first, len(photometry), size):
+        part = slice(begin, min(begin + size, len(photometry)))
+        result = posterior.infer(photometry[part], draws, method, seed, on_bad="flag", stop=stop)
+        if stop is not None and stop.is_set():
+            return
+        table = summary_of(result, posterior.model)
+        table.meta |= {"draws": draws, "seed": seed, "method": method}
+        yield part, table, result

@@ -1,0 +1,1 @@
+"""Find a galaxy in a catalogue, and see its posterior."""
