@@ -28,7 +28,7 @@ __all__ = [
     "share_of",
 ]
 
-# WebGL would draw more, but without a graphics processor it is no quicker than the canvas; all points
+# WebGL would draw more, but without a graphics processor is no quicker than the canvas; all points
 # of a long catalogue overlap to a blot, and are megabytes for each page that is loaded.
 MOST_POINTS = 4000
 """Points in view, beyond which their density is shown."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...sps import SEDModel
 
-__all__ = ["code_of", "draws_of", "figure_links_of", "links_of", "netcdf_of"]
+__all__ = ["code_of", "draws_of", "figure_links_of", "links_of", "links_to", "netcdf_of"]
 
 _KINDS: Mapping[str, str] = {
     ".ecsv": "text/plain",
@@ -111,11 +111,15 @@ def netcdf_of(outcome: Outcome) -> bytes:
 def links_of(outcome: Outcome) -> str:
     """Links, as HTML, that download the draws; the files are in the page, not on a server."""
     table, name = draws_of(outcome), _stem(outcome, "draws")
-    parts = [
+    nc = _link(name + ".nc", "application/netcdf", netcdf_of(outcome))
+    return html.strip([f"{len(table):,} draws:", *links_to(table, name), nc])
+
+
+def links_to(table: Table, name: str) -> list[str]:
+    """Links, as HTML, that download a table under a name, in each format."""
+    return [
         _link(name + suffix, kind, encode_table(table, suffix)) for suffix, kind in _KINDS.items()
     ]
-    parts.append(_link(name + ".nc", "application/netcdf", netcdf_of(outcome)))
-    return html.strip([f"{len(table):,} draws:", *parts])
 
 
 def figure_links_of(

@@ -128,9 +128,7 @@ def _measured(photometry: Photometry, model: SEDModel) -> list[tuple[str, str, n
     for k, label in enumerate(labels):
         made.append((f"mag_{label}", f"{label} [mag]", magnitudes[:, k]))
         # Without the k-correction, which would need the spectrum that is to be found.
-        made.append(
-            (f"abs_{label}", f"M {label} at its redshift [mag]", magnitudes[:, k] - modulus)
-        )
+        made.append((f"abs_{label}", f"M {label}, no k-corr. [mag]", magnitudes[:, k] - modulus))
         made.append((f"snr_{label}", f"S/N {label}", photometry.snr[:, k]))
     return made
 
