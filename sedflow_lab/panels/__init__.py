@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .explorer.view import ExplorerPanel
     from .galaxy.state import GalaxyState
     from .galaxy.view import GalaxyPanel
+    from .own.state import OwnState
+    from .own.view import OwnGalaxiesPanel
     from .picker.state import PickerState
     from .picker.view import PickerPanel
     from .train.state import TrainState

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ...errors import InputError
 from ...observations.photometry import Photometry
 from ...observations.sky import position_columns
 from ...observations.tables import understood
@@ -140,8 +142,11 @@ def _others(table: Table, photometry: Photometry) -> dict[str, tuple[str, np.nda
     found = {}
     for name in table.colnames:
         column: Any = table[name]
-        if name in used or column.dtype.kind not in "fiu" or len(column.shape) != 1:
+        if name in used or column.dtype.kind not in "fiuSU" or len(column.shape) != 1:
             continue
-        unit = f" [{column.unit}]" if getattr(column, "unit", None) else ""
-        found[name] = name + unit, numbers(column, f"column {name!r}")
+        with suppress(InputError):  # a column of words
+            unit = f" [{column.unit}]" if getattr(column, "unit", None) else ""
+            values = numbers(column, f"column {name!r}")
+            if column.dtype.kind in "fiu" or 2 * np.isfinite(values).sum() > len(values):
+                found[name] = name + unit, values
     return found
