@@ -83,15 +83,17 @@ def voila(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.browser
 @pytest.mark.timeout(600)
-def test_what_if_works_without_its_code(voila: str):
+def test_a_galaxy_is_picked_without_code(voila: str):
     browser = pytest.importorskip("test_browser", reason="no Chromium, or no playwright")
     errors: list[str] = []
-    with browser.browser_page(f"{voila}/voila/render/12_what_if.ipynb") as page:
+    with browser.browser_page(f"{voila}/voila/render/03_pick_and_infer.ipynb") as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.get_by_role("heading", name="What if?").wait_for()
+        page.get_by_role("heading", name="Pick a galaxy").wait_for()
         page.locator(".bk-Figure").first.wait_for()
-        page.get_by_role("button", name="no u band").click()
-        page.get_by_text("bits fewer").first.wait_for()
+        page.get_by_label("Find").fill("15185")
+        page.get_by_label("Find").press("Enter")
+        page.get_by_text("Galaxy 15185", exact=True).wait_for()
+        page.get_by_text("made in").wait_for()
         assert page.get_by_text("Things to try").count() == 1
         assert page.get_by_text("The same in Python").count() == 0
         assert page.get_by_text("from sedflow_lab.panels import").count() == 0
