@@ -204,7 +204,7 @@ def test_of_very_many_the_command_is_told(state, monkeypatch):
     monkeypatch.setattr(own_state, "MOST_INFERRED", 5)
     state.mend("redshift", "z_best")
     state.infer()
-    assert "sedflow-lab infer" in state.message and not state.running
+    assert "the command infer" in state.message and not state.running
 
 
 # The view

@@ -9,6 +9,7 @@ import threading
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ipywidgets.widgets import widget as registry
 
@@ -21,13 +22,17 @@ from sedflow_lab.panels import (
     CoveragePanel,
     ExplorerPanel,
     GalaxyPanel,
+    OwnGalaxiesPanel,
+    PickerPanel,
     TrainPanel,
     WhatIfPanel,
     WitnessPanel,
 )
 from sedflow_lab.panels.kit import html
+from sedflow_lab.panels.kit.choice import GalaxyChoice
 from sedflow_lab.panels.kit.colors import DARK, DARK_PAPER, FAN_COLORS, LIGHT_PAPER, contrast
 from sedflow_lab.panels.kit.jobs import Jobs, running_loop
+from sedflow_lab.panels.kit.takeaway import netcdf_of
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,8 @@ PANELS = {
     "coverage": lambda posterior: CoveragePanel(posterior, simulations=5000, draws=60),
     "abc": lambda posterior: ABCPanel(posterior, budget=10_000_000),
     "train": TrainPanel,
+    "picker": lambda posterior: PickerPanel(posterior, sl.showcase()[:3], draws=100),
+    "own": lambda posterior: OwnGalaxiesPanel(posterior=posterior),
     "catalogue": lambda posterior: CataloguePanel(posterior.infer(sl.showcase()[:9], 50)),
 }
 LONG_WORK = {
@@ -131,6 +138,20 @@ def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():
         assert f"background:{badge.color}" in html.badge(word) and f">{word}<" in html.badge(word)
     assert html.failure("a <b> & c") == ("<span class='sedflow-failure'>a &lt;b&gt; &amp; c</span>")
     assert html.number(-0.5) == "−0.50"
+
+
+def test_draws_go_home_as_netcdf():
+    from io import BytesIO
+
+    from scipy.io import netcdf_file
+
+    state = GalaxyChoice(index=3)
+    outcome = state._run(state.galaxy, 100, "fast")
+    file = netcdf_file(BytesIO(netcdf_of(outcome)), mmap=False)
+    found = file.variables["tau_ism"]
+    np.testing.assert_array_equal(found.data, outcome.values["tau_ism"])
+    assert "Å" in found.long_name.decode()  # beyond ASCII
+    state.close()
 
 
 def test_every_class_has_its_rule_and_every_rule_its_class():

@@ -18,6 +18,7 @@ from sedflow_lab.observations.nsa import showcase_table
 from sedflow_lab.observations.sky import nearest, parse_place, positions_of
 from sedflow_lab.panels import PickerPanel, PickerState
 from sedflow_lab.panels.kit.plane import UNJUDGED, PlaneFigure
+from sedflow_lab.panels.kit.regions import rows_inside
 from sedflow_lab.panels.kit.widgets import galaxy_list
 from sedflow_lab.panels.picker import state as picker_state
 from sedflow_lab.panels.picker.about import picture
@@ -105,6 +106,23 @@ def test_positions_are_found_in_any_spelling():
 def test_the_nearest_is_the_nearest_on_a_sphere():
     row, away = nearest((359.999, 89.0), np.array([[0.001, 89.0], [359.9, 89.0], [np.nan, np.nan]]))
     assert row == 0 and away == pytest.approx(0.002 * 3600 * np.cos(np.radians(89)), rel=1e-3)
+
+
+# Regions
+
+
+def test_a_lasso_holds_what_lies_in_its_outline():
+    from matplotlib.path import Path
+
+    x, y = np.random.default_rng(3).normal(size=(2, 5000))
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    radius = 1 + 0.6 * np.sin(5 * angle)  # a star, that is not convex
+    star = {"type": "poly", "x": radius * np.cos(angle), "y": radius * np.sin(angle)}
+    outline = Path(np.column_stack([star["x"], star["y"]]))
+    expected = np.flatnonzero(outline.contains_points(np.column_stack([x, y])))
+    assert rows_inside(star, x, y).tolist() == expected.tolist()
+    around = {"type": "poly", "x": [-9, 9, 9, -9], "y": [-9, -9, 9, 9]}
+    assert len(rows_inside(around, x, np.where(x > 0, np.nan, y))) == (x <= 0).sum()
 
 
 # The state

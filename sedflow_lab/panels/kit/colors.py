@@ -29,6 +29,11 @@ DARK: Mapping[str, str] = MappingProxyType(
         "#c4c4c4": "#4c4c4c",
         "#dddddd": "#3b3b3b",
         "#eeeeee": "#2b2b2b",
+        "#00795a": "#2bbd92",  # badges, as points
+        "#8f5f00": "#e0a93f",
+        "#b34e00": "#ff8f52",
+        "#666666": "#a2a2a2",
+        "#4f6f8f": "#8fb3d6",
         "#000000": "#f4f4f4",
         "black": "#f4f4f4",
     }

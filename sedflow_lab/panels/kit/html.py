@@ -69,6 +69,7 @@ break-inside:avoid}
 .sedflow-listing.wide span:last-child{margin-left:14px;text-align:left;white-space:normal}
 .sedflow-listing .bad{color:var(--sedflow-odd)}
 .sedflow-code{font-size:12px;line-height:1.4;overflow-x:auto;user-select:all;margin:0}
+.sedflow-left{text-align:left}
 .sedflow-scroll{max-height:220px;overflow:auto}
 .sedflow-sky{position:relative;display:flex;align-items:center;text-align:center;padding:0;
 background:var(--jp-layout-color2,#e9edf1);border-radius:4px;overflow:hidden}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.path import Path
 
 __all__ = ["nearest_row", "rows_inside"]
 
@@ -33,9 +32,23 @@ def rows_inside(region: Mapping[str, Any], x: np.ndarray, y: np.ndarray) -> np.n
         inside &= (values >= min(ends)) & (values <= max(ends))
     rows = np.flatnonzero(inside)
     if region["type"] == "poly":
-        polygon = Path(np.column_stack([region["x"], region["y"]]))
-        rows = rows[polygon.contains_points(np.column_stack([x[rows], y[rows]]))]
+        corners = np.column_stack([region["x"], region["y"]]).astype(float)
+        rows = rows[_in_polygon(corners, x[rows], y[rows])]
     return rows
+
+
+def _in_polygon(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether points (N,) lie in a polygon (K, 2): a ray from there crosses it oddly often.
+
+    Each side is held only against the points beside it, of which there are few.
+    """
+    inside, order = np.zeros(len(x), dtype=bool), np.argsort(y)
+    heights = y[order]
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            beside = order[slice(*np.searchsorted(heights, sorted((y0, y1))))]
+            inside[beside] ^= x[beside] < x0 + (y[beside] - y0) * (x1 - x0) / (y1 - y0)
+    return inside
 
 
 def nearest_row(

@@ -99,11 +99,12 @@ def netcdf_of(outcome: Outcome) -> bytes:
     file = netcdf_file(stream, "w")
     file.createDimension("draw", len(table))
     for key, value in table.meta.items():
-        setattr(file, key, str(value))
+        setattr(file, key, str(value).encode())  # as UTF-8: text of scipy's is ASCII
     for name in table.colnames:
         column = file.createVariable(name, "d", ("draw",))
         column[:] = np.asarray(table[name], dtype=float)
-        column.units, column.long_name = str(table[name].unit or ""), table[name].description or ""
+        column.units = str(table[name].unit or "").encode()
+        column.long_name = str(table[name].description or "").encode()
     file.flush()
     return stream.getvalue()
 

@@ -22,6 +22,17 @@ _NAMES = {
 }
 _UNITS = ("", "nmgy", "uJy", "mJy", "Jy", "erg / (s cm2 Hz)", "mag(AB)")
 _INVERSE = ("", "1 / nmgy2", "1 / uJy2", "1 / mJy2", "1 / Jy2")
+_NO_UNIT = {
+    "flux": "none: nmgy",
+    "mag": "none: AB",
+    "asinhmag": "none: SDSS",
+    "sigma": "none: as value",
+    "ivar": "none: as value",
+    "mag_err": "none: mag",
+    "asinhmag_err": "none: mag",
+}
+"""What a column without a unit is taken for."""
+
 _MISSING = "not observed"
 
 
@@ -51,10 +62,10 @@ class ColumnMenus(w.VBox):
             menus = {
                 "kind": self._menu(f"{label}: what its value is", 130),
                 "value": self._menu(f"{label}: column of its value", 150),
-                "unit": self._menu(f"{label}: unit of its value", 110),
+                "unit": self._menu(f"{label}: unit of its value", 120),
                 "error_kind": self._menu(f"{label}: what its uncertainty is", 130),
                 "error": self._menu(f"{label}: column of its uncertainty", 150),
-                "error_unit": self._menu(f"{label}: unit of its uncertainty", 110),
+                "error_unit": self._menu(f"{label}: unit of its uncertainty", 120),
             }
             menus["kind"].options = [(_NAMES[kind], kind) for kind in VALUES]
             menus["error_kind"].options = [(_NAMES[kind], kind) for kind in ERRORS]
@@ -131,7 +142,7 @@ class ColumnMenus(w.VBox):
             _offer(menus[column], options, _MISSING if missing and column == "value" else name)
             known = _INVERSE if role == "ivar" else _UNITS
             units = [*known, *([said] if said not in known else [])]
-            _offer(menus[unit], [(one or "no unit", one) for one in units], said)
+            _offer(menus[unit], [(one or _NO_UNIT[role or kinds[0]], one) for one in units], said)
             for each in (menus[menu], menus[column], menus[unit]):
                 each.disabled = missing and each is not menus["value"]
 

@@ -194,7 +194,7 @@ class OwnState(State):
             if len(galaxies) > MOST_INFERRED:
                 self.message = (
                     f"{len(galaxies):,} galaxies are more than the {MOST_INFERRED:,} that are "
-                    "inferred here: sedflow-lab infer, in a terminal, is for any number of them."
+                    "inferred here: the command infer, in a terminal, takes any number of them."
                 )
                 return
             self._put({"message": "", "done": 0, "left": 0.0, "results": None})

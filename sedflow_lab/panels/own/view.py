@@ -25,8 +25,8 @@ _HELP = (
     "Give a table of galaxies with a redshift, and a flux or magnitude with its error for each "
     "band: CSV, ECSV, FITS, VOTable, Parquet or plain text, with names in a header. Fluxes without "
     "a unit are nanomaggies, magnitudes are AB, and both are corrected for the dust of the Milky "
-    f"Way, unless you choose a law. A browser can send up to {MOST_UPLOADED} MB: write the path of "
-    "a larger file, which lies where this notebook runs."
+    f"Way, unless you choose a law. A browser can send up to {MOST_UPLOADED} MB this way: drop a "
+    "larger file on JupyterLab's list of files, and write its path."
 )
 _MOST_SHOWN = 100  # bad rows
 _BAD = (
@@ -70,9 +70,9 @@ class OwnGalaxiesPanel(Panel):
             self.status,
             self.how,
             self.bad,
+            self._result_box,
             row(self.look),
             self._picker_box,
-            self._result_box,
         ]
         self._watch(["message", "warning", "reading", "galaxies", "name"], self._tell)
         self._watch(["understood", "table"], self.menus.show)
@@ -194,12 +194,13 @@ class OwnGalaxiesPanel(Panel):
             (
                 str(found.rows[k]),
                 html.escape(str(found.ids[k])),
-                html.escape(_reason(str(found.problems[k]))),
+                f"<div class='sedflow-left'>{html.escape(_reason(str(found.problems[k])))}</div>",
             )
             for k in rows[:_MOST_SHOWN]
         ]
         more = f", the first {_MOST_SHOWN}" if len(rows) > _MOST_SHOWN else ""
-        heads = "".join(f"<th scope='col'>{text}</th>" for text in ("Row", "Galaxy", "Reason"))
+        reason = "<div class='sedflow-left'>Reason</div>"
+        heads = "".join(f"<th scope='col'>{text}</th>" for text in ("Row", "Galaxy", reason))
         self.bad.value = (
             f"<div class='sedflow-title'><b>Galaxies that cannot be used{more}</b> (rows count "
             f"from 0)</div><div class='sedflow-scroll'>{html.table([heads], lines)}</div>"

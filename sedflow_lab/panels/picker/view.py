@@ -31,7 +31,6 @@ _HELP = (
     f"change its axes. Where more than {MOST_POINTS:,} galaxies are in view, their density is "
     "shown, with lines around 68 and 95 % of them: zoom in to see points again."
 )
-_MARGIN = 6  # pixels
 
 
 class PickerPanel(LinkedPanel):
@@ -103,7 +102,7 @@ class PickerPanel(LinkedPanel):
             tooltip="An id, or right ascension and declination (J2000), in degrees or sexagesimal",
             continuous_update=False,
             style={"description_width": "52px"},
-            layout=w.Layout(width="350px"),
+            layout=w.Layout(width="310px"),
         )
         self.text.observe(lambda _: self._find(), "value")
         self.search = button("Search", "search", self._find, "Pick the galaxy that is asked for")
@@ -113,12 +112,12 @@ class PickerPanel(LinkedPanel):
             max=648_000,
             tooltip="How far from the coordinates a galaxy may be, in arcseconds",
             style={"description_width": "62px"},
-            layout=w.Layout(width="150px"),
+            layout=w.Layout(width="126px"),
         )
         self._link(radius=self.radius)
         known = state.results
         names = [] if known is None else [(short_label(known, n), n) for n in known.columns]
-        self.column = drop_down("Column", names, 330, label_width=52)
+        self.column = drop_down("Column", names, 290, label_width=52)
         size: Any = {"layout": w.Layout(width="90px")}
         self.low = w.FloatText(tooltip="Choose from this value on", **size)
         self.high = w.FloatText(tooltip="Choose up to this value", **size)
@@ -144,7 +143,7 @@ class PickerPanel(LinkedPanel):
             layout=w.Layout(width="auto"),
         )
         self.ask.observe(lambda _: self._show_about(), "value")
-        room = w.Layout(flex="1 1 250px", min_width="240px", margin=f"4px {_MARGIN}px")
+        room = w.Layout(flex="1 1 310px", min_width="290px", margin="4px 6px")
         beside = row(self.picture, self.ask, align_items="flex-start")
         self._about_box = w.VBox([self.about, beside], layout=room)
         self.previous = button(
