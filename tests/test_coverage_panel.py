@@ -9,8 +9,11 @@ import pytest
 import traitlets
 
 import sedflow_lab as sl
+from sedflow_lab.diagnostics.mocks import YOUNG, Fault
 from sedflow_lab.diagnostics.scoring import SCORED
+from sedflow_lab.diagnostics.witnesses import WITNESSES
 from sedflow_lab.panels.coverage.state import GRID, CoverageState
+from sedflow_lab.parameters import NAMES
 
 SMALL = {"simulations": 96, "draws": 60}
 
@@ -191,3 +194,40 @@ def test_a_folder_can_be_chosen_in_the_panel(posterior, tiny_bundle):
     panel.posterior.value = "nsa-ugriz"
     assert panel.folder.layout.display == "none"
     assert panel.state.bundle == "nsa-ugriz"
+
+
+def test_a_case_breaks_what_it_says_and_asks_the_witnesses(posterior):
+    state = CoverageState(posterior, case="mode", simulations=32, draws=60)
+    assert state.fault.young == 1.0 and state.seen == {}
+    state.start()
+    assert state.wait(120) and state.message == ""
+    assert set(state.seen) == set(WITNESSES) and not state.outdated
+    blind = state.findings.run.settings["network"]
+    assert blind != posterior.bundle.hash
+    # A simulation that is opened is inferred by the network that was broken.
+    state.drill(0)
+    assert state.wait(60)
+    assert (state.example.result.samples[0, :, NAMES.index("tburst")] >= YOUNG * 0.999).all()
+    # Another case moves the sliders, and a slider the case.
+    state.case = "underestimated"
+    assert state.sigma == 0.4 and state.outdated and state.seen
+    state.sigma = 0.7
+    assert state.fault == Fault(sigma=0.7)
+    state.reset()
+    assert state.case == "nothing" and not state.fault
+    state.start()
+    assert state.wait(120)
+    assert state.seen == {} and state.findings.run.settings["network"] == posterior.bundle.hash
+
+
+def test_the_panel_shows_what_the_witnesses_say(posterior):
+    from sedflow_lab.panels.coverage.view import CoveragePanel
+
+    panel = CoveragePanel(posterior, case="outside", simulations=32, draws=60)
+    assert panel.case.value == "outside" and panel.witnesses.value == ""
+    panel.run.click()
+    assert panel.state.wait(120)
+    assert "Does it see it?" in panel.witnesses.value and "<b>yes</b>" in panel.witnesses.value
+    panel.reset.click()
+    assert panel.case.value == "nothing"
+    panel.close()

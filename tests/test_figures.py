@@ -85,6 +85,7 @@ def made_up_run(n: int = 1000, width: float = 1.0, seed: int = 0) -> Calibration
         efficiency=1 / snr,
         ess=np.full(n, 100.0),
         chi2_min=np.ones(n),
+        **dict.fromkeys(("pareto_k", "distance", "support"), rng.random(n)),
         badge=np.full(n, "ok"),
         settings=settings,
     )

@@ -21,7 +21,8 @@ USED = (
     "summary, acceptance, NPE, NLE, NRE, ANPE, amortization, flow, embedding, importance weights, "
     "ESS, efficiency, Pareto k, SBC, rank, p–p curve, HPD, TARP, coverage, Holm, p-value, "
     "Kolmogorov-Smirnov, z-score, contraction, total variation, C2ST, Wasserstein, JS, R-hat, "
-    "autocorrelation time, walker, bootstrap, population, stacking, bit"
+    "autocorrelation time, walker, bootstrap, population, stacking, bit, loss, nat, overfitting, "
+    "support, defensive mixture, fit to the data, misspecification"
 ).split(", ")
 
 

@@ -23,6 +23,7 @@ SHORTER = {
         ),
         "simulations=2_000, steps=1_000": "simulations=1_000, steps=40",
     },
+    "08_break_it": {"simulations=100, draws=100": "simulations=24, draws=50"},
 }
 """Budgets of trainings that are minutes, and what they are here: benchmarks/lessons.py runs all."""
 

@@ -12,6 +12,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .bands import pp_band, pp_curve
+    from .broken import blinded, train_badly
     from .calibration import (
         contraction,
         hpd_levels,
@@ -30,5 +31,6 @@ if TYPE_CHECKING:
     from .runs import replay, run_calibration
     from .scoring import SCORED, score_result
     from .uniformity import Uniformity, check_uniformity
+    from .witnesses import CASES, WITNESSES, Case, Sight, sights
 
 __getattr__, __all__ = lazy(__name__, __file__)

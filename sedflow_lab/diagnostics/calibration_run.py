@@ -47,6 +47,9 @@ class CalibrationRun:
         Posterior predictive p-values.
     efficiency, ess, chi2_min : ndarray, shape (N,)
         Of importance weights (NaN for MCMC); of the draws; smallest χ² among them.
+    pareto_k, distance, support : ndarray, shape (N,)
+        Tail of the importance weights, total variation between network and posterior, p-value of
+        the photometry against the training set (NaN for MCMC, or where it is not known).
     badge : ndarray of str, shape (N,)
     settings : dict
         What the run was made of (JSON-able).
@@ -65,6 +68,9 @@ class CalibrationRun:
     efficiency: np.ndarray
     ess: np.ndarray
     chi2_min: np.ndarray
+    pareto_k: np.ndarray
+    distance: np.ndarray
+    support: np.ndarray
     badge: np.ndarray
     settings: dict[str, Any]
     seconds: float = 0.0

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 
-from ..anpe.simulate import mock_photometry
+from ..anpe.simulate import REDSHIFT_MIN, mock_photometry
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
-from ..parameters import PARAMETERS, Prior
+from ..parameters import FREE_NAMES, NAMES, PARAMETERS, Prior
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import weighted_quantile
+from ..quantities import QUANTITIES
 from ..sps import SEDModel
+from ..sps.bands import get_bands
 
-__all__ = ["Fault", "Origin", "draw_mocks", "narrow_result"]
+__all__ = ["YOUNG", "Fault", "Origin", "draw_mocks", "narrow_result"]
+
+YOUNG = 0.3
+"""Age [Gyr] of bursts that are called young: 2 % of the prior are younger."""
+
+_MOST_REDSHIFT = 0.05
+_WILD = 10.0  # times as large is the noise of a wild measurement
+_BURST, _FARTHEST = FREE_NAMES.index("tburst"), 7.0  # in standard deviations
+_DEPTHS = [NAMES.index("tau_bc"), NAMES.index("tau_ism")]
 
 
 @dataclass(frozen=True)
@@ -35,14 +46,39 @@ class Fault:
     narrow : float
         Width of the posterior in units of what it was: below 1 draws are pulled towards their
         median, above 1 pushed away from it.
+    wild : float
+        Share of the measurements whose noise is ten times as large as told.
+    redshift : float
+        How far redshifts are told from the true ones; down where up is beyond the trained range.
+    filters : str
+        Filter, such as ``decam2014-g``, through which the band of the same label is observed.
+    line : float
+        Emission in the middle band that the model does not know, in units of its starlight.
+    bare : float
+        Share of the starlight that shines past all dust, which the model thinks covers every star.
+    young : float
+        Share of the truths whose bursts are younger than `YOUNG`, uniform in the log of their age.
     """
 
     sigma: float = 1.0
     prior_shift: float = 0.0
     narrow: float = 1.0
+    wild: float = 0.0
+    redshift: float = 0.0
+    filters: str = ""
+    line: float = 0.0
+    bare: float = 0.0
+    young: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
+        for name, most in (("wild", 1.0), ("bare", 1.0), ("young", 1.0), ("line", 100.0)):
+            if not 0 <= (value := getattr(self, name)) <= most:
+                raise InputError(f"{name} of a fault lies between 0 and {most:g}, not at {value}.")
+        if not abs(self.redshift) <= _MOST_REDSHIFT:
+            raise InputError(
+                f"Redshifts may be off by {_MOST_REDSHIFT:g} at most, not by {self.redshift}."
+            )
         if not (0 < self.sigma < np.inf and 0 < self.narrow < np.inf):
             raise InputError(
                 f"Factors on uncertainties ({self.sigma}) and widths ({self.narrow}) must be "
@@ -65,18 +101,36 @@ class Fault:
         if self.narrow != 1:
             way = "narrowed" if self.narrow < 1 else "widened"
             words.append(f"posterior {way} (× {self.narrow:g})")
+        if self.wild:
+            words.append(f"noise of {self.wild:.0%} of the measurements ten times as large as told")
+        if self.redshift:
+            words.append(f"redshifts off by {self.redshift:+g}")
+        if self.filters:
+            words.append(f"observed through {self.filters}")
+        if self.line:
+            words.append(
+                f"an emission line of {self.line:g} times the starlight in the middle band"
+            )
+        if self.bare:
+            words.append(f"{self.bare:.0%} of the stars not covered by dust")
+        if self.young:
+            words.append(f"bursts younger than {YOUNG:g} Gyr in {self.young:.0%} of the truths")
         return ", ".join(words) or "nothing is wrong on purpose"
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | str]:
         """JSON-able values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class _ShiftedPrior(Prior):
-    """Draws from beside the prior: normal coordinates and the mass's are moved alike."""
+class _OtherPrior(Prior):
+    """Draws from beside the prior: normal coordinates and the mass's are moved alike.
+
+    A share of the bursts is young, beside that.
+    """
 
     shift: float = 0.0
+    young: float = 0.0
 
     def sample_free(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         phi = super().sample_free(n, generator)
@@ -85,6 +139,13 @@ class _ShiftedPrior(Prior):
         probit = torch.special.ndtri((phi[:, 0] - mass.low) / width)
         phi[:, 0] = mass.low + width * torch.special.ndtr(probit + self.shift)
         phi[:, 1:] += self.shift
+        if self.young:
+            burst = QUANTITIES["tburst"]
+            chosen, power = torch.rand(2, n, generator=generator, dtype=torch.float64)
+            age = burst.low * (YOUNG / burst.low) ** power
+            probit = torch.special.ndtri((age - burst.low) / (burst.high - burst.low))
+            young = chosen < self.young
+            phi[young, _BURST] = probit[young].clamp_min(-_FARTHEST).to(phi)
         return phi
 
 
@@ -97,18 +158,66 @@ def draw_mocks(
     fault: Fault | None = None,
     first: int = 0,
 ) -> tuple[Photometry, np.ndarray]:
-    """Draw n truths from the prior and observe them, with the `sigma` and `prior_shift` of a fault.
+    """Draw n truths from the prior and observe them, with all of a fault but its `narrow`.
 
-    Galaxies are numbered from the first. Returns the photometry, with the uncertainties that the
-    posterior is told, and the true reported parameters (n, 12).
+    Galaxies are numbered from the first. Returns the photometry, as the posterior is told, and the
+    true reported parameters (n, 12).
     """
     fault = fault or Fault()
     source: Prior = prior
-    if fault.prior_shift:
-        source = _ShiftedPrior(prior.name, prior.powers, fault.prior_shift)
-    made, theta = mock_photometry(model, source, noise, n, seed)
-    told, ids = fault.sigma * made.sigma, [f"mock-{first + i}" for i in range(n)]
-    return Photometry(made.flux, told, made.redshift, made.bands, ids=ids, on_bad="flag"), theta
+    if fault.prior_shift or fault.young:
+        source = _OtherPrior(prior.name, prior.powers, fault.prior_shift, fault.young)
+    nature = model
+    if fault.filters or fault.line or fault.bare:
+        nature = cast("SEDModel", _Nature(model, fault))
+    made, theta = mock_photometry(nature, source, noise, n, seed)
+    flux = made.flux.copy()
+    if fault.wild:
+        rng = np.random.default_rng([seed, 1])
+        wild = rng.random(flux.shape) < fault.wild
+        flux += np.where(wild, np.sqrt(_WILD**2 - 1) * rng.normal(size=flux.shape), 0) * made.sigma
+    redshift = made.redshift + fault.redshift
+    beyond = (redshift > model.redshift_max) | (redshift < REDSHIFT_MIN)
+    redshift = np.where(beyond, made.redshift - fault.redshift, redshift)
+    ids = [f"mock-{first + i}" for i in range(n)]
+    told = Photometry(flux, fault.sigma * made.sigma, redshift, model.bands, ids=ids, on_bad="flag")
+    return told, theta
+
+
+class _Nature:
+    """Galaxies as they are where the model is wrong; a `SEDModel` to those who simulate."""
+
+    def __init__(self, model: SEDModel, fault: Fault) -> None:
+        self._fault = fault
+        self._model = _observed_through(model, fault.filters) if fault.filters else model
+        self.bands, self.redshift_max = self._model.bands, model.redshift_max
+
+    def photometry(self, theta: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
+        """Noiseless fluxes (N, B) [nanomaggies] of tensors (N, 12), (N,)."""
+        flux, fault = self._model.photometry(theta, redshift), self._fault
+        if fault.bare:
+            naked = theta.clone()
+            naked[..., _DEPTHS] = 0.0
+            flux = torch.lerp(flux, self._model.photometry(naked, redshift), fault.bare)
+        middle = flux.shape[-1] // 2
+        flux[..., middle] *= 1 + fault.line
+        return flux
+
+
+@lru_cache(maxsize=2)
+def _observed_through(model: SEDModel, name: str) -> SEDModel:
+    """The model with another filter in place of that of the same label."""
+    (band,) = get_bands(name).bands
+    if band.label not in model.bands.labels:
+        raise InputError(
+            f"{name} can take the place of no band: there are {', '.join(model.bands.labels)}."
+        )
+    return SEDModel(
+        [band if b.label == band.label else b for b in model.bands.bands],
+        birth_cloud_age=model.birth_cloud_age,
+        ssp=model.ssp,
+        redshift_max=model.redshift_max,
+    )
 
 
 class Origin(NamedTuple):

@@ -23,6 +23,7 @@ _MARGINAL: Kind = "rank"
 KINDS: tuple[Kind, ...] = (*(_MARGINAL for _ in NAMES), "tarp", "level", "fit")
 """What kind of score each quantity has."""
 
+_OF_THE_NETWORK = ("efficiency", "pareto_k", "distance", "support")
 _DRAWS_AT_ONCE = 32_768
 _LOW = np.array([p.low for p in PARAMETERS])
 _HIGH = np.array([p.high for p in PARAMETERS])
@@ -101,7 +102,7 @@ def score_result(
         "z_scores": z,
         "contraction": shrunk,
         "predictive_p": predictive,
-        "efficiency": result.diagnostics.get("efficiency", np.full(n, np.nan)),
+        **{name: result.diagnostics.get(name, np.full(n, np.nan)) for name in _OF_THE_NETWORK},
         "ess": result.ess,
         "chi2_min": result.chi2_min,
         "badge": result.badge.astype("<U16"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import tempfile
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ import traitlets
 
 from ...anpe import AmortizedPosterior
 from ...diagnostics.bands import default_bins, histogram, histogram_band, pp_band, pp_curve
+from ...diagnostics.broken import blinded, train_badly
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.mocks import Fault
 from ...diagnostics.runs import replay, run_calibration
 from ...diagnostics.scoring import SCORED
 from ...diagnostics.uniformity import Uniformity
+from ...diagnostics.witnesses import CASES, sights
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
@@ -98,12 +100,14 @@ class CoverageState(State):
     simulations = traitlets.Int(200, min=_FEWEST, max=20_000)
     draws = traitlets.Int(200, min=50, max=10_000)
     seed = traitlets.Int(0, min=0)
-    # What to do wrong on purpose: see `diagnostics.mocks.Fault`.
+    # What to do wrong on purpose: see `diagnostics.witnesses.CASES`, and `diagnostics.mocks.Fault`.
+    case = traitlets.Enum(tuple(CASES), default_value="nothing")
     sigma = traitlets.Float(1.0, min=0.01, max=100.0)
     prior_shift = traitlets.Float(0.0, min=-5.0, max=5.0)
     narrow = traitlets.Float(1.0, min=0.01, max=100.0)
     quantity = traitlets.Enum(SCORED, default_value="HPD regions")  # that is looked at
     findings = traitlets.Instance(Findings, allow_none=True)  # what the run has shown so far
+    seen: Any = traitlets.Dict()  # `Sight` of each diagnostic, by name, once a run has ended
     example = traitlets.Instance(Example, allow_none=True)
     busy = traitlets.Bool(False)  # whether a run is under way
     opening = traitlets.Bool(False)  # whether an example is
@@ -115,13 +119,25 @@ class CoverageState(State):
         else:
             choice["bundle"] = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
             self.posterior = open_posterior(choice["bundle"])
-        super().__init__(**choice)
+        self._networks: dict[str, AmortizedPosterior] = {}  # that are broken, once they are there
+        self._runs: dict[Any, CalibrationRun] = {}  # with galaxies of the networks' own
+        self._ran = "nothing"  # the case of the run that is shown
+        super().__init__(**{"case": choice.pop("case", "nothing")})
+        self._choose_case()
+        for name, value in choice.items():
+            setattr(self, name, value)
         self.observe(lambda change: self._load(change.new), "bundle")
+        self.observe(lambda _: self._choose_case(), "case")
 
     @property
     def fault(self) -> Fault:
-        """What is to be wrong on purpose."""
-        return Fault(self.sigma, self.prior_shift, self.narrow)
+        """What is to be wrong on purpose with galaxies, or with draws."""
+        return replace(
+            CASES[self.case].fault,
+            sigma=self.sigma,
+            prior_shift=self.prior_shift,
+            narrow=self.narrow,
+        )
 
     @property
     def outdated(self) -> bool:
@@ -130,23 +146,41 @@ class CoverageState(State):
             return False
         run = self.findings.run
         then = *(run.settings[name] for name in ("method", "draws", "seed")), run.fault
-        return then != (self.method, self.draws, self.seed, self.fault)
+        now = self.method, self.draws, self.seed, self.fault
+        return then != now or self._ran != self.case
 
     def start(self) -> None:
         """Begin a run of the present choice; one that is under way is cancelled."""
         with self.jobs.lock:
             self.jobs.stop()
-            self.message, self.findings, self.example = "", None, None
-            self.opening = False
-            choice = (self.posterior, self.method, self.simulations, self.draws, self.seed)
-            run = partial(run_calibration, *choice, fault=self.fault)
+            self.message, self.findings, self.example, self.seen = "", None, None, {}
+            self.opening, self._ran = False, self.case
+            method, draws, seed, fault = self.method, self.draws, self.seed, self.fault
+            posterior, network, n = self.posterior, CASES[self.case].network, self.simulations
 
             def work(job: Job) -> Traits:
                 def show(found: CalibrationRun) -> None:
                     job.post(self._put, {"findings": Findings.of(found)})
 
-                run(stop=job.stop, callback=show)
-                return {}
+                def own_run(of: AmortizedPosterior) -> CalibrationRun:
+                    key = of.bundle.hash, method, n, draws, seed
+                    if key not in self._runs:
+                        found = run_calibration(of, *key[1:], stop=job.stop)
+                        if len(found) < n:  # cancelled
+                            return found
+                        self._runs[key] = found
+                    return self._runs[key]
+
+                broken = self._broken(network, posterior, job)
+                if broken is None:
+                    return {}
+                run = run_calibration(
+                    broken, method, n, draws, seed, fault=fault, stop=job.stop, callback=show
+                )
+                if job.stop.is_set() or not (fault or network):
+                    return {}
+                reference, own = own_run(posterior), own_run(broken)
+                return {} if job.stop.is_set() else {"seen": sights(run, reference, own)}
 
             self._start("run", "busy", "The run failed", work)
 
@@ -161,7 +195,8 @@ class CoverageState(State):
         with self.jobs.lock:
             if self.findings is None:
                 return
-            simulation = self.posterior, self.findings.run, int(index)
+            network = self._networks.get(CASES[self._ran].network, self.posterior)
+            simulation = network, self.findings.run, int(index)
 
             def work(job: Job) -> Traits:
                 return {"example": Example(int(index), *replay(*simulation, _EXAMPLE_DRAWS))}
@@ -179,7 +214,30 @@ class CoverageState(State):
 
     def reset(self) -> None:
         """Do nothing wrong."""
-        self.sigma, self.prior_shift, self.narrow = 1.0, 0.0, 1.0
+        self.case = "nothing"
+        self._choose_case()
+
+    def _choose_case(self) -> None:
+        """Put what a case does wrong where it can be seen and changed."""
+        fault = CASES[self.case].fault
+        self.sigma, self.prior_shift, self.narrow = fault.sigma, fault.prior_shift, fault.narrow
+
+    def _broken(
+        self, network: str, posterior: AmortizedPosterior, job: Job
+    ) -> AmortizedPosterior | None:
+        """The network of a case, made when it is first asked for; None if that was cancelled."""
+        if not network:
+            return posterior
+        if network not in self._networks:
+            if network == "blind":
+                made: AmortizedPosterior | None = blinded(posterior)
+            else:
+                with tempfile.TemporaryDirectory(prefix="sedflow-broken-") as folder:
+                    made = train_badly(network, posterior, folder, job.stop)
+            if made is None:
+                return None
+            self._networks[network] = made
+        return self._networks[network]
 
     def _load(self, name: str) -> None:
         try:
@@ -188,4 +246,5 @@ class CoverageState(State):
             self.message = str(error)
             return
         self.cancel()
-        self.message, self.findings, self.example = "", None, None
+        self._networks.clear()
+        self.message, self.findings, self.example, self.seen = "", None, None, {}

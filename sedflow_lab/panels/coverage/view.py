@@ -10,6 +10,7 @@ import numpy as np
 from ...anpe.bundle import shipped_bundles
 from ...diagnostics.calibration_run import OBSERVABLES
 from ...diagnostics.scoring import SCORED
+from ...diagnostics.witnesses import CASES, WITNESSES, Sight
 from ...parameters import NAMES
 from ..kit import html
 from ..kit.base import Panel
@@ -40,6 +41,17 @@ _FACTORS = (0.25, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 4.0)
 _SHIFTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 _CORNER = ("log_mstar", "fburst", "tburst", "tau_ism", "n_dust")
 _MAX_CORNER = 6
+_SEES, _BLIND = "yes", "no"
+_WITNESS_NAMES = {
+    "own": "own simulations",
+    "SBC": "SBC",
+    "TARP": "TARP",
+    "HPD": "HPD",
+    "fit": "fit",
+    "support": "support",
+    "weights": "weights",
+    "defensive": "defensive mixture",
+}
 _GOOD_COLOR, _UNKNOWN_COLOR = "#009E73", "#666666"
 
 
@@ -73,6 +85,7 @@ class CoveragePanel(Panel):
             w.HTML(html.help_text(_HELP)),
             self._controls,
             self.verdict,
+            self.witnesses,
             columns(*figures),
             self.table,
             self._drill_controls,
@@ -81,8 +94,8 @@ class CoveragePanel(Panel):
         self._watch("findings", self._refresh)
         self._watch("example", self._open)
         self._watch("quantity", self._redraw)
-        choices = ["method", "draws", "seed", "sigma", "prior_shift", "narrow"]
-        self._watch(["busy", "opening", "message", *choices], self._tell)
+        choices = ["case", "method", "draws", "seed", "sigma", "prior_shift", "narrow"]
+        self._watch(["busy", "opening", "message", "seen", *choices], self._tell)
         self._refresh()
 
     def _make_controls(self) -> None:
@@ -101,11 +114,15 @@ class CoveragePanel(Panel):
         self.draws = drop_down("Draws", numbers, 150, label_width=82)
         self.seed = w.BoundedIntText(value=state.seed, min=0, max=10**6, description="Seed")
         self.seed.layout.width = "150px"
+        cases = [(case.label, name) for name, case in CASES.items()]
+        self.case = drop_down("Break", cases, 300, label_width=44)
         self.sigma = _slider("Errors told × ", _FACTORS, state.sigma)
         self.prior_shift = _slider("Prior shift", _SHIFTS, state.prior_shift, "{:+g} σ")
         self.narrow = _slider("Posterior × ", _FACTORS, state.narrow)
         self._link(method=self.method, simulations=self.number, draws=self.draws, seed=self.seed)
-        self._link(sigma=self.sigma, prior_shift=self.prior_shift, narrow=self.narrow)
+        self._link(
+            case=self.case, sigma=self.sigma, prior_shift=self.prior_shift, narrow=self.narrow
+        )
         self.run = button("Run", "play", state.start)
         self.run.button_style = "primary"
         self.cancel = button("Cancel", "stop", state.cancel)
@@ -127,11 +144,13 @@ class CoveragePanel(Panel):
         rows = (
             row(self.posterior, self.folder, self.method),
             row(self.number, self.draws, self.seed, *running),
-            row(fail, self.sigma, self.prior_shift, self.narrow, self.reset),
+            row(fail, self.case, self.reset),
+            row(self.sigma, self.prior_shift, self.narrow),
             row(self.quantity, self.observable, picker),
         )
         self._controls = w.VBox(rows)
         self.verdict = w.HTML(layout=w.Layout(min_height="52px"))  # what is below does not jump
+        self.witnesses = w.HTML()
         self.table, self.story = w.HTML(), w.HTML()
         self.index = w.BoundedIntText(min=0, max=0, description="Simulation")
         self.index.layout.width = "170px"
@@ -227,6 +246,7 @@ class CoveragePanel(Panel):
             if state.outdated and not state.busy:
                 lines.append("<i>The choice above has changed since: press Run.</i>")
         self.verdict.value = html.verdict(lines or ["Press Run."])
+        self.witnesses.value = _witnesses(state.seen, CASES[state.case].why)
 
 
 def _slider(label: str, values: tuple[float, ...], value: float, text: str = "{:g}") -> Any:
@@ -235,6 +255,26 @@ def _slider(label: str, values: tuple[float, ...], value: float, text: str = "{:
     return w.SelectionSlider(
         options=options, value=value, description=label, continuous_update=False, **look
     )
+
+
+def _witnesses(seen: dict[str, Sight], why: str) -> str:
+    """Which diagnostics see that something is wrong, and why."""
+    if not seen:
+        return ""
+    heads = "".join(
+        f"<th title='{html.escape(WITNESSES[name])}'>{html.escape(_WITNESS_NAMES[name])}</th>"
+        for name in seen
+    )
+    marks, sizes = (
+        [f"<b>{_SEES if s.seen else _BLIND}</b>" for s in seen.values()],
+        [f"{100 * s.size:.0f} %, p {_probability(s.p_value)}" for s in seen.values()],
+    )
+    rows = ("Does it see it?", *marks), ("how far off", *sizes)
+    return html.table([f"<th></th>{heads}"], rows) + html.paragraph(html.escape(why))
+
+
+def _probability(p: float) -> str:
+    return f"{p:.2f}" if p >= 0.095 else f"{p:.0e}" if p > 1e-99 else "0"
 
 
 def _stripe(found: Findings) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from bokeh.models import Band, HoverTool, Span
+from bokeh.models import Band, HoverTool
 
 from ...anpe.training import TrainingRecord
 from ...quantities import QUANTITIES
@@ -29,6 +29,7 @@ MINE, THEIRS = SPARE_COLORS[0], COLORS["fast"]
 
 _GREY = "#b5b5b5"
 _HEIGHT = 300
+_FAR = 1e9  # steps
 
 
 class LossFigure:
@@ -47,9 +48,11 @@ class LossFigure:
         dashed: Any = look | {"line_dash": "dashed", "line_width": 1.6}
         plot.line("x", "y", source=self.training, legend_label="training", **dashed)
         plot.line("x", "y", source=self.validation, legend_label="validation", **look)
+        # What is evaluated once only is a point.
+        plot.scatter("x", "y", source=self.validation, size=4, color=MINE)
         if shipped is not None:
-            plot.add_layout(Span(location=shipped, line_color=THEIRS, line_width=1.6))
-            plot.line([], [], line_color=THEIRS, line_width=1.6, legend_label="shipped network")
+            label = "shipped network"
+            plot.line([0, _FAR], [shipped] * 2, color=THEIRS, line_width=1.6, legend_label=label)
         self._shipped = shipped
         small_legend(plot.legend, location="top_right", ncols=2)
 

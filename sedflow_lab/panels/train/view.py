@@ -174,7 +174,7 @@ class TrainPanel(Panel):
         with self._together():
             if drawn:
                 self.corner.update(drawn["mine"]._replace(method="yours"))
-                self.corner.show_behind(drawn["theirs"])
+                self.corner.show_behind(drawn["theirs"], "shipped")
             else:
                 self.corner.clear()
 

@@ -1,0 +1,111 @@
+"""Every fault is seen by the diagnostics that should, and by no other: the rows of the matrix.
+
+A fault counts as seen at p < 1e-6, so a diagnostic that says so where it should not does by chance
+once in a million cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import sedflow_lab as sl
+from sedflow_lab.diagnostics import CASES, WITNESSES, Fault
+from sedflow_lab.diagnostics.mocks import YOUNG, draw_mocks
+from sedflow_lab.errors import InputError
+from sedflow_lab.lessons.break_it import Bench, young_share
+
+EVERYONE = set(WITNESSES)
+SEES = {  # who must see it, and who cannot; what is between depends on the number of simulations
+    "nothing": ("", " ".join(EVERYONE)),
+    "underestimated": ("HPD support defensive", "own TARP"),
+    "overestimated": ("", "own TARP HPD support weights defensive"),
+    "wild": ("support", "own SBC TARP fit weights"),
+    "prior": ("SBC HPD", "own fit support weights defensive"),
+    "filter": ("HPD", "own TARP support weights"),
+    "redshift": ("SBC HPD", "own fit support weights defensive"),
+    "outside": ("SBC HPD fit support weights defensive", "own"),
+    "dust": ("SBC HPD", "own fit support weights defensive"),
+    "few": ("own HPD fit weights defensive", "SBC TARP support"),
+    "small": ("fit weights defensive", "own SBC TARP HPD support"),
+    "early": ("fit weights defensive", "own SBC TARP HPD support"),
+    "mode": ("SBC HPD defensive", "own weights"),
+}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Bench(sl.load_posterior(), simulations=48, draws=60, seed=5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fault_is_seen_by_whom_the_matrix_says(bench, case):
+    seen = {name for name, sight in bench.sights(case).items() if sight.seen}
+    must, cannot = (set(words.split()) for words in SEES[case])
+    assert must <= seen, bench.sights(case)
+    assert not cannot & seen, bench.sights(case)
+
+
+def test_overstated_errors_fit_too_well(bench):
+    """The one that few see: the fit, which is more often nearly perfect than noise allows."""
+    fit = bench.sights("overestimated")["fit"]
+    assert fit.p_value < 1e-3 and bench.sights("nothing")["fit"].p_value == 1.0
+
+
+def test_each_case_says_why_and_has_a_witness_or_says_that_there_is_none():
+    for name, case in CASES.items():
+        assert bool(case.why) == (name != "nothing")
+        assert (case.of == "network") == bool(case.network)
+    assert set(SEES) == set(CASES)
+
+
+def test_what_is_told_differs_from_what_is_right_as_a_fault_says(bench):
+    of = bench.posterior
+    source = of.model, of.prior, of.bundle.noise, 400, 3
+    right, truth = draw_mocks(*source)
+    middle = right.flux.shape[1] // 2
+
+    def told(**how):
+        return draw_mocks(*source, Fault(**how))
+
+    wild, again = told(wild=0.1)
+    changed = wild.flux != right.flux
+    # 2,000 measurements, of which a tenth is changed: within five standard deviations.
+    assert 0.1 - 0.034 < changed.mean() < 0.1 + 0.034 and np.array_equal(again, truth)
+    moved = np.abs(told(redshift=0.03)[0].redshift - right.redshift)
+    assert moved == pytest.approx(0.03) and told(redshift=0.03)[0].redshift.max() <= 0.2
+    lined = told(line=1.5)[0].flux[:, middle] / right.flux[:, middle]
+    assert np.median(lined) == pytest.approx(2.5, rel=0.02)
+    bare, dusty = told(bare=0.3)[0], truth[:, 10] > 2.0
+    assert (bare.flux[dusty, 0] > right.flux[dusty, 0]).mean() > 0.95
+    other = told(filters="decam2014-g")[0].flux / right.flux
+    assert np.median(np.abs(other[:, 1] - 1)) > 0.01
+    assert np.median(np.abs(other[:, 2] - 1)) < 1e-6
+    _, young = told(young=1.0)
+    assert young[:, 6].max() <= YOUNG * 1.001 and young[:, 6].min() >= 0.01
+
+
+def test_a_blinded_network_draws_no_young_bursts_and_points_that_owe_it_nothing_do(bench):
+    galaxy, blind = sl.showcase()[3], bench.network("mode")
+    found = {
+        name: network.infer(galaxy, 1000, "fast")
+        for name, network in (("seeing", bench.posterior), ("blind", blind))
+    }
+    assert young_share(found["blind"]) == 0.0
+    # Weights look better than those of the network that sees: nothing that it draws stands out.
+    good, bad = (found[name].diagnostics for name in ("seeing", "blind"))
+    assert bad["efficiency"] > 2 * good["efficiency"] and bad["pareto_k"] < 0.7
+    assert bad["distance"] > 0.5
+    assert young_share(blind.infer(galaxy, 1000, "weighted")) > 0.9
+
+
+def test_faults_that_make_no_sense_are_refused(bench):
+    for wrong in ({"wild": 1.5}, {"bare": -0.1}, {"line": np.inf}, {"redshift": 0.2}):
+        with pytest.raises(InputError, match=r"lies between|may be off"):
+            Fault(**wrong)
+    of = bench.posterior
+    fault = replace(Fault(), filters="wise2010-W1")
+    with pytest.raises(InputError, match="can take the place of no band"):
+        draw_mocks(of.model, of.prior, of.bundle.noise, 4, fault=fault)
