@@ -102,7 +102,7 @@ class Fault:
             way = "narrowed" if self.narrow < 1 else "widened"
             words.append(f"posterior {way} (× {self.narrow:g})")
         if self.wild:
-            words.append(f"noise of {self.wild:.0%} of the measurements ten times as large as told")
+            words.append(f"{100 * self.wild:g} % of the measurements with ten times the noise told")
         if self.redshift:
             words.append(f"redshifts off by {self.redshift:+g}")
         if self.filters:
@@ -112,9 +112,9 @@ class Fault:
                 f"an emission line of {self.line:g} times the starlight in the middle band"
             )
         if self.bare:
-            words.append(f"{self.bare:.0%} of the stars not covered by dust")
+            words.append(f"{100 * self.bare:g} % of the stars not covered by dust")
         if self.young:
-            words.append(f"bursts younger than {YOUNG:g} Gyr in {self.young:.0%} of the truths")
+            words.append(f"{100 * self.young:g} % of the truths with bursts below {YOUNG:g} Gyr")
         return ", ".join(words) or "nothing is wrong on purpose"
 
     def to_dict(self) -> dict[str, float | str]:

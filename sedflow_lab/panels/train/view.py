@@ -119,7 +119,7 @@ class TrainPanel(Panel):
         self.verdict = w.HTML(layout=w.Layout(min_height="52px"))  # what is below does not jump
         self.galaxy = galaxy_list(state, 385)
         self._link(index=self.galaxy)
-        keys = html.line_key(MINE, "yours"), html.line_key("#6f6f6f", "shipped (dashes, grey)")
+        keys = html.line_key(MINE, "yours"), html.line_key("#6f6f6f", "shipped")
         key = w.HTML(html.strip(("<b>A real galaxy by both</b>", *keys), small=True))
         self._galaxies = row(key, self.galaxy, *galaxy_buttons(state))
         self.table = w.HTML()
@@ -285,7 +285,7 @@ def _room(exams: Sequence[Exam]) -> str:
             f"{e.calibrated} of {e.quantities}",
             f"{e.steps:,}",
             f"{e.seconds:,.0f}",
-            html.escape(e.how),
+            f"<span style='white-space:normal'>{html.escape(e.how)}</span>",
         )
         for e in exams
     ]
