@@ -40,12 +40,16 @@ def bench():
     return Bench(sl.load_posterior(), simulations=48, draws=60, seed=5)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES)
 def test_a_fault_is_seen_by_whom_the_matrix_says(bench, case):
-    seen = {name for name, sight in bench.sights(case).items() if sight.seen}
+    if case == "mode":  # a third of the galaxies has it: it takes more of them to be sure
+        bench = Bench(bench.posterior, simulations=128, draws=100)
+    found = bench.sights(case)
+    seen = {name for name, sight in found.items() if sight.seen}
     must, cannot = (set(words.split()) for words in SEES[case])
-    assert must <= seen, bench.sights(case)
-    assert not cannot & seen, bench.sights(case)
+    assert must <= seen, found
+    assert not cannot & seen, found
 
 
 def test_overstated_errors_fit_too_well(bench):
