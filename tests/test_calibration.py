@@ -137,6 +137,17 @@ def test_every_diagnostic_finds_wrong_posteriors_and_says_what_is_wrong(name):
     assert all(u.verdict().startswith("Not calibrated at 500 simulations.") for u in found)
 
 
+def test_where_the_fit_alone_is_off_ranks_are_not_called_wrong():
+    even = (np.arange(500) + 0.5) / 500
+    scores = np.stack([even, even[::-1], even**2], axis=1)
+    names, kinds = ("mass", "dust", "fit to the data"), ("rank", "rank", "fit")
+    verdict = check_uniformity(scores, names, kinds).verdict()
+    assert verdict.startswith("Ranks and regions are right, as far as 500 simulations can tell")
+    assert "2 of 3 quantities show no departure" in verdict
+    swapped = check_uniformity(scores, names, ("rank", "rank", "rank")).verdict()
+    assert swapped.startswith("Not calibrated at 500 simulations.")
+
+
 def test_right_weights_make_a_wrong_posterior_right():
     seeds = 150
     wrong = dict(width=1.5, shift=0.4, draws=400)

@@ -453,3 +453,189 @@ def test_downloads_hold_the_draws(posterior):
     panel.galaxy.value = 9
     assert f"draws-{panel.state.outcome.result.ids[0]}-fast.csv" in panel.links.value
     panel.close()
+
+
+# What goes over and beside a posterior
+
+
+def test_the_networks_posterior_stays_under_the_exact_one_and_emcee_is_drawn_too(posterior):
+    panel = GalaxyPanel(posterior, draws=200, method="fast")
+    state = panel.state
+    panel.method.value = "exact"
+    assert state.wait(600)
+    assert list(state.others) == ["fast"]
+    assert len(panel.corner.layers["fast"].contours.data["xs"]) == 20
+    chain = state._run(state.outcome.photometry, 200, "weighted")
+    state.others = state.others | {"mcmc": chain}
+    assert "weighted" in panel.corner.layers
+    panel.next.click()
+    assert state.others.keys() <= {"fast"}
+    state.wait(600)
+    panel.close()
+
+
+def test_emcee_tells_how_far_it_is_and_can_be_cancelled(posterior, monkeypatch):
+    from sedflow_lab.samplers.mcmc import Progress
+
+    def run_mcmc(galaxy, model, prior, *, stop, callback, draws, **how):
+        nowhere = np.zeros((4, 12)), np.zeros(4)
+        callback(Progress(100, 9000, *nowhere, None))
+        callback(Progress(200, 9000, *nowhere, np.full(11, 20.0)))
+        stop.wait(60)
+        return posterior.infer(galaxy, draws)
+
+    monkeypatch.setattr("sedflow_lab.samplers.run_mcmc", run_mcmc)
+    monkeypatch.setattr("sedflow_lab.panels.galaxy.state._TELL_EVERY", 0.0)
+    state = GalaxyState(posterior, draws=200, method="fast")
+    told = []
+    state.observe(lambda change: told.append(change.new), "progress")
+    state.run_emcee()
+    assert state.sampling
+    while len(told) < 3:
+        state.wait(0.1)
+    assert told[0] == "looking for a place to start" and told[1] == "100 steps"
+    assert told[2].startswith("200 steps of some 1,000, about ") and told[2].endswith("s left")
+    state.cancel()
+    assert not state.sampling and state.progress == "" and state.method == "fast"
+    assert state.wait(60) and "mcmc" not in state.others
+    state.close()
+
+
+def test_another_galaxy_is_compared_with_the_pinned_one(panel):
+    panel.galaxy.value = 20
+    panel.pin.click()
+    assert panel.pin.description == "Let go" and "pinned" not in panel.corner.layers
+    pinned = panel.state.outcome
+    panel.galaxy.value = 21
+    assert len(panel.corner.layers["pinned"].sides.data["xs"]) == 5
+    assert len(panel.sed.other.data["x"]) > 100 and len(panel.history.other.data["x"]) > 5
+    assert str(pinned.result.ids[0]) in panel.table.value
+    panel.pin.click()
+    assert panel.state.pinned is None and not len(panel.sed.other.data["x"])
+    assert not panel.corner.layers["pinned"].densities
+
+
+def test_the_truth_of_a_simulation_is_marked(posterior):
+    theta = sl.get_prior().sample(3, seed=1)
+    flux = posterior.model.photometry(theta, np.full(3, 0.05))
+    galaxies = sl.Photometry(flux, 0.05 * flux, np.full(3, 0.05))
+    panel = GalaxyPanel(posterior, galaxies, truth=theta, draws=200, method="fast", index=1)
+    truth = panel.state.truth
+    assert truth["log_mstar"] == pytest.approx(float(theta[1, 0]), rel=1e-6)
+    place = (truth["log_mstar"] - 7.0) / 5.5
+    assert panel.corner.truth_lines.data["x"][0] == pytest.approx(0.03 + 0.94 * place)
+    assert "truth" in panel.table.value
+    panel.close()
+    with pytest.raises(sl.InputError, match=r"shape \(2, 12\): give \(3, 12\)"):
+        GalaxyState(posterior, galaxies, truth=theta[:2])
+
+
+def test_residuals_are_measured_less_predicted_in_sigma(state):
+    outcome, model = state.outcome, state.posterior.model
+    off = sed_data(outcome.photometry, outcome.result, model)["residuals"]
+    flux = model.photometry(outcome.result.samples[0], outcome.result.redshift[0])
+    one = outcome.photometry
+    expected = (one.flux[0] - np.median(flux, axis=0)) / one.sigma[0]
+    np.testing.assert_allclose(off["middle"], expected, atol=0.3 * np.abs(expected).max())
+    assert (off["low"] <= off["middle"]).all() and (off["middle"] <= off["high"]).all()
+
+
+def test_the_advice_of_each_badge_can_be_followed(posterior, odd):
+    panel = GalaxyPanel(posterior, draws=200, method="fast")
+    assert "What to do" in panel.advice.value and panel.act.description == "Make exact"
+    panel.act.click()
+    assert panel.state.method == "exact"
+    assert panel.state.wait(600)
+    panel.close()
+    panel = GalaxyPanel(photometry=odd, method="fast")
+    assert panel.state.wait(600)
+    assert panel.act.description == "Leave out z"
+    panel.act.click()
+    assert panel.state.observed == ("u", "g", "r", "i") and not panel.bands["z"].value
+    panel.state.observed = ("u",)
+    assert panel.act.layout.display == "none" and "two bands" in panel.advice.value
+    panel.close()
+
+
+# A view as JSON
+
+
+def test_a_view_goes_through_json(posterior):
+    state = GalaxyState(posterior, draws=200, method="fast", index=7)
+    state.quantities, state.zoom = ("tau_ism", "age_mw"), True
+    state.observed = ("g", "r", "i")
+    view = state.to_json()
+    assert len(view) < 400
+    panel = GalaxyPanel.from_json(view, posterior)
+    assert panel.state.to_json() == view and panel.zoom.value
+    assert [q.name for q in panel.corner.quantities] == ["tau_ism", "age_mw"]
+    assert panel.bands["g"].value and not panel.bands["u"].value
+    panel.drawers.selected_index = 4
+    assert "from_json" in panel.view.value
+    state.index, state.zoom = 3, False
+    state.load_json(view)
+    assert state.to_json() == view and state.outcome.result.ids[0] == sl.showcase().ids[7]
+    panel.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nonsense", "line of JSON"),
+        ("[1]", "object, in braces"),
+        ('{"colour": 1}', "no 'colour': it may have index"),
+        ('{"index": 999}', "no galaxy 999"),
+        ('{"quantities": ["mass"]}', "no quantity 'mass'"),
+    ],
+)
+def test_a_view_that_is_none_is_refused_in_a_sentence(state, text, words):
+    with pytest.raises(sl.InputError, match=words):
+        state.load_json(text)
+
+
+# Clicks in a hurry
+
+
+def test_of_clicks_in_a_hurry_only_the_first_and_the_last_are_worked_on(posterior):
+    async def main():
+        panel = GalaxyPanel(posterior, draws=100, method="fast")
+        state, shown = panel.state, []
+        state.observe(lambda change: shown.append(str(change.new.result.ids[0])), "outcome")
+        for _ in range(50):
+            panel.next.click()
+        assert state.index == 50 and panel.galaxy.value == 50
+        while state.outcome.result.ids[0] != sl.showcase().ids[50]:
+            await asyncio.sleep(0.01)
+        panel.close()
+        return shown
+
+    shown = asyncio.run(main())
+    assert shown == [str(sl.showcase().ids[k]) for k in (1, 50)]
+
+
+def test_a_cell_that_waits_has_what_was_clicked_in_a_hurry(posterior):
+    async def main():
+        panel = GalaxyPanel(posterior, draws=100, method="fast")
+        for _ in range(5):
+            panel.next.click()
+        assert panel.state.wait(60)
+        found = str(panel.state.outcome.result.ids[0])
+        panel.close()
+        return found
+
+    assert asyncio.run(main()) == str(sl.showcase().ids[5])
+
+
+# A picture without a kernel
+
+
+def test_a_saved_notebook_has_a_picture(panel):
+    from xml.etree import ElementTree
+
+    bundle = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "children" not in bundle["text/plain"]
+    picture = bundle["image/svg+xml"]
+    drawn = [node.tag.rpartition("}")[2] for node in ElementTree.fromstring(picture).iter()]
+    assert drawn.count("path") > 40 and drawn.count("circle") >= 10
+    assert "Spectral energy distribution" in picture and len(picture) < 200_000

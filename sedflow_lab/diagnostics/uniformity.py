@@ -111,9 +111,15 @@ class Uniformity:
             worst = 100 * self.ks[rows].max()
             parts.append(f"{names}: {reading}, by up to {worst:.1f} points")
         good = len(self.names) - len(bad)
+        if {self.kinds[k] for k in bad} == {"fit"}:
+            head = (
+                f"Ranks and regions are right, as far as {n} simulations can tell; the fit of "
+                "single draws is off."
+            )
+        else:
+            head = f"Not calibrated at {n} simulations."
         return (
-            f"Not calibrated at {n} simulations. {'; '.join(parts)}. "
-            f"{good} of {len(self.names)} quantities show no departure."
+            f"{head} {'; '.join(parts)}. {good} of {len(self.names)} quantities show no departure."
         )
 
     def table(self) -> Table:

@@ -17,6 +17,7 @@ from bokeh.protocol.messages.patch_doc import patch_doc
 from jupyter_bokeh import BokehModel
 
 from .bokehjs import loader
+from .picture import picture
 from .state import State
 from .theme import follow_theme
 
@@ -154,10 +155,16 @@ class Panel(w.VBox):
         """Show the panel; BokehJS goes with it, as the default asks the internet for it."""
         code = loader(["bokeh", *self._components])
         publish_display_data({"application/javascript": code, "text/plain": ""})
-        for view in _all_widgets(self):  # those of panels that it holds too
-            if isinstance(view, FigureView):
-                view.refresh()
-        return super()._repr_mimebundle_(**kwargs)
+        held = [panel for panel in _all_widgets(self) if isinstance(panel, Panel)]
+        panels = sorted(held, key=lambda panel: panel is not self)
+        views = [view for panel in panels for view in panel._figures.values()]
+        for view in views:
+            view.refresh()
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
+        # What pages show that know no widgets, and saved notebooks without a kernel.
+        bundle["text/plain"] = f"{type(self).__name__}: run this cell in JupyterLab to use it."
+        bundle["image/svg+xml"] = picture(view._model for view in views)
+        return bundle
 
     def _show(self, name: str, model: UIElement) -> FigureView:
         """A widget for a figure."""

@@ -20,7 +20,7 @@ from .style import COLORS, FONT, apply_look, empty, hover_over, named, small_leg
 __all__ = ["CornerFigure", "Layer"]
 
 _GAP = 0.03  # of a cell, around it
-_TITLE = 0.46  # of a cell, above the first and beside the last: room for titles
+_ABOVE, _BESIDE = 0.46, 0.66  # of a cell, above the first and beside the last: room for titles
 _HEADROOM = 1.1
 _GREY, _DARK_GREY, _FRAME = "#c4c4c4", "#6f6f6f", "#888888"
 _MAIN, _BEHIND = "", "behind"
@@ -105,7 +105,6 @@ class CornerFigure:
             toolbar_inner=True,
             min_border=2,
         )
-        self.layout = plot
         self._names = {side: LinearAxis(axis_line_color=None) for side in ("below", "left")}
         for side, axis in self._names.items():
             plot.add_layout(axis, side)
@@ -138,7 +137,7 @@ class CornerFigure:
         ends = ("x", "low", "x", "high")
         plot.segment(*ends, source=self.truth_lines, **ink | {"line_width": 2, "line_dash": [5, 3]})
         plot.add_tools(hover_over(self.layers[_MAIN].marks[-1], "@text"))
-        self.legend = Legend(location="top_right", margin=22)
+        self.legend = Legend(location="top_right", margin=34)
         small_legend(self.legend)
         self.legend.orientation = "vertical"
         plot.add_layout(self.legend)
@@ -151,8 +150,8 @@ class CornerFigure:
         self.limits: list[Limits] = [(q.low, q.high) for q in self.quantities]
         n = len(names)
         self.clear()
-        self.figure.x_range.update(end=n + _TITLE, reset_end=n + _TITLE)
-        self.figure.y_range.update(end=n + _TITLE, reset_end=n + _TITLE)
+        self.figure.x_range.update(end=n + _BESIDE, reset_end=n + _BESIDE)
+        self.figure.y_range.update(end=n + _ABOVE, reset_end=n + _ABOVE)
         cells = [(i, j) for i in range(n) for j in range(i + 1)]
         self._frames.data = {
             "xs": [self._x(j, np.array([0, 1, 1, 0, 0])) for _, j in cells],

@@ -114,8 +114,8 @@ def allowances() -> dict[str, w.ToggleButton]:
 def galaxy_buttons(state: GalaxyChoice) -> tuple[w.Button, w.Button]:
     """Arrows to the previous and the next galaxy."""
     return (
-        button("◀", "", lambda: step(state, -1), "Previous galaxy"),
-        button("▶", "", lambda: step(state, 1), "Next galaxy"),
+        button("‹ Prev", "", lambda: step(state, -1), "Previous galaxy"),
+        button("Next ›", "", lambda: step(state, 1), "Next galaxy"),
     )
 
 
