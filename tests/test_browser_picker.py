@@ -70,6 +70,10 @@ def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
         page.screenshot(path=tmp_path / "picked-1440.png")
 
         # Its posterior is made exact, and goes home as a file.
+        shown = "s => s.selectedOptions[0].text"
+        galaxy = page.get_by_label("Galaxy", exact=True)
+        until(page, lambda: galaxy.evaluate(shown).startswith(str(table["NSAID"])))
+        until(page, lambda: page.get_by_text("making it exact").count() == 0)
         page.get_by_role("button", name="Exact", exact=True).click()
         until(
             page,
@@ -78,6 +82,7 @@ def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
                 and page.get_by_text("making it exact").count() == 0
             ),
         )
+        settled(page, FIGURES)  # nothing moves any more below the mouse
         page.get_by_text("Download the draws").click()
         link = page.locator(f"a[download='draws-{table['NSAID']}-exact.ecsv']")
         link.wait_for()
