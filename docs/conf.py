@@ -52,6 +52,7 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say more: shapes and units
 napoleon_google_docstring = False
+napoleon_use_ivar = True  # attributes are told once, in their class
 napoleon_use_rtype = False
 
 html_theme = "furo"
