@@ -50,6 +50,8 @@ TINY = "--couplings 2 --hidden 16 --steps 200 --batch 64 -n 1000"
 COMMANDS = {
     "infer": "infer few.csv --posterior net --method weighted --draws 1000 --out out.ecsv "
     "--samples draws.h5",
+    "infer to a store": "infer few.csv --posterior net --method fast --draws 500 --chunk 4 "
+    "--out out.zarr",
     "mcmc": "mcmc in.csv --posterior net --row 0 --walkers 88 --max-steps 200 --draws 200 "
     "--out out.h5 --backend chains.h5",
     "nested": "nested vague.csv --posterior net --row 2 --live 100 --effective 200 --draws 200 "
@@ -67,6 +69,8 @@ COMMANDS = {
     "ssp build": "ssp build out.npz --wavelength-range 3000 6000",
     "ssp compare": "ssp compare shipped shipped --table out.csv --out out.png",
     "download": "download nsa --folder out --url URL",
+    "nsa flags": "nsa flags --from flags.fits --folder out --url URL",
+    "nsa cuts": "nsa cuts --folder atlas --url URL --posterior net --out out.fits",
 }
 """Commands by their names, as small as they can be."""
 
@@ -150,14 +154,18 @@ def digest(path: Path) -> str:
             for name in sorted(arrays):
                 if name not in ("settings", "seconds", "provenance_json"):
                     found.update(name.encode() + arrays[name].tobytes())
-    elif path.suffix == ".fits" or path.name in ("out.json", "support.json"):
+    elif (
+        path.suffix == ".fits"
+        or path.name in ("out.json", "support.json")
+        or any(parent.suffix == ".zarr" for parent in path.parents)
+    ):
         found.update(path.read_bytes())
     return found.hexdigest()
 
 
 def digests(folder: Path) -> dict[str, str]:
     """What the files of a command say, those left out that are its own affair."""
-    own = ("in.csv", "few.csv", "vague.csv", "chains.h5", "checkpoint.safetensors")
+    own = ("in.csv", "few.csv", "vague.csv", "flags.fits", "chains.h5", "checkpoint.safetensors")
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in own]
     return {
         str(p.relative_to(folder)): digest(p)
@@ -274,6 +282,15 @@ def slow_server(folder: Path) -> Iterator[str]:
         os.waitpid(process, 0)
 
 
+def flags_of_all(n: int) -> Table:
+    """Photo flags of the small Atlas, every third of them bad."""
+    from sedflow_lab.observations.nsa import PHOTO_FLAGS
+
+    nsaid = 10 * np.arange(n)
+    good = np.int64(1) << PHOTO_FLAGS["BINNED1"]
+    return Table({"nsaid": nsaid, "flags_r": np.where(nsaid % 30, good, 0)})
+
+
 def stand_in(folder: Path) -> None:
     """Install the stand-in of FSPS that the tests have, for this process and those it starts."""
     site, home = folder / "site", folder / "home"
@@ -313,9 +330,12 @@ def run() -> None:
             for band in "ugriz":
                 galaxies[f"sigma_{band}"] = 1e3  # so that nested sampling is soon done
             galaxies.write(source / "vague.csv")
-            code, text = finish(start(f"train net {TINY}", source))
-            if code:
-                raise SystemExit(text)
+            flags_of_all(5000).write(source / "flags.fits")
+            atlas = f"nsa flags --from flags.fits --folder atlas --url {url}"
+            for command in (f"train net {TINY}", atlas):
+                code, text = finish(start(command, source))
+                if code:
+                    raise SystemExit(text)
             references: dict[str, Reference] = {}
             try:
                 while time.monotonic() < until:
