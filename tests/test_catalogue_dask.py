@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sedflow_lab as sl
@@ -69,6 +70,38 @@ def test_workers_of_this_machine_give_the_store_of_one_process(galaxies, tiny_bu
         out = tmp_path / name
         sl.infer_catalogue(galaxies, out, DRAWS, "fast", 5, workers=workers, **how)
     assert files_of(tmp_path / "two.zarr") == files_of(tmp_path / "one.zarr")
+
+
+def test_simulations_and_calibration_runs_are_those_of_one_process(
+    tiny_bundle, tmp_path, monkeypatch
+):
+    from dask.distributed import Client, LocalCluster
+
+    from sedflow_lab.anpe import simulate as simulations
+
+    monkeypatch.setattr(simulations, "_CHUNK", 8)
+    posterior = sl.load_posterior(tiny_bundle)
+    model, how = posterior.model, {"simulations": 70, "draws": 60, "seed": 3}
+    here = simulations.simulate(tmp_path / "here", 60, model, seed=2)
+    run = sl.run_calibration(posterior, "fast", **how)
+    cluster = LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+    )
+    with cluster, Client(cluster) as client:
+        assert client.submit(os.getpid).result() != os.getpid()
+        there = simulations.simulate(tmp_path / "there", 60, model, seed=2, scheduler=client)
+        (tmp_path / "there" / "simulations-00003.safetensors").write_bytes(b"damaged")
+        with pytest.warns(UserWarning, match="made anew"):
+            again = simulations.simulate(tmp_path / "there", 60, model, seed=2, scheduler=client)
+        many = sl.run_calibration(
+            posterior, "fast", **how, scheduler=client, path=tmp_path / "run.npz"
+        )
+    for name in ("phi", "redshift", "flux"):
+        assert (getattr(there, name) == getattr(here, name)).all()
+        assert (getattr(again, name) == getattr(here, name)).all()
+    for each in (many, type(run).load(tmp_path / "run.npz")):
+        for name in ("truth", "flux", "scores", "chi2_min"):
+            np.testing.assert_array_equal(getattr(each, name), getattr(run, name))
 
 
 def test_what_workers_cannot_have_is_refused(galaxies, tiny_bundle, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,12 @@ from .._files import difference, fingerprint, read_json, reading, write_json
 from ..errors import InputError
 from .tensors import load_tensors, save_tensors
 
-__all__ = ["Chunks"]
+__all__ = ["Chunks", "Part", "Tensors"]
 
+Part = tuple[int, range]
+"""A file's number and its rows."""
+
+Tensors = dict[str, torch.Tensor]
 
 _MOST = 2**40  # rows, and the largest seed: products with it are still whole numbers
 
@@ -47,13 +51,15 @@ class Chunks(NamedTuple):
     def fill(
         self,
         settings: dict[str, Any],
-        make: Callable[[int, range], dict[str, torch.Tensor]],
+        made: Callable[[Iterator[Part]], Iterator[tuple[int, Tensors]]],
         progress: bool = False,
         stop: threading.Event | None = None,
-    ) -> dict[str, torch.Tensor] | None:
-        """Tensors by name, of files that are there and of others, made from number and rows.
+    ) -> Tensors | None:
+        """Tensors by name, of files that are there and of others, which `made` gives.
 
-        None if `stop` is set before all are there; InputError if those there are of other settings.
+        It is told numbers and rows of the files that are missing, and gives their tensors in
+        whatever order. None if `stop` is set before all are there; InputError if those there are
+        of other settings.
         """
         for name, least in (("n", 1), ("seed", 0)):
             if not least <= settings[name] < _MOST:
@@ -66,23 +72,29 @@ class Chunks(NamedTuple):
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._manifest, settings)
-        chunks: list[dict[str, torch.Tensor]] = []
-        n = settings["n"]
-        with tqdm(total=n, unit=" galaxies", desc=self.command, disable=not progress) as bar:
-            for index, first in enumerate(range(0, n, self.size)):
+        n, chunks = settings["n"], dict[int, Tensors]()
+        rows = dict(enumerate(range(i, min(n, i + self.size)) for i in range(0, n, self.size)))
+
+        def missing() -> Iterator[Part]:
+            for part in rows.items():
                 if stop is not None and stop.is_set():
-                    return None
-                rows, path = range(first, min(n, first + self.size)), self._path(index)
-                if path.exists():
+                    return
+                if part[0] not in chunks:
+                    yield part
+
+        with tqdm(total=n, unit=" galaxies", desc=self.command, disable=not progress) as bar:
+            for index in rows:
+                if self._path(index).exists():
                     try:
-                        chunks.append(self._read(index, settings))
+                        chunks[index] = self._read(index, settings)
+                        bar.update(len(rows[index]))
                     except InputError as error:
                         warnings.warn(f"{error} It is made anew now.", stacklevel=3)
-                if len(chunks) == index:
-                    chunks.append(make(index, rows))
-                    save_tensors(path, chunks[index], _identity(settings, index))
-                bar.update(len(rows))
-        return _joined(chunks)
+            for index, chunk in made(missing()):
+                save_tensors(self._path(index), chunk, _identity(settings, index))
+                chunks[index] = chunk
+                bar.update(len(rows[index]))
+        return _joined([chunks[index] for index in rows]) if len(chunks) == len(rows) else None
 
     def load(self, settings: dict[str, Any] | None) -> dict[str, torch.Tensor]:
         """Tensors by name of a set of these settings; InputError if it is not whole."""

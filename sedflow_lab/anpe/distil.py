@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..sps.histories import Cosmology
 from .amortized import AmortizedPosterior
-from .chunks import Chunks
+from .chunks import Chunks, Part, Tensors
 from .features import Seen
 from .likeness import fit_likeness, simulate_alike, vary
 
@@ -141,20 +142,21 @@ def distil(
     order = np.random.default_rng(seed).permutation(len(usable))
     likeness = fit_likeness(posterior, usable, seed) if method == "simulated" else None
 
-    def make(index: int, rows: range) -> dict[str, torch.Tensor]:
+    def make(part: Part) -> tuple[int, Tensors]:
+        index, rows = part
         own = seed * 1_000_003 + index
         if likeness is not None:
-            return simulate_alike(len(rows), posterior, likeness, own)
-        part = usable[order[np.array(rows) % len(usable)]]
-        return _learn(posterior, part, method, draws, own)
+            return index, simulate_alike(len(rows), posterior, likeness, own)
+        galaxies = usable[order[np.array(rows) % len(usable)]]
+        return index, _learn(posterior, galaxies, method, draws, own)
 
-    made = _chunks(folder, method).fill(settings, make, progress, stop)
+    made = _chunks(folder, method).fill(settings, partial(map, make), progress, stop)
     return None if made is None else Lessons(**made, settings=settings)
 
 
 def _learn(
     posterior: AmortizedPosterior, part: Photometry, method: str, draws: int, seed: int
-) -> dict[str, torch.Tensor]:
+) -> Tensors:
     """What a file holds: galaxies like the given ones, and draws of their exact posteriors."""
     rng = np.random.default_rng(seed)
     galaxies = vary(part, rng, posterior.bundle.redshift_max)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from .._dask import spread, workers_of
 from .._files import reading
 from ..errors import InputError
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
 from ..parameters import Prior, add_young_bursts, get_prior, weigh_young_bursts
 from ..sps import BandSet, SEDModel, SSPGrid, load_ssp_grid
-from .chunks import Chunks
+from .chunks import Chunks, Part, Tensors
 
 __all__ = [
     "REDSHIFT_MIN",
@@ -108,6 +110,8 @@ def simulate(
     seed: int = 0,
     young_bursts: float = 0.0,
     progress: bool = False,
+    workers: int | None = None,
+    scheduler: Any = None,
 ) -> SimulationSet:
     """Make a stored set of simulations; an interrupted run goes on where it stopped.
 
@@ -126,6 +130,10 @@ def simulate(
         a network learns from them what is rare in the prior. Weights undo it.
     progress : bool
         Show a progress bar.
+    workers : int, optional
+        Processes of one thread each, by Dask; default, this process.
+    scheduler : str or dask.distributed.Client, optional
+        Address of a Dask scheduler, or a client of one, whose workers are to do it.
 
     Returns
     -------
@@ -145,20 +153,40 @@ def simulate(
     if young_bursts > 0:
         settings["young_bursts"] = young_bursts
 
-    def make(index: int, rows: range) -> dict[str, torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-        phi, redshift, flux = draw_simulations(model, prior, len(rows), generator, young_bursts)
-        if not bool(torch.isfinite(flux).all()):
-            bad = int((~torch.isfinite(flux)).any(1).nonzero()[0])
-            raise InputError(
-                f"The model gives simulation {rows[bad]}, at redshift {float(redshift[bad]):g}, "
-                "fluxes that are not finite: take another SSP grid."
-            )
-        return {"phi": phi, "redshift": redshift, "flux": flux}
-
-    made = _chunks(folder).fill(settings, make, progress)
+    source = _Source(model, prior, seed, young_bursts)
+    chunks = _chunks(folder)
+    if workers is None and scheduler is None:
+        made = chunks.fill(settings, partial(map, partial(_make, source)), progress)
+    else:
+        with workers_of(workers, scheduler) as client:
+            made = chunks.fill(settings, partial(spread, client, _make, source), progress)
     assert made is not None  # nothing stops it
     return SimulationSet(**made, settings=settings)
+
+
+class _Source(NamedTuple):
+    """What simulations are drawn from."""
+
+    model: SEDModel
+    prior: Prior
+    seed: int
+    young_bursts: float
+
+
+def _make(source: _Source, part: Part) -> tuple[int, Tensors]:
+    """A file's number, and its simulations."""
+    index, rows = part
+    generator = torch.Generator().manual_seed(source.seed * 1_000_003 + index)
+    phi, redshift, flux = draw_simulations(
+        source.model, source.prior, len(rows), generator, source.young_bursts
+    )
+    if not bool(torch.isfinite(flux).all()):
+        bad = int((~torch.isfinite(flux)).any(1).nonzero()[0])
+        raise InputError(
+            f"The model gives simulation {rows[bad]}, at redshift {float(redshift[bad]):g}, "
+            "fluxes that are not finite: take another SSP grid."
+        )
+    return index, {"phi": phi, "redshift": redshift, "flux": flux}
 
 
 def plan_simulations(

@@ -113,8 +113,6 @@ def infer_catalogue(
         settings or another network.
     """
     out = _check(out, draws, method, keep, chunk, outliers)
-    if workers is not None and workers < 1:
-        raise InputError(f"The number of workers must be positive, it is {workers}.")
     loaded = posterior
     if not isinstance(loaded, AmortizedPosterior):
         loaded = load_posterior(loaded, ssp=load_ssp_grid(ssp))

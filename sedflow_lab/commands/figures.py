@@ -45,6 +45,7 @@ def add_commands(commands: shared.Commands) -> None:
     option(parser, "--store FOLDER", "where runs are kept (default: runs in --out)")
     shared.add_posterior(parser)
     shared.add_seed(parser)
+    shared.add_workers(parser)
     shared.add_threads(parser)
 
 
@@ -67,6 +68,8 @@ def _figures(args: argparse.Namespace) -> None:
             only=list(dict.fromkeys(args.only)),
             store=args.store,
             study=args.mcmc,
+            workers=args.workers,
+            scheduler=args.scheduler,
             progress=shared.is_interactive(),
             stop=stop,
             tell=shared.say,

@@ -84,18 +84,7 @@ def _add_store(parser: shared.Parser) -> None:
         "stop making posteriors exact after this time, such as 30min or 2h; those farthest from "
         "the network's come first (default: until all are exact)",
     )
-    option(
-        group,
-        "--workers N",
-        "processes of one thread each, by Dask (default: this one, with all its cores)",
-        least=1,
-    )
-    option(
-        group,
-        "--scheduler ADDRESS",
-        "Dask scheduler whose workers are to do it; they need to see store and posterior under "
-        "the same paths",
-    )
+    shared.add_workers(group, "store and posterior")
     option(group, "--chunk N", "galaxies that are kept together (default: 128)", least=1)
 
 

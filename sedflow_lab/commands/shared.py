@@ -33,6 +33,7 @@ __all__ = [
     "add_posterior",
     "add_seed",
     "add_threads",
+    "add_workers",
     "as_sentence",
     "at_most",
     "check_path",
@@ -240,6 +241,18 @@ def add_seed(parser: Parser) -> None:
 def add_threads(parser: Parser) -> None:
     """Add how many cores to use, which `main` sees to."""
     option(parser, "--threads N", "cores to use at most (default: all)", least=1)
+
+
+def add_workers(parser: argparse._ActionsContainer, shared: str = "") -> None:
+    """Add how many processes to use, by Dask, and what they must see under the same path."""
+    option(
+        parser,
+        "--workers N",
+        "processes of one thread each, by Dask (default: this one, with all its cores)",
+        least=1,
+    )
+    seen = f"; they need to see {shared} under the same paths" if shared else ""
+    option(parser, "--scheduler ADDRESS", f"Dask scheduler whose workers are to do it{seen}")
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def add_commands(commands: shared.Commands) -> None:
     shared.add_model_options(parser)
     _add_young_bursts(parser)
     option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", least=0)
+    shared.add_workers(parser)
     shared.add_threads(parser)
     _add_train(commands)
     _add_distil(commands)
@@ -173,7 +174,12 @@ def _simulate(args: argparse.Namespace) -> None:
     from ..anpe.simulate import simulate
 
     plan = _plan(args, Path(args.out), {})
-    made = simulate(**plan, progress=shared.is_interactive())
+    made = simulate(
+        **plan,
+        progress=shared.is_interactive(),
+        workers=args.workers,
+        scheduler=args.scheduler,
+    )
     settings = made.settings
     print(
         f"{len(made):,} simulations in {', '.join(plan['model'].bands.labels)} "

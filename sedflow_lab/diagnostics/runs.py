@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._dask import in_order, spread, workers_of
 from .._files import difference
+from .._threads import limited
 from .._version import __version__
 from ..anpe.simulate import simulation_settings
 from ..errors import InputError
@@ -33,6 +36,8 @@ _DRAWS_AT_ONCE = 32_768
 _MOCKS = 32  # galaxies that are drawn from one seed
 _SAVE_SECONDS = 10.0
 
+_Batch = tuple[int, int]  # its number, and how many galaxies it has
+
 
 def run_calibration(
     posterior: AmortizedPosterior,
@@ -44,6 +49,8 @@ def run_calibration(
     fault: Fault | None = None,
     path: str | Path | None = None,
     progress: bool = False,
+    workers: int | None = None,
+    scheduler: Any = None,
     stop: threading.Event | None = None,
     callback: Callable[[CalibrationRun], None] | None = None,
 ) -> CalibrationRun:
@@ -64,8 +71,13 @@ def run_calibration(
         File to keep the run in, and to go on from: an interrupted run, or a shorter one.
     progress : bool
         Show a progress bar.
+    workers : int, optional
+        Processes of one thread each, by Dask; default, this process with all its cores.
+    scheduler : str or dask.distributed.Client, optional
+        Address of a Dask scheduler, or a client of one, whose workers are to do it.
     stop : threading.Event, optional
-        Set it to end after the current batch, or within it where methods can, with what there is.
+        Set it to end after the batches in hand, or within one where methods can, with what there
+        is.
     callback : callable, optional
         Called with the run so far after every batch.
 
@@ -87,18 +99,30 @@ def run_calibration(
     size = _batch_size(method, draws)
     parts = _resume(path, posterior, settings, simulations, size)
     done = sum(len(part) for part in parts)
+    last = -(-simulations // size) if done < simulations else 0
+
+    def batches() -> Iterator[_Batch]:
+        for number in range(done // size, last):
+            if stop is not None and stop.is_set():
+                return
+            yield number, min(size, simulations - number * size)
+
     saved = time.monotonic()
-    with tqdm(
-        total=simulations, initial=done, unit=" galaxies", desc=method, disable=not progress
-    ) as bar:
-        while done < simulations and not (stop is not None and stop.is_set()):
-            n = min(size, simulations - done)
-            part = _run_batch(posterior, settings, done // size, n, stop)
+    bar = tqdm(total=simulations, initial=done, unit=" galaxies", desc=method, disable=not progress)
+    with bar, ExitStack() as stack:
+        common = posterior, settings
+        if workers is None and scheduler is None:
+            made: Iterator[tuple[int, CalibrationRun | None]] = (
+                (k, _run_batch(*common, k, n, stop)) for k, n in batches()
+            )
+        else:
+            client = stack.enter_context(workers_of(workers, scheduler))
+            made = spread(client, _work, common, batches(), stop)
+        for part in in_order(made, done // size):
             if part is None:  # stopped within the batch
                 break
             parts = [CalibrationRun.concatenate([*parts, part])]
-            done += n
-            bar.update(n)
+            bar.update(len(part))
             if path is not None and time.monotonic() - saved > _SAVE_SECONDS:
                 parts[0].save(path)
                 saved = time.monotonic()
@@ -165,6 +189,15 @@ def _mocks(
         galaxies.append(photometry[rows])
         truths.append(truth[rows])
     return Photometry.concatenate(galaxies), np.concatenate(truths)
+
+
+def _work(
+    common: tuple[AmortizedPosterior, dict[str, Any]], batch: _Batch
+) -> tuple[int, CalibrationRun | None]:
+    """Run one batch in a worker."""
+    number, n = batch
+    with limited(1):
+        return number, _run_batch(*common, number, n, None)
 
 
 def _run_batch(

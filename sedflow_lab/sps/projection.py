@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from .._threads import one_thread
 from ..errors import InputError
 from ..units import L_SUN, MPC
 from .bands import Band, BandSet
@@ -111,7 +112,9 @@ def make_projection(
             kernels[part, i] = kernel
         covered = np.flatnonzero(kernels.any(axis=(1, 2)))
         used = slice(covered[0], covered[-1] + 1)
-        table = kernels[used].reshape(-1, len(redshifts) * piece.count).T @ by_wavelength[used]
+        table = _product(
+            kernels[used].reshape(-1, len(redshifts) * piece.count).T, by_wavelength[used]
+        )
         flux.append(table.reshape(len(redshifts), piece.count, -1).swapaxes(1, 2))
         wavelength.append(np.exp(nodes))
     counts = [piece.count for piece in pieces]
@@ -124,6 +127,15 @@ def make_projection(
         tables[:, n_met:].reshape(len(redshifts), n_age, n_met, -1),
         tables[:, :n_met],
     )
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Matrix product by one thread: its last digits would tell how many there were.
+
+    They are those of every posterior, which is not to depend on who computes it.
+    """
+    with one_thread():
+        return (torch.as_tensor(a) @ torch.as_tensor(b)).numpy()
 
 
 def _pieces(bands: BandSet, grid: SSPGrid, redshift_max: float) -> list[_Piece]:

@@ -55,6 +55,7 @@ class _Maker:
     store: Path
     study: Store | None
     how: dict[str, Any]  # whether what takes long shows its progress, and what stops it
+    where: dict[str, Any]  # the workers that make calibration runs
     notes: dict[str, Any] = field(default_factory=dict)
     _runs: dict[str, CalibrationRun | None] = field(default_factory=dict)
 
@@ -82,9 +83,8 @@ class _Maker:
             if n == 0:
                 return None
         path = self.store / f"{method}.npz"
-        run = run_calibration(
-            self.posterior, method, n, settings.draws, settings.seed, path=path, **self.how
-        )
+        how = {"path": path, **self.where, **self.how}
+        run = run_calibration(self.posterior, method, n, settings.draws, settings.seed, **how)
         if len(run) < n:
             raise KeyboardInterrupt(
                 f"{len(run)} of {n} simulations ({method}) are kept in {self.store}: "
@@ -192,6 +192,8 @@ def make_figures(
     only: Sequence[str] = tuple(FIGURES),
     store: str | Path | None = None,
     study: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: Any = None,
     progress: bool = False,
     stop: threading.Event | None = None,
     tell: Callable[[str], None] = print,
@@ -210,6 +212,8 @@ def make_figures(
         Folder of the runs, to keep them and to go on from; by default ``runs`` in `folder`.
     study : path, optional
         Folder of a study by 'sedflow-lab compare', whose chains are used.
+    workers, scheduler : optional
+        As for `run_calibration`.
     progress : bool
     stop : threading.Event, optional
     tell : callable
@@ -235,8 +239,9 @@ def make_figures(
     for each in (folder, runs):
         each.mkdir(parents=True, exist_ok=True)
     kept = None if study is None else Store(Path(study).expanduser())
-    how = {"progress": progress, "stop": stop}
-    maker = _Maker(posterior, settings or FigureSettings(), runs, kept, how)
+    how: dict[str, Any] = {"progress": progress, "stop": stop}
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+    maker = _Maker(posterior, settings or FigureSettings(), runs, kept, how, where)
     for key in only:
         for name, figure in FIGURES[key].make(maker).items():
             for ending in ("pdf", "png"):
