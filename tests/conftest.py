@@ -12,7 +12,7 @@ from hypothesis import settings
 # much more. Set before torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Tests that draw random numbers do so with fixed seeds; this shifts all of them but those of other
+# Tests that draw random numbers do so with fixed seeds; this shifts all of them but those of most other
 # processes, to see whether a test passes by luck (benchmarks/repeat_tests.py).
 if SHIFT := int(os.environ.get("SEDFLOW_TEST_SEED", "0")):
     import numpy as np

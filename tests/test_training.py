@@ -119,6 +119,7 @@ def test_killed_again_and_again(simulations, whole, tmp_path, monkeypatch):
 
 
 SCRIPT = """
+import tests.conftest  # which shifts seeds, where that is asked for
 import sys, torch
 from sedflow_lab import SEDModel
 from sedflow_lab.anpe import recipe
