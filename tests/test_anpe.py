@@ -190,14 +190,16 @@ def test_auto_refines_those_that_ask_for_it_and_leaves_the_others(posterior):
 
 def test_log_prob_is_that_of_the_draws(posterior):
     galaxy = sl.showcase()[:2]
-    theta = posterior.sample(galaxy, 4000)  # the very draws that are weighted below
+    theta = posterior.sample(galaxy, 4000)
     log_q = posterior.log_prob(galaxy, theta)
     target = sl.LogPosterior(galaxy, posterior.model, posterior.prior)
     log_p = target.log_likelihood(theta) + posterior.prior.log_prob(theta)
     weights = np.exp(log_p - log_q - (log_p - log_q).max(1, keepdims=True))
+    ess = np.square(weights.sum(1)) / np.square(weights).sum(1)
     weighted = posterior.infer(galaxy, draws=4000, method="weighted")
-    assert np.log(np.exp(log_p - log_q).mean(1)) == pytest.approx(weighted.log_evidence, abs=0.05)
-    assert (weights.sum(1) > 1).all()
+    off = np.log(np.exp(log_p - log_q).mean(1)) - weighted.log_evidence
+    # Six standard errors: one false alarm in 10^8.
+    assert (ess > 400).all() and (np.abs(off) < 6 * np.sqrt(1 / ess + 1 / weighted.ess)).all()
 
 
 def test_missing_bands_are_inferred_by_the_same_network(posterior):

@@ -90,7 +90,7 @@ def test_a_store_holds_the_numbers_of_infer(posterior, galaxies, tmp_path, whole
         catalogue = infer(posterior, galaxies, tmp_path / "a.zarr", method, outliers=outliers)
     wanted = posterior.infer(galaxies, DRAWS, method, 5, outliers=outliers, on_bad="flag")
     same(catalogue.posterior(range(N)), wanted)
-    table, summary = catalogue.summary, wanted.summary()
+    table, summary = catalogue.summary, wanted.summary(model=posterior.model)
     for name in summary.colnames:
         np.testing.assert_array_equal(table[name], summary[name], name)
         assert str(table[name].unit) == str(summary[name].unit)

@@ -22,6 +22,7 @@ from ..methods import RECIPE
 from ..observations.photometry import Photometry
 from ..observations.write import read_sealed, write_sealed, write_table
 from ..posterior.result import PosteriorResult
+from ..quantities import QUANTITIES
 from .rows import identity
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def infer_catalogue(
     Returns
     -------
     astropy.table.Table
-        One row a galaxy, in their order: `PosteriorResult.summary`. Its metadata record error
-        floors and the probability of bad bands.
+        One row a galaxy, in their order: `PosteriorResult.summary`, with derived quantities. Its
+        metadata record error floors and the probability of bad bands.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def infer_catalogue(
         "method_recipe": RECIPE,
         **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
         "galaxies": identity(photometry),
+        "quantities": list(QUANTITIES),
         **(outliers.settings() if outliers else {}),
     }
     out = Path(out)
@@ -116,13 +118,13 @@ def infer_catalogue(
                 part = _join(fresh)
                 kept.write(first - len(part), part)
                 done, fresh, since = [*done, part], [], time.monotonic()
-            fresh.append(result if samples else result.summary())
+            fresh.append(result if samples else result.summary(model=posterior.model))
             bar.update(last - first)
             first, stopped = last, stopped or now
     whole = _join(done + fresh)
     if samples:
         whole.save(samples)
-        whole = whole.summary()
+        whole = whole.summary(model=posterior.model)
     whole.meta |= {"draws": draws, "seed": seed, "posterior": posterior.bundle.name}
     for band, floor in photometry.settings().get("error_floor", {}).items():
         whole.meta[f"error_floor_{band}"] = floor

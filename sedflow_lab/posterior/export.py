@@ -8,30 +8,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..quantities import NAMES, PARAMETERS
+from ..quantities import NAMES, PARAMETERS, QUANTITIES
+from .weighting import weighted_quantile
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from ..sps.model import SEDModel
     from .result import PosteriorResult
 
 __all__ = ["draws_table", "summary_table", "to_arviz", "worst_band"]
 
 
-def summary_table(result: PosteriorResult, levels: tuple[float, float, float]) -> Table:
+def summary_table(
+    result: PosteriorResult, levels: tuple[float, float, float], model: SEDModel | None
+) -> Table:
     """One row a galaxy (see `PosteriorResult.summary`); the band most likely bad, if any may be."""
     from astropy.table import Column, Table
 
     table = Table({"id": result.ids, "redshift": result.redshift})
-    low, middle, high = result.quantile(levels)
-    columns = zip(("", "_lo", "_hi"), (levels[1], levels[0], levels[2]), strict=True)
-    shown = [(*column, values) for column, values in zip(columns, (middle, low, high), strict=True)]
-    for k, parameter in enumerate(PARAMETERS):
-        for suffix, level, values in shown:
-            table[parameter.name + suffix] = Column(
-                values[:, k],
-                unit=parameter.column_unit,
-                description=f"{parameter.description}, quantile {level:g}",
+    quantiles = np.moveaxis(result.quantile(levels), -1, 0)
+    values = dict(zip(NAMES, quantiles, strict=True))
+    if model is not None:
+        for name, each in result.derived(model).items():
+            values[name] = weighted_quantile(each[..., None], result.weights, list(levels))[..., 0]
+    for name, found in values.items():
+        quantity = QUANTITIES[name]
+        for suffix, k in (("", 1), ("_lo", 0), ("_hi", 2)):
+            table[name + suffix] = Column(
+                found[k],
+                unit=quantity.column_unit,
+                description=f"{quantity.description}, quantile {levels[k]:g}",
             )
     for name in ("ess", "badge", "chi2_min", "log_evidence"):
         table[name] = getattr(result, name)

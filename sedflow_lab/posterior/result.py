@@ -220,14 +220,19 @@ class PosteriorResult:
         """Weighted quantiles, shape (N, 12) for a number, (len(q), N, 12) for a sequence."""
         return weighted_quantile(self.samples, self.weights, q)
 
-    def summary(self, levels: tuple[float, float, float] = (0.16, 0.5, 0.84)) -> Table:
+    def summary(
+        self,
+        levels: tuple[float, float, float] = (0.16, 0.5, 0.84),
+        model: SEDModel | None = None,
+    ) -> Table:
         """One row a galaxy: medians and 68 % intervals of all parameters, and the quality.
 
-        The levels are quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``.
+        The levels are quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``. With
+        the model that made the posterior there are derived quantities as well (see `derived`).
         """
         from .export import summary_table
 
-        return summary_table(self, levels)
+        return summary_table(self, levels, model)
 
     @renamed(n="draws")
     def resample(self, draws: int, seed: int = 0) -> PosteriorResult:

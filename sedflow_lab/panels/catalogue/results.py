@@ -74,7 +74,7 @@ class Results(Listed):
             names = [name + end for name in QUANTITIES for end in LEVELS]
             return cls._of_table(source.table(*_WORDS, *_OTHERS, *names), source)
         if isinstance(source, PosteriorResult):
-            source = source.summary() if model is None else summary_of(source, model)
+            source = summary_of(source, model)
         return cls._of_table(as_table(source), None)
 
     @classmethod
@@ -103,6 +103,14 @@ class Results(Listed):
         """How the store calls the galaxy of a row: by its id, unless several have that."""
         name = str(self.ids[row])
         return name if (self.ids == name).sum() == 1 else int(row)
+
+
+def summary_of(result: PosteriorResult, model: SEDModel | None) -> Table:
+    """What the command ``infer`` would write of a result."""
+    table = result.summary(model=model)
+    known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
+    table.meta.update({"draws": result.samples.shape[1], **known})
+    return table
 
 
 def axis_text(name: str) -> str:
