@@ -105,14 +105,6 @@ class Results(Listed):
         return name if (self.ids == name).sum() == 1 else int(row)
 
 
-def summary_of(result: PosteriorResult, model: SEDModel | None) -> Table:
-    """What the command ``infer`` would write of a result."""
-    table = result.summary(model=model)
-    known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
-    table.meta.update({"draws": result.samples.shape[1], **known})
-    return table
-
-
 def axis_text(name: str) -> str:
     """Label of an axis, with its unit."""
     if name in _OTHERS:

@@ -10,7 +10,6 @@ from astropy.table import Table
 from ...anpe import AmortizedPosterior
 from ...observations.photometry import Photometry
 from ...posterior.result import PosteriorResult
-from ...posterior.weighting import weighted_quantile
 from ...sps import SEDModel
 
 __all__ = ["LEVELS", "summaries", "summary_of"]
@@ -21,16 +20,11 @@ LEVELS = {"_lo": 0.16, "": 0.5, "_hi": 0.84}
 _AT_ONCE = 32  # galaxies for the network; of others, which take longer, an eighth
 
 
-def summary_of(result: PosteriorResult, model: SEDModel) -> Table:
-    """Summary of a result, with medians and 68 % intervals of derived quantities as well."""
-    table = result.summary()
+def summary_of(result: PosteriorResult, model: SEDModel | None) -> Table:
+    """What the command ``infer`` would write of a result; derived quantities need the model."""
+    table = result.summary(model=model)
     known = {k: result.provenance[k] for k in ("draws", "seed") if k in result.provenance}
     table.meta.update({"draws": result.samples.shape[1], **known})
-    for name, values in result.derived(model).items():
-        if name not in table.colnames:
-            found = weighted_quantile(values[..., None], result.weights, list(LEVELS.values()))
-            for k, end in enumerate(LEVELS):
-                table[name + end] = found[k, :, 0]
     return table
 
 
