@@ -40,6 +40,8 @@ def test_break_two_things_and_ask_the_witnesses(page: Any, tmp_path: Path) -> No
     cases = page.locator(".widget-dropdown", has_text="Break").locator("select")
     cases.select_option(label="a mode never seen")
     page.get_by_text("The choice above has changed").wait_for()
+    # What was seen, and why, is of the run that is shown.
+    assert page.get_by_text("Weights compare only draws that there are").count() == 0
     page.locator(".widget-button:has-text('Run')").click()
     page.get_by_text("Weights compare only draws that there are").wait_for()
     page.get_by_role("button", name="Most surprising").click()

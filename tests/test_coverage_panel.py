@@ -228,6 +228,7 @@ def test_the_panel_shows_what_the_witnesses_say(posterior):
     panel.run.click()
     assert panel.state.wait(120)
     assert "Does it see it?" in panel.witnesses.value and "<b>yes</b>" in panel.witnesses.value
+    why = panel.witnesses.value
     panel.reset.click()
-    assert panel.case.value == "nothing"
+    assert panel.case.value == "nothing" and panel.witnesses.value == why
     panel.close()

@@ -121,7 +121,7 @@ class CoverageState(State):
             self.posterior = open_posterior(choice["bundle"])
         self._networks: dict[str, AmortizedPosterior] = {}  # that are broken, once they are there
         self._runs: dict[Any, CalibrationRun] = {}  # with galaxies of the networks' own
-        self._ran = "nothing"  # the case of the run that is shown
+        self.ran = "nothing"  # the case of the run that is shown
         super().__init__(**{"case": choice.pop("case", "nothing")})
         self._choose_case()
         for name, value in choice.items():
@@ -147,14 +147,14 @@ class CoverageState(State):
         run = self.findings.run
         then = *(run.settings[name] for name in ("method", "draws", "seed")), run.fault
         now = self.method, self.draws, self.seed, self.fault
-        return then != now or self._ran != self.case
+        return then != now or self.ran != self.case
 
     def start(self) -> None:
         """Begin a run of the present choice; one that is under way is cancelled."""
         with self.jobs.lock:
             self.jobs.stop()
             self.message, self.findings, self.example, self.seen = "", None, None, {}
-            self.opening, self._ran = False, self.case
+            self.opening, self.ran = False, self.case
             method, draws, seed, fault = self.method, self.draws, self.seed, self.fault
             posterior, network, n = self.posterior, CASES[self.case].network, self.simulations
 
@@ -195,7 +195,7 @@ class CoverageState(State):
         with self.jobs.lock:
             if self.findings is None:
                 return
-            network = self._networks.get(CASES[self._ran].network, self.posterior)
+            network = self._networks.get(CASES[self.ran].network, self.posterior)
             simulation = network, self.findings.run, int(index)
 
             def work(job: Job) -> Traits:

@@ -246,7 +246,7 @@ class CoveragePanel(Panel):
             if state.outdated and not state.busy:
                 lines.append("<i>The choice above has changed since: press Run.</i>")
         self.verdict.value = html.verdict(lines or ["Press Run."])
-        self.witnesses.value = _witnesses(state.seen, CASES[state.case].why)
+        self.witnesses.value = _witnesses(state.seen, CASES[state.ran].why)
 
 
 def _slider(label: str, values: tuple[float, ...], value: float, text: str = "{:g}") -> Any:
