@@ -94,8 +94,7 @@ def spread(
     tasks : iterator
     stop : threading.Event, optional
     """
-    from dask.distributed import KilledWorker, as_completed
-    from distributed.client import FutureCancelledError
+    from dask.distributed import CancelledError, KilledWorker, as_completed
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
@@ -111,7 +110,7 @@ def spread(
             return
         try:
             result = next(pending).result()
-        except (KilledWorker, FutureCancelledError) as error:
+        except (KilledWorker, CancelledError) as error:
             raise SedflowError(
                 "Workers died again and again over the same work: see the scheduler's log, give "
                 "the workers more memory, and run the same command again to go on."

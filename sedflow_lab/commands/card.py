@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import shared
+from . import cores, shared
 from .shared import option
 
 __all__ = ["add_commands"]
@@ -51,7 +51,7 @@ def add_commands(commands: shared.Commands) -> None:
     ):
         option(parser, f"--{name} N", meaning, default=default, least=least)
     shared.add_seed(parser)
-    shared.add_threads(parser)
+    cores.add_threads(parser)
     option(parser, "--ssp FILE", "stellar populations of the bundle (default: the shipped)")
 
 

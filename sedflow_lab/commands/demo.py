@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import shared
+from . import cores, shared
 from .shared import option
 
 __all__ = ["add_commands"]
@@ -42,7 +42,7 @@ def add_commands(commands: shared.Commands) -> None:
         least=1,
     )
     shared.add_seed(parser)
-    shared.add_threads(parser)
+    cores.add_threads(parser)
 
 
 def _demo(args: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import shared
+from . import cores, shared
 from .shared import option
 
 __all__ = ["add_commands"]
@@ -45,8 +45,8 @@ def add_commands(commands: shared.Commands) -> None:
     option(parser, "--store FOLDER", "where runs are kept (default: runs in --out)")
     shared.add_posterior(parser)
     shared.add_seed(parser)
-    shared.add_workers(parser)
-    shared.add_threads(parser)
+    cores.add_workers(parser)
+    cores.add_threads(parser)
 
 
 def _figures(args: argparse.Namespace) -> None:

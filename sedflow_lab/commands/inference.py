@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from ..errors import InputError, SedflowError
-from . import shared
+from . import cores, shared
 from .robust import add_robust, floor_of, outliers_of, with_floor
 from .shared import option
 
@@ -47,7 +47,7 @@ def add_commands(commands: shared.Commands) -> None:
     option(parser, "--draws N", "draws a galaxy", default=1000, least=1)
     add_robust(parser)
     shared.add_seed(parser)
-    shared.add_threads(parser)
+    cores.add_threads(parser)
     option(
         parser, "--out FILE", "table to write: .ecsv, .csv or .fits; or store: .zarr", required=True
     )
@@ -84,7 +84,7 @@ def _add_store(parser: shared.Parser) -> None:
         "stop making posteriors exact after this time, such as 30min or 2h; those farthest from "
         "the network's come first (default: until all are exact)",
     )
-    shared.add_workers(group, "store and posterior")
+    cores.add_workers(group, "store and posterior")
     option(group, "--chunk N", "galaxies that are kept together (default: 128)", least=1)
 
 

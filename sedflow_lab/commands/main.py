@@ -13,7 +13,8 @@ from .._version import __version__
 from ..errors import SedflowError, WriteError
 from . import GROUPS
 from .claims import claimed
-from .shared import Parser, at_most, end_like_ctrl_c, new_parser, spoken_warnings
+from .cores import at_most
+from .shared import Parser, end_like_ctrl_c, new_parser, spoken_warnings
 
 __all__ = ["build_parser", "main"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
-from . import shared
+from . import cores, shared
 from .robust import add_robust, with_floor
 from .shared import option
 
@@ -48,7 +48,7 @@ def add_output(parser: shared.Parser) -> None:
     """Add how many draws to keep, and where."""
     option(parser, "--draws N", "draws to keep", default=4000, least=1)
     shared.add_seed(parser)
-    shared.add_threads(parser)
+    cores.add_threads(parser)
     option(
         parser,
         "--out FILE",

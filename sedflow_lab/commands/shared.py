@@ -32,10 +32,7 @@ __all__ = [
     "add_model_options",
     "add_posterior",
     "add_seed",
-    "add_threads",
-    "add_workers",
     "as_sentence",
-    "at_most",
     "check_path",
     "columns_of",
     "end_like_ctrl_c",
@@ -236,35 +233,6 @@ def add_posterior(parser: Parser) -> None:
 def add_seed(parser: Parser) -> None:
     """Add the seed."""
     option(parser, "--seed N", "the same seed gives the same numbers", default=0, least=0)
-
-
-def add_threads(parser: Parser) -> None:
-    """Add how many cores to use, which `main` sees to."""
-    option(parser, "--threads N", "cores to use at most (default: all)", least=1)
-
-
-def add_workers(parser: argparse._ActionsContainer, shared: str = "") -> None:
-    """Add how many processes to use, by Dask, and what they must see under the same path."""
-    option(
-        parser,
-        "--workers N",
-        "processes of one thread each, by Dask (default: this one, with all its cores)",
-        least=1,
-    )
-    seen = f"; they need to see {shared} under the same paths" if shared else ""
-    option(parser, "--scheduler ADDRESS", f"Dask scheduler whose workers are to do it{seen}")
-
-
-@contextmanager
-def at_most(threads: int | None) -> Iterator[None]:
-    """Let a command use so many cores at most; None for all."""
-    if threads is None:
-        yield
-        return
-    from .._threads import limited
-
-    with limited(threads):
-        yield
 
 
 def add_methods(parser: Parser, default: tuple[str, ...], meaning: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from . import shared
+from . import cores, shared
 from .shared import option
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def add_commands(commands: shared.Commands) -> None:
     shared.add_model_options(parser)
     _add_young_bursts(parser)
     option(parser, "--seed N", "the same seed gives the same numbers (default: 0)", least=0)
-    shared.add_workers(parser)
-    shared.add_threads(parser)
+    cores.add_workers(parser)
+    cores.add_threads(parser)
     _add_train(commands)
     _add_distil(commands)
 
@@ -115,7 +115,7 @@ def _add_train(commands: shared.Commands) -> None:
     option(size, "--hidden N", "hidden layers of each coupling", type=int, nargs="+")
     option(size, "--seed N", "of new simulations and of training (default: 0)", least=0)
     option(size, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
-    shared.add_threads(parser)
+    cores.add_threads(parser)
 
 
 def _add_distil(commands: shared.Commands) -> None:
@@ -150,7 +150,7 @@ def _add_distil(commands: shared.Commands) -> None:
     )
     option(parser, "--device DEVICE", "where to compute: cpu, cuda, ...", default="cpu")
     option(parser, "--seed N", "the same seed gives the same lessons", default=0, least=0)
-    shared.add_threads(parser)
+    cores.add_threads(parser)
 
 
 def _plan(args: argparse.Namespace, folder: Path, defaults: dict[str, Any]) -> dict[str, Any]:
