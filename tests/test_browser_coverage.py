@@ -30,7 +30,7 @@ def page(tmp_path: Path) -> Iterator[Any]:
 
 
 def select(page: Any, label: str, value: str) -> None:
-    page.locator(".widget-dropdown", has_text=label).locator("select").select_option(label=value)
+    page.get_by_label(label, exact=True).select_option(label=value)
 
 
 def test_run_cancel_run_and_open_a_simulation(page: Any, tmp_path: Path) -> None:

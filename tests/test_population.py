@@ -103,7 +103,8 @@ def test_simulated_galaxies_give_back_their_population_and_the_stack_does_not(si
     errors = np.std([f.moments()[0] for f in bootstrap_population(evidence, fitted, 20)], 0)
     mean, std = fitted.moments()
     assert errors[0] < 0.1 and errors[1] < 0.2
-    assert (np.abs(mean - values.mean(0)) < 3 * errors).all()
+    # Five standard errors: one false alarm in a million.
+    assert (np.abs(mean - values.mean(0)) < 5 * errors).all()
     assert np.abs(std - values.std(0)).max() < 0.25
     stacked, weights = evidence.stacked()
     middle = weights @ stacked

@@ -230,6 +230,7 @@ class LinkedPanel(Panel):
         with self._together():
             self.rows.selected.indices = []
             self.rows.data = cells
+        self._figures["list"].refresh()  # rows that are as many as before stay as they were drawn
 
     def _mark(self) -> None:
         with self._together():

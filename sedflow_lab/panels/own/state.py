@@ -11,6 +11,7 @@ from typing import Any, cast
 import traitlets
 from astropy.table import Table, vstack
 
+from ..._files import write_bytes
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.extinction import LAWS
@@ -112,7 +113,7 @@ class OwnState(State):
         """Read a file that a browser sent: its name, of which the ending counts, and its bytes."""
         safe = re.sub(r"[^\w.+-]+", "_", Path(name.replace("\\", "/")).name)[-80:] or "file"
         self._path = Path(self._folder.name) / safe.lstrip(".")
-        self._path.write_bytes(content)
+        write_bytes(self._path, content)
         self._begin(safe)
 
     def _begin(self, name: str) -> None:
