@@ -131,7 +131,7 @@ PANELS = {
         "05_coverage",
         3,
         (("look at another quantity", choose("Look at")),),
-        before=lambda page: _run(page, "Run", "alibrated"),
+        before=lambda page: _run(page, "Run", "simulations can tell"),
     ),
     "train": Panel("06_train_your_own", 3),
     "abc": Panel("07_abc_to_npe", 5, (("arrow key on the tolerance", key("Tolerance")),)),
