@@ -122,3 +122,24 @@ def test_pools_of_processes_infer_the_same_after_loading_a_posterior(tmp_path: P
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_tables_of_the_model_do_not_tell_how_many_threads_made_them():
+    """Else the last digits of every posterior would, in workers that have one thread each."""
+    code = (
+        "import hashlib, sedflow_lab as sl\n"
+        "rows = sl.SEDModel().photometer.rows\n"
+        "print(hashlib.sha256(rows.numpy().tobytes()).hexdigest())"
+    )
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | dict.fromkeys(names, threads),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert found[0] and found[0] == found[1]
