@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import sedflow_lab  # noqa: E402
+sedflow_lab = import_module("sedflow_lab")
 
 # Names of a lazy face are found by autodoc once they are there.
 for face in ("sedflow_lab", "sedflow_lab.diagnostics", "sedflow_lab.plots", "sedflow_lab.panels"):

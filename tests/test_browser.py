@@ -139,6 +139,20 @@ def until(page: playwright.Page, condition: Callable[[], object]) -> None:
         page.wait_for_timeout(200)
 
 
+def lasso(
+    page: playwright.Page, plane: playwright.Locator, begin: tuple[int, int], end: tuple[int, int]
+) -> None:
+    """Draw a lasso in a figure, around the box between two of its places [pixels]."""
+    box = plane.bounding_box()
+    assert box is not None
+    (x, y), (right, bottom) = ((box["x"] + dx, box["y"] + dy) for dx, dy in (begin, end))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for place in ((right, y), (right, bottom), (x, bottom)):
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
 def settled(page: playwright.Page, least: int = 1) -> list[str]:
     """Pictures of the figures, once there are so many and two looks at them are the same."""
     looks: list[list[str]] = [[], page.evaluate(FIGURES)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import browser_page, jupyterlab, lasso, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -36,14 +36,7 @@ def test_a_catalogue_is_inferred_looked_at_and_opened(tmp_path: Path) -> None:
 
         # What a lasso holds in one plane is marked in all, and listed.
         plane = page.get_by_role("img", name=re.compile("log SFR 1 Gyr .* of 192 galaxies")).first
-        box = plane.bounding_box()
-        assert box is not None
-        x, y, right, bottom = (box["x"] + 90, box["y"] + 60, box["x"] + 290, box["y"] + 220)
-        page.mouse.move(x, y)
-        page.mouse.down()
-        for place in ((right, y), (right, bottom), (x, bottom)):
-            page.mouse.move(*place, steps=6)
-        page.mouse.up()
+        lasso(page, plane, (90, 60), (290, 220))
         rows = page.locator(".slick-row")
         rows.first.wait_for()
         until(page, lambda: n_changed(page, full) >= 6)

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from astropy.table import Table
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import browser_page, jupyterlab, lasso, n_changed, run_all, settled, until
 
 import sedflow_lab as sl
 from sedflow_lab.observations.nsa import showcase_table
@@ -39,14 +39,7 @@ def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
         # What a lasso holds in one plane is marked in all, and listed.
         plane = page.get_by_role("img", name=re.compile("g−r .* of 192 galaxies")).first
         plane.scroll_into_view_if_needed()
-        box = plane.bounding_box()
-        assert box is not None
-        x, y, right, bottom = (box["x"] + 90, box["y"] + 50, box["x"] + 260, box["y"] + 150)
-        page.mouse.move(x, y)
-        page.mouse.down()
-        for place in ((right, y), (right, bottom), (x, bottom)):
-            page.mouse.move(*place, steps=6)
-        page.mouse.up()
+        lasso(page, plane, (90, 50), (260, 150))
         rows = page.locator(".slick-row")
         rows.first.wait_for()
         until(page, lambda: n_changed(page, full) >= 5)
