@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["DERIVED", "NAMES", "PARAMETERS", "QUANTITIES", "Quantity"]
+from .errors import InputError
+
+__all__ = ["DERIVED", "NAMES", "PARAMETERS", "QUANTITIES", "Quantity", "get_quantity"]
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,53 @@ DERIVED: tuple[Quantity, ...] = (
 NAMES: tuple[str, ...] = tuple(q.name for q in PARAMETERS)
 QUANTITIES: dict[str, Quantity] = {q.name: q for q in (*PARAMETERS, *DERIVED)}
 """All of them by name."""
+
+
+def get_quantity(name: str) -> Quantity:
+    """A quantity by its name, among them those at rest (`sps.rest_frame`), which name a band.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    if name in QUANTITIES:
+        return QUANTITIES[name]
+    for start, make in _AT_REST.items():
+        if name.startswith(start) and (band := name.removeprefix(start)):
+            return make(name, band)
+    raise InputError(f"There is no quantity {name!r}: use one of {', '.join(QUANTITIES)}.")
+
+
+def _magnitude(name: str, band: str) -> Quantity:
+    description = f"absolute AB magnitude in {band} at rest, dust included"
+    label, text = rf"$M_{{\rm {band}}}$", f"M {band}"
+    return Quantity(name, label, "mag", -25.0, -8.0, text, "mag", description, "mag")
+
+
+def _colour(name: str, bands: str) -> Quantity:
+    text = bands.replace("_", " − ", 1)
+    description = f"colour {bands.replace('_', ' - ', 1)} at rest, dust included"
+    label = rf"$({bands.replace('_', '-', 1)})_0$"
+    return Quantity(name, label, "mag", -0.5, 2.5, text, "mag", description, "mag")
+
+
+def _k_correction(name: str, band: str) -> Quantity:
+    description = f"K-correction in {band}, apparent less absolute magnitude and distance modulus"
+    label, text = rf"$K_{{\rm {band}}}$", f"K {band}"
+    return Quantity(name, label, "mag", -0.5, 2.0, text, "mag", description, "mag")
+
+
+def _mass_to_light(name: str, band: str) -> Quantity:
+    description = f"log10 of surviving mass per luminosity in {band} at rest, dust included"
+    label, text = rf"$\log M_*/L_{{\rm {band}}}$", f"log M/L {band}"
+    unit = r"$M_\odot/L_\odot$"
+    return Quantity(name, label, unit, -2.0, 1.5, text, "M☉/L☉", description)
+
+
+_AT_REST = {
+    "abs_mag_": _magnitude,
+    "colour_": _colour,
+    "k_corr_": _k_correction,
+    "log_ml_": _mass_to_light,
+}

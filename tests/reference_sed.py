@@ -100,8 +100,10 @@ def spectrum(grid: SSPGrid, theta, redshift, birth_cloud_age):
     return 10**log_mstar * dimmed
 
 
-def photometry(grid: SSPGrid, bands: BandSet, theta, redshift, birth_cloud_age, refine=8):
-    """Nanomaggies of one galaxy.
+def photometry(
+    grid: SSPGrid, bands: BandSet, theta, redshift, birth_cloud_age, refine=8, at_rest=False
+):
+    """Nanomaggies of one galaxy; at rest, those at 10 pc of what is as old as at its redshift.
 
     The dust-free spectrum is linear between the grid's wavelengths, so is the response between
     its own; the integral is a fine trapezoid over a mesh that contains the knots of both.
@@ -110,6 +112,8 @@ def photometry(grid: SSPGrid, bands: BandSet, theta, redshift, birth_cloud_age, 
     # Young and old light are dimmed differently: keep the two parts apart.
     no_cloud = _parts(grid, theta, redshift, birth_cloud_age)
     distance = float(Planck13.luminosity_distance(redshift).value) * MPC
+    if at_rest:
+        redshift, distance = 0.0, 1e-5 * MPC
     fluxes = []
     for band in bands.bands:
         knots = np.union1d(wave, band.wavelength / (1 + redshift))

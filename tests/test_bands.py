@@ -213,13 +213,24 @@ def test_coverage_depends_on_the_highest_redshift():
         check_coverage(get_bands("galex-sdss"), grid, 0.2)
     blue = get_bands(bump(3100, 500))  # from 2600: leaves the grid at z = 0.128
     check_coverage(blue, grid, 0.12)
-    with pytest.raises(InputError, match=r"up to redshift 0\.14"):
-        check_coverage(blue, grid, 0.14)
+    with pytest.raises(InputError, match=r"up to redshift 0\.2 "):
+        check_coverage(blue, grid, 0.2)
     red = get_bands(bump(60_000, 1000))  # outside at z = 0 already
     with pytest.raises(InputError, match="-61000 Angstrom"):
         check_coverage(red, grid, 0.01)
     with pytest.raises(InputError, match="galex-fuv"):
         SEDModel(bands="galex-sdss", redshift_max=0.01)
+
+
+def test_the_far_tail_of_a_filter_may_be_missed():
+    """The g of DECam leaks 1e-4 of its light from below 3690 Angstrom, 2305 at z = 0.6."""
+    grid, g = load_ssp_grid(), get_bands("decam-grz").bands[0]
+    assert 5e-5 < g.share(0, 2305 * 1.6) < 2e-4
+    assert g.share(0, 1e9) == pytest.approx(1)
+    assert g.share(4000, 4500) + g.share(4500, 5000) == pytest.approx(g.share(4000, 5000))
+    check_coverage(get_bands("decam-grz"), grid, 0.6)
+    with pytest.raises(InputError, match="decam2014-g"):
+        check_coverage(get_bands("decam-grz"), grid, 0.7)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from ..errors import InputError
 from ..exact import Outliers
 from ..methods import AMORTIZED, RECIPE
 from ..observations.photometry import Photometry
-from ..sps import load_ssp_grid
+from ..sps import BandSet, load_ssp_grid
+from ..sps.rest_frame import at_rest
 from .clusters import on_dask
 from .encoding import KEEP
 from .opened import Catalogue
@@ -45,6 +46,7 @@ def infer_catalogue(
     chunk: int | None = None,
     outliers: Outliers | None = None,
     error_floor: float | Mapping[str, float] | None = None,
+    rest_frame: str | BandSet | None = None,
     budget: float | None = None,
     workers: int | None = None,
     scheduler: Any = None,
@@ -83,6 +85,9 @@ def infer_catalogue(
         Galaxies of a chunk; default 128, and fewer of more than 2,000 draws.
     error_floor : float or mapping, optional
         As for `Photometry.with_error_floor`.
+    rest_frame : str or BandSet, optional
+        Bands, such as ``"sdss-ugriz"``, in which there are absolute magnitudes, colours,
+        K-corrections and mass-to-light ratios (see `PosteriorResult.derived`).
     budget : float, optional
         Seconds after which no more posteriors are made exact.
     workers : int, optional
@@ -121,7 +126,7 @@ def infer_catalogue(
     for text in found.problems:
         tell(text)
     how = {"method": method, "draws": draws, "seed": seed, "keep": keep}
-    store = _store(out, loaded, found, how, chunk, outliers)
+    store = _store(out, loaded, found, how, chunk, outliers, rest_frame)
     with ExitStack() as stack:
         stack.enter_context(locked(out / "store"))
         if workers is None and scheduler is None:
@@ -173,6 +178,7 @@ def _store(
     how: dict[str, Any],
     chunk: int | None,
     outliers: Outliers | None,
+    rest_frame: str | BandSet | None,
 ) -> Store:
     """The store that is there, if it is of the same, or a new one."""
     there = Store.open(out) if out.exists() else None
@@ -191,6 +197,8 @@ def _store(
         **found.settings,
         **(outliers.settings() if outliers else {}),
     }
+    if rest_frame is not None:
+        settings["rest_frame"] = at_rest(posterior.model, rest_frame).bands.to_json()
     settings = json.loads(json.dumps(settings))
     if there is None:
         about = {"posterior": posterior.bundle.name, "sedflow_lab": __version__}

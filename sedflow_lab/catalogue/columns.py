@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._threads import share_out, workers
+from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..posterior.export import worst_band
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import weighted_quantile
-from ..quantities import QUANTITIES
+from ..quantities import QUANTITIES, get_quantity
+from ..sps.rest_frame import at_rest
 from .encoding import decoded
 
 if TYPE_CHECKING:
@@ -44,21 +47,25 @@ def columns_of(
     photometry: Photometry,
     posterior: AmortizedPosterior,
     outliers: bool,
+    rest_frame: BandSet | None = None,
     threads: int | None = None,
 ) -> pyarrow.Table:
     """One row a galaxy of everything but its draws; derived quantities are of all draws.
 
     Fluxes [nanomaggies] are NaN where a band is masked. There are columns on bad bands where there
-    may be outliers.
+    may be outliers, and on bands at rest where these are given.
     """
     import pyarrow
 
     n = len(result)
     columns: dict[str, np.ndarray] = {"row": photometry.rows, "id": result.ids}
     columns["redshift"] = result.redshift
-    each = share_out(partial(_quantiles, model=posterior.model), list(result), workers(threads))
-    quantiles = np.stack(list(each))
-    for k, name in enumerate(QUANTITIES):
+    model, names = posterior.model, list(QUANTITIES)
+    if rest_frame is not None:
+        names += [quantity.name for quantity in at_rest(model, rest_frame).quantities]
+    quantiles_of = partial(_quantiles, model=model, rest_frame=rest_frame, count=len(names))
+    quantiles = np.stack(list(share_out(quantiles_of, list(result), workers(threads))))
+    for k, name in enumerate(names):
         columns |= {name + end: quantiles[:, level, k] for level, end in enumerate(_LEVELS)}
     for name in ("ess", "badge", "chi2_min", "log_evidence"):
         columns[name] = getattr(result, name)
@@ -88,14 +95,16 @@ def columns_of(
     return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields))
 
 
-def _quantiles(one: PosteriorResult, model: SEDModel) -> np.ndarray:
-    """Quantiles (3, 19) of all quantities of a galaxy.
+def _quantiles(
+    one: PosteriorResult, model: SEDModel, rest_frame: BandSet | None, count: int
+) -> np.ndarray:
+    """Quantiles (3, count) of all quantities of a galaxy.
 
     Galaxies come one by one, so that the last digits of what is derived depend on no other.
     """
     if not one.usable[0]:
-        return np.full((len(_LEVELS), len(QUANTITIES)), np.nan)
-    more = one.derived(model).values()
+        return np.full((len(_LEVELS), count), np.nan)
+    more = one.derived(model, rest_frame).values()
     values = np.concatenate([one.samples, np.stack(list(more), -1)], -1)
     return weighted_quantile(values, one.weights, list(_LEVELS.values()))[:, 0]
 
@@ -164,11 +173,12 @@ def as_table(rows: pyarrow.Table, meta: dict[str, Any]) -> Table:
         values = _words(rows, name) if text else rows[name].to_numpy()
         stem, end = (name[:-3], name[-3:]) if name[-3:] in _LEVELS else (name, "")
         column = Column(values, name)
-        if (quantity := QUANTITIES.get(stem)) is not None:
+        if name.startswith(("flux_", "sigma_")):
+            column.unit = u.nmgy
+        with suppress(InputError):
+            quantity = get_quantity(stem)
             column.unit = quantity.column_unit
             column.description = f"{quantity.description}, quantile {_LEVELS[end]:g}"
-        elif name.startswith(("flux_", "sigma_")):
-            column.unit = u.nmgy
         table[name] = column
     return table
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from ..observations.photometry import Photometry
 from ..observations.write import read_sealed, write_sealed, write_table
 from ..posterior.result import PosteriorResult
 from ..quantities import QUANTITIES
+from ..sps.bands import BandSet, get_bands
 from .rows import identity
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def infer_catalogue(
     *,
     outliers: Outliers | None = None,
     samples: str | Path | None = None,
+    rest_frame: str | BandSet | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
     tell: Callable[[str], None] = lambda text: None,
@@ -67,6 +70,8 @@ def infer_catalogue(
         As for `AmortizedPosterior.infer`.
     samples : path, optional
         HDF5 file for all draws, for which all have to fit into memory.
+    rest_frame : str or BandSet, optional
+        Bands in which the table has rest-frame quantities (see `PosteriorResult.derived`).
     progress : bool
         Show a progress bar.
     tell : callable
@@ -91,6 +96,7 @@ def infer_catalogue(
         **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
         "galaxies": identity(photometry),
         "quantities": list(QUANTITIES),
+        **({} if rest_frame is None else {"rest_frame": get_bands(rest_frame).to_json()}),
         **(outliers.settings() if outliers else {}),
     }
     out = Path(out)
@@ -100,6 +106,7 @@ def infer_catalogue(
     if first:
         tell(f"{first:,} galaxies were inferred before, and are taken from {kept.folder}")
     n, stopped = len(photometry), False
+    summary = partial(PosteriorResult.summary, model=posterior.model, rest_frame=rest_frame)
     size = max(1, min(_AT_ONCE, _DRAWS_AT_ONCE // max(1, draws)))
     with tqdm(total=n, initial=first, unit=" galaxies", desc=method, disable=not progress) as bar:
         while first < n or not (done or fresh):
@@ -118,14 +125,16 @@ def infer_catalogue(
                 part = _join(fresh)
                 kept.write(first - len(part), part)
                 done, fresh, since = [*done, part], [], time.monotonic()
-            fresh.append(result if samples else result.summary(model=posterior.model))
+            fresh.append(result if samples else summary(result))
             bar.update(last - first)
             first, stopped = last, stopped or now
     whole = _join(done + fresh)
     if samples:
         whole.save(samples)
-        whole = whole.summary(model=posterior.model)
+        whole = summary(whole)
     whole.meta |= {"draws": draws, "seed": seed, "posterior": posterior.bundle.name}
+    if rest_frame is not None:
+        whole.meta["rest_frame"] = get_bands(rest_frame).name
     for band, floor in photometry.settings().get("error_floor", {}).items():
         whole.meta[f"error_floor_{band}"] = floor
     if outliers is not None:

@@ -130,6 +130,12 @@ class Store:
         """Bands of the photometry."""
         return BandSet.from_json(self.settings["bands"])
 
+    @cached_property
+    def rest_frame(self) -> BandSet | None:
+        """Bands at rest that the tables have quantities of."""
+        found = self.settings.get("rest_frame")
+        return None if found is None else BandSet.from_json(found)
+
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays of draws."""

@@ -88,7 +88,7 @@ def _make(
     result = posterior.infer(task.photometry, method=method, refine=False, **how)
     if _stopped(how) and "unfinished" in result.badge:
         return None
-    rows = _columns(result, task.photometry, posterior, how)
+    rows = _columns(result, task.photometry, posterior, store, how["threads"])
     arrays = {"samples": result.samples, "weights": result.weights.astype(np.float32)}
     if "samples" in store.arrays:
         arrays["samples"] = encoded(result.samples, store.settings["keep"])
@@ -122,7 +122,7 @@ def _make_exact(
         first += len(photometry)
         if not len(here):
             continue
-        new = _columns(part, photometry[here], posterior, how)
+        new = _columns(part, photometry[here], posterior, store, how["threads"])
         order = np.arange(len(chunk.rows))
         order[places] = len(order) + np.arange(len(places))
         old = chunk.rows.replace_schema_metadata(None)
@@ -141,9 +141,11 @@ def _columns(
     result: PosteriorResult,
     photometry: Photometry,
     posterior: AmortizedPosterior,
-    how: dict[str, Any],
+    store: Store,
+    threads: int | None,
 ) -> pyarrow.Table:
-    return columns_of(result, photometry, posterior, how["outliers"] is not None, how["threads"])
+    outliers = "outliers" in store.settings
+    return columns_of(result, photometry, posterior, outliers, store.rest_frame, threads)
 
 
 def _stopped(how: dict[str, Any]) -> bool:

@@ -64,6 +64,12 @@ def add_commands(commands: shared.Commands) -> None:
         choices=("flag", "mask", "raise"),
         default="flag",
     )
+    option(
+        parser,
+        "--rest-frame SET",
+        "bands at rest, such as sdss-ugriz, to add absolute magnitudes, colours, K-corrections and "
+        "mass-to-light ratios of (default: none)",
+    )
     _add_store(parser)
 
 
@@ -117,6 +123,7 @@ def _infer_store(args: argparse.Namespace) -> None:
             chunk=args.chunk,
             outliers=outliers_of(args),
             error_floor=floor_of(args),
+            rest_frame=args.rest_frame,
             budget=None if args.budget is None else _seconds(args.budget),
             workers=args.workers,
             scheduler=args.scheduler,
@@ -178,6 +185,7 @@ def _infer_table(args: argparse.Namespace) -> None:
             args.seed,
             outliers=outliers_of(args),
             samples=samples,
+            rest_frame=args.rest_frame,
             progress=shared.is_interactive(),
             stop=stop,
             tell=shared.say,

@@ -17,7 +17,7 @@ from ..methods import Method
 from ..parameters import NAMES, PRIORS, Prior, get_prior
 from ..posterior.reweight import values_of
 from ..posterior.weighting import weighted_quantile
-from ..quantities import DERIVED, QUANTITIES
+from ..quantities import get_quantity
 from ..sps import SEDModel
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .palette import COLORS, CREDIBLE, method_look
@@ -77,7 +77,7 @@ def plot_corner(
         Row in the first result, or id; the others are searched for its id.
     parameters : sequence of str, optional
         Names of parameters (default all 12) and, where `model` is given, of derived quantities
-        (`sedflow_lab.sps.properties.DERIVED`).
+        (`sedflow_lab.sps.properties.DERIVED`), also at rest (`sedflow_lab.sps.rest_frame`).
     truth : array, shape (12,), optional
         True parameters, drawn as lines.
     title : str, optional
@@ -135,11 +135,7 @@ def _check_names(names: tuple[str, ...], model: SEDModel | None) -> None:
     if not names or len(set(names)) < len(names):
         raise InputError("parameters needs one or more names, each of them once.")
     for name in names:
-        if name not in QUANTITIES:
-            raise InputError(
-                f"There is no parameter {name!r}: use {', '.join(NAMES)}, or with a model "
-                f"{', '.join(q.name for q in DERIVED)}."
-            )
+        get_quantity(name)
         if name not in NAMES and model is None:
             raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
 
@@ -148,7 +144,7 @@ def _axis(
     name: str, values: list[np.ndarray], layers: list[Layer], true: float, zoom: bool
 ) -> _Axis:
     """Label, limits, and as many bins as resolve the narrowest posterior."""
-    what = QUANTITIES[name]
+    what = get_quantity(name)
     outer, inner = (
         [weighted_quantile(x, y.weights, (p, 1 - p)) for x, y in zip(values, layers, strict=True)]
         for p in (0.001, 0.025)

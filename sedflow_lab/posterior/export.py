@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..quantities import NAMES, PARAMETERS, QUANTITIES
+from ..quantities import NAMES, PARAMETERS, get_quantity
 from .weighting import weighted_quantile
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from ..sps.bands import BandSet
     from ..sps.model import SEDModel
     from .result import PosteriorResult
 
@@ -21,7 +22,10 @@ __all__ = ["draws_table", "summary_table", "to_arviz", "worst_band"]
 
 
 def summary_table(
-    result: PosteriorResult, levels: tuple[float, float, float], model: SEDModel | None
+    result: PosteriorResult,
+    levels: tuple[float, float, float],
+    model: SEDModel | None,
+    rest_frame: str | BandSet | None,
 ) -> Table:
     """One row a galaxy (see `PosteriorResult.summary`); the band most likely bad, if any may be."""
     from astropy.table import Column, Table
@@ -30,10 +34,10 @@ def summary_table(
     quantiles = np.moveaxis(result.quantile(levels), -1, 0)
     values = dict(zip(NAMES, quantiles, strict=True))
     if model is not None:
-        for name, each in result.derived(model).items():
+        for name, each in result.derived(model, rest_frame).items():
             values[name] = weighted_quantile(each[..., None], result.weights, list(levels))[..., 0]
     for name, found in values.items():
-        quantity = QUANTITIES[name]
+        quantity = get_quantity(name)
         for suffix, k in (("", 1), ("_lo", 0), ("_hi", 2)):
             table[name + suffix] = Column(
                 found[k],

@@ -224,15 +224,17 @@ class PosteriorResult:
         self,
         levels: tuple[float, float, float] = (0.16, 0.5, 0.84),
         model: SEDModel | None = None,
+        rest_frame: str | BandSet | None = None,
     ) -> Table:
         """One row a galaxy: medians and 68 % intervals of all parameters, and the quality.
 
         The levels are quantiles for the columns ``<name>_lo``, ``<name>`` and ``<name>_hi``. With
-        the model that made the posterior there are derived quantities as well (see `derived`).
+        the model that made the posterior there are derived quantities as well, and those in bands
+        at rest where these are given (see `derived`).
         """
         from .export import summary_table
 
-        return summary_table(self, levels, model)
+        return summary_table(self, levels, model, rest_frame)
 
     @renamed(n="draws")
     def resample(self, draws: int, seed: int = 0) -> PosteriorResult:
@@ -278,15 +280,23 @@ class PosteriorResult:
 
         return replace(self, **flat_fields(self, names, model, prior, seed))
 
-    def derived(self, model: SEDModel) -> dict[str, np.ndarray]:
+    def derived(
+        self, model: SEDModel, rest_frame: str | BandSet | None = None
+    ) -> dict[str, np.ndarray]:
         """What `sps.properties.derived` computes of every draw (N, D), by name.
 
-        The model is that which made the posterior. NaN where there is no posterior.
+        With bands in the rest frame, such as ``"sdss-ugriz"``, there are absolute magnitudes,
+        colours, K-corrections and mass-to-light ratios as well (`sps.rest_frame.RestFrame`). The
+        model is that which made the posterior. NaN where there is no posterior.
         """
         from ..sps.properties import derived
+        from ..sps.rest_frame import at_rest
 
         good, nothing = self.usable, np.full(self.weights.shape, np.nan)
-        found = derived(self.samples[good], self.redshift[good, None], model)
+        at = (self.samples[good], self.redshift[good, None])
+        found = derived(*at, model)
+        if rest_frame is not None:
+            found |= at_rest(model, rest_frame)(*at)
         return {name: with_rows(nothing.copy(), good, values) for name, values in found.items()}
 
     def to_table(self, i: int = 0) -> Table:

@@ -28,8 +28,9 @@ from scipy.ndimage import distance_transform_edt
 
 from ..errors import InputError
 from ..parameters import NAMES, Prior, get_prior
-from ..quantities import QUANTITIES
+from ..quantities import QUANTITIES, get_quantity
 from ..sps.properties import derived
+from ..sps.rest_frame import at_rest
 from .weighting import kish_ess
 
 if TYPE_CHECKING:
@@ -47,9 +48,22 @@ _LEAST_ESS, _LEAST_SHARE = 100, 0.1
 def values_of(names: Sequence[str], theta: np.ndarray, redshift: Any, model: Any) -> np.ndarray:
     """Parameters and derived quantities by name, shape (..., K), of parameters (..., 12).
 
-    The model may be None where there are only parameters among them.
+    Those at rest are in the model's own bands (`sps.rest_frame.RestFrame`). The model may be None
+    where there are only parameters among them.
+
+    Raises
+    ------
+    InputError
+        If there is no such quantity of the model.
     """
     found = {} if set(names) <= set(NAMES) else derived(theta, redshift, model)
+    if not set(names) <= set(QUANTITIES):
+        found |= at_rest(model)(theta, redshift)
+        if unknown := [n for n in names if n not in {*NAMES, *found}]:
+            raise InputError(
+                f"The model has no quantity {unknown[0]!r}: use one of {', '.join(found)}, or a "
+                "parameter."
+            )
     columns = [theta[..., NAMES.index(n)] if n in NAMES else found[n] for n in names]
     return np.stack(columns, axis=-1)
 
@@ -138,8 +152,7 @@ def _check_names(names: Sequence[str]) -> None:
             "each of them once."
         )
     for name in names:
-        if name not in QUANTITIES:
-            raise InputError(f"There is no quantity {name!r}: use one of {', '.join(QUANTITIES)}.")
+        get_quantity(name)
 
 
 def _warn(before: np.ndarray, after: np.ndarray, ids: np.ndarray, names: Sequence[str]) -> None:

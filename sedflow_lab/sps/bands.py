@@ -127,6 +127,17 @@ class Band:
         integral = np.trapezoid(self.response / self.wavelength, self.wavelength)
         return AB_NANOMAGGY * SPEED_OF_LIGHT * float(integral)
 
+    def share(self, low: float, high: float) -> float:
+        """Share of the light of a source with constant F_lambda that comes from between two edges.
+
+        They are wavelengths [Angstrom].
+        """
+        light = self.response / self.response.max() * self.wavelength
+        steps = 0.5 * (light[1:] + light[:-1]) * np.diff(self.wavelength)
+        below = np.append(0.0, np.cumsum(steps)) / steps.sum()
+        first, last = np.interp([low, high], self.wavelength, below)
+        return float(last - first)
+
     @property
     def support(self) -> tuple[float, float]:
         """First and last wavelength [Angstrom] with a response."""

@@ -11,11 +11,12 @@ from .bands import BandSet
 from .dust import attenuation, dust_curves
 from .histories import Cosmology, RedshiftTable, planck13
 from .populations import POPULATION_EDGES, Epoch, LogAxis, Populations
-from .projection import ProjectionTable, make_projection
+from .projection import ProjectionTable, make_projection, redshift_nodes
 from .ssp import SSPGrid
 
 __all__ = ["Photometer"]
 
+_TEN_PARSEC = float(np.log(1e-5))  # Mpc
 _SHARED = 256  # galaxies at one redshift from which a table of its own pays
 
 
@@ -25,6 +26,8 @@ class Photometer(torch.nn.Module):
     For each tabulated redshift there is a row of fluxes, one per dust node, for every population
     of the smooth history (at its age) and every SSP of the grid (for bursts of any age), at
     every metallicity of the grid. Two neighbouring redshifts are interpolated linearly.
+
+    At rest, a galaxy is seen from 10 pc, and its redshift is but the age of its oldest stars.
     """
 
     rows: torch.Tensor
@@ -39,14 +42,18 @@ class Photometer(torch.nn.Module):
         populations: Populations,
         redshift_max: float,
         dtype: torch.dtype,
+        at_rest: bool = False,
     ) -> None:
         super().__init__()
-        self.populations = populations
+        self.populations, self.at_rest = populations, at_rest
         self.n_epoch = populations.epoch_values.shape[1]
         self.age_axis = LogAxis(grid.age_gyr)
         self.metallicity_axis = LogAxis(grid.metallicity)
         double = dtype == torch.float64
-        table = make_projection(grid, bands, redshift_max, np.float64 if double else np.float32)
+        precision = np.float64 if double else np.float32
+        table = make_projection(grid, bands, 0.0 if at_rest else redshift_max, precision)
+        if at_rest:
+            table = table.repeated(redshift_nodes(redshift_max))
         ssp, young = torch.as_tensor(table.ssp), torch.as_tensor(table.young)
         universe = Cosmology(redshift_max, torch.float64).age(torch.as_tensor(table.redshift))
         edges = torch.minimum(torch.as_tensor(POPULATION_EDGES), universe[:, None])[:, 1:]
@@ -111,7 +118,8 @@ class Photometer(torch.nn.Module):
         dust = (galaxies.tau_bc, galaxies.tau_ism, galaxies.n_dust)
         diffuse, cloud = attenuation(curves, *(x[:, None] for x in dust))
         flux = (diffuse * torch.addcmul(old, cloud, young)) @ self.node_to_band
-        return flux * torch.exp(LN10 * galaxies.log_mstar[:, None] - 2 * epoch.log_distance)
+        log_distance = _TEN_PARSEC if self.at_rest else epoch.log_distance
+        return flux * torch.exp(LN10 * galaxies.log_mstar[:, None] - 2 * log_distance)
 
     def _rows_and_weights(
         self, galaxies: Parameters, epoch: Epoch, interval: torch.Tensor

@@ -34,6 +34,7 @@ REDSHIFT_STEP = 2.5e-3
 TOLERANCE = 4e-4
 """Relative error of fluxes, behind the most extreme dust of the prior, that sets the nodes."""
 
+_LOST = 2e-4  # of a band's response, that the grid may miss
 _SUBSAMPLES = 4
 _MESH = 400
 _MAX_NODES = 24
@@ -50,6 +51,14 @@ class ProjectionTable:
     band: np.ndarray  # (C,), number of the band to which a node belongs
     ssp: np.ndarray  # (Z, A, M, C), flux [nanomaggies] at 1 Mpc of one solar mass formed
     young: np.ndarray  # (Z, M, C), the same of the mean young spectrum
+
+    def repeated(self, redshift: np.ndarray) -> ProjectionTable:
+        """The first of its redshifts in the place of each of others (Z,)."""
+        arrays = {
+            name: np.repeat(getattr(self, name)[:1], len(redshift), axis=0)
+            for name in ("wavelength", "ssp", "young")
+        }
+        return replace(self, redshift=redshift, **arrays)
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,15 @@ def redshift_nodes(redshift_max: float) -> np.ndarray:
 
 
 def check_coverage(bands: BandSet, grid: SSPGrid, redshift_max: float) -> None:
-    """Raise `InputError` if the grid does not reach under every band at every redshift."""
+    """Raise `InputError` if the grid does not reach under every band at every redshift.
+
+    Filters leak far from where they are: a tail of them may be missed.
+    """
     low, high = grid.wavelength_aa[0], grid.wavelength_aa[-1]
     outside = []
     for band in bands.bands:
         first, last = band.support
-        if first / (1 + redshift_max) < low or last > high:
+        if max(band.share(0.0, low * (1 + redshift_max)), band.share(high, np.inf)) > _LOST:
             span = f"{first / (1 + redshift_max):.0f}-{last:.0f}"
             outside.append(f"{band.name} ({span} Angstrom)")
     if outside:

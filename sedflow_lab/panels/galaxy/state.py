@@ -18,6 +18,7 @@ from ...methods import AMORTIZED
 from ...observations.photometry import Photometry
 from ...posterior.reweight import values_of
 from ...quantities import QUANTITIES
+from ...sps.rest_frame import at_rest
 from ..kit.choice import DEFAULT_QUANTITIES, ERROR_FLOOR, GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 from ..kit.state import Traits
@@ -123,8 +124,10 @@ class GalaxyState(GalaxyChoice):
         if self.truths is None:
             return None
         theta, redshift = self.truths[self.index], float(self.galaxies.redshift[self.index])
-        values = values_of(tuple(QUANTITIES), theta[None], redshift, self.posterior.model)
-        return dict(zip(QUANTITIES, values[0].tolist(), strict=True))
+        model = self.posterior.model
+        names = (*QUANTITIES, *(quantity.name for quantity in at_rest(model).quantities))
+        values = values_of(names, theta[None], redshift, model)
+        return dict(zip(names, values[0].tolist(), strict=True))
 
     @traitlets.default("observed")
     def _all_bands(self) -> tuple[str, ...]:

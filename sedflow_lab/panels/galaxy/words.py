@@ -11,7 +11,7 @@ from ...anpe.trust import chi2_limit
 from ...methods import BADGES
 from ...plots.palette import SPARE_COLORS
 from ...posterior.weighting import weighted_quantile
-from ...quantities import DERIVED, PARAMETERS, QUANTITIES
+from ...quantities import DERIVED, PARAMETERS, get_quantity
 from ..kit import html
 from ..kit.choice import Outcome
 
@@ -95,8 +95,8 @@ def table(outcome: Outcome, pinned: Outcome | None, truth: Mapping[str, float] |
         )
     if truth is not None:
         heads += "; the truth in italics"
-    rows = []
-    for q in (*DERIVED, *PARAMETERS):
+    known, rows = (*DERIVED, *PARAMETERS), []
+    for q in (*known, *map(get_quantity, outcome.at_rest)):
         cells = [html.cell(q.axis_text, q.description)]
         for each in texts:
             low, middle, high = each[q.name]
@@ -105,12 +105,15 @@ def table(outcome: Outcome, pinned: Outcome | None, truth: Mapping[str, float] |
         if truth is not None:
             cells.append(html.cell(f"<i>{html.number(truth[q.name])}</i>", width=44))
         rows.append(cells)
-    return html.listing(heads, rows)
+    here = "<b>At rest</b>, in the bands of the network: magnitudes, colours, K-corrections, M/L"
+    first = len(known)
+    return html.listing(heads, rows[:first]) + html.listing(here, rows[first:])
 
 
 def _intervals(outcome: Outcome) -> dict[str, list[str]]:
     """The 16, 50 and 84 % quantiles of all quantities, as texts."""
-    array = np.stack([outcome.values[name] for name in QUANTITIES], axis=-1)
+    found = {**outcome.values, **outcome.at_rest}
+    array = np.stack(list(found.values()), axis=-1)
     levels = weighted_quantile(array, outcome.result.weights[0], (0.16, 0.5, 0.84))
     texts = [[html.number(value) for value in level] for level in levels.T]
-    return dict(zip(QUANTITIES, texts, strict=True))
+    return dict(zip(found, texts, strict=True))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from ...observations import Photometry, showcase
 from ...posterior.result import PosteriorResult
 from ...posterior.reweight import implied_prior, values_of
 from ...quantities import QUANTITIES
+from ...sps import SEDModel
+from ...sps.rest_frame import at_rest
 from .state import State
 
 __all__ = [
@@ -71,6 +74,12 @@ class Outcome:
     result: PosteriorResult
     values: Mapping[str, np.ndarray]  # parameters and derived quantities of the draws, each (D,)
     seconds: float  # of the wall clock, that it took
+    model: SEDModel
+
+    @cached_property
+    def at_rest(self) -> Mapping[str, np.ndarray]:
+        """Quantities of the draws in the model's bands at rest, each (D,)."""
+        return at_rest(self.model)(self.result.samples[0], self.result.redshift[0])
 
     @property
     def drawn(self) -> Drawn:
@@ -163,7 +172,8 @@ class GalaxyChoice(State):
     def _outcome(self, photometry: Photometry, result: PosteriorResult, seconds: float) -> Outcome:
         draws, model = result.samples[0], self.posterior.model
         found = values_of(tuple(QUANTITIES), draws, result.redshift[0], model)
-        return Outcome(photometry, result, dict(zip(QUANTITIES, found.T, strict=True)), seconds)
+        values = dict(zip(QUANTITIES, found.T, strict=True))
+        return Outcome(photometry, result, values, seconds, model)
 
 
 def describe(galaxy: Photometry) -> str:

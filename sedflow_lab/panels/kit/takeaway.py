@@ -12,7 +12,7 @@ import numpy as np
 from ...exact import Outliers
 from ...observations.photometry import Photometry
 from ...observations.write import encode_table
-from ...quantities import DERIVED
+from ...quantities import NAMES, get_quantity
 from . import html
 from .choice import Outcome
 
@@ -84,8 +84,9 @@ def code_of(
 def draws_of(outcome: Outcome) -> Table:
     """Draws with their weights, and what derives from them."""
     table = outcome.result.to_table()
-    for quantity in DERIVED:
-        table[quantity.name] = outcome.values[quantity.name]
+    more = {**outcome.values, **outcome.at_rest}
+    for quantity in (get_quantity(name) for name in more if name not in NAMES):
+        table[quantity.name] = more[quantity.name]
         table[quantity.name].unit = quantity.column_unit
         table[quantity.name].description = quantity.description
     return table

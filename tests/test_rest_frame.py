@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference_sed as slow
+import torch
+from astropy import units as u
+from astropy.cosmology import Planck13
+from speclite import filters
+
+import sedflow_lab as sl
+from sedflow_lab.errors import InputError
+from sedflow_lab.parameters import get_prior
+from sedflow_lab.quantities import QUANTITIES, get_quantity
+from sedflow_lab.sps import SEDModel
+from sedflow_lab.sps.bands import BAND_SETS
+from sedflow_lab.sps.rest_frame import RestFrame, at_rest
+from sedflow_lab.sps.sun import SOLAR_MAGNITUDE
+
+MPC, TEN_PARSEC = 3.0856775814913673e24, 1e-5
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SEDModel(dtype=torch.float64, redshift_max=0.25)
+
+
+def galaxies(n, seed=5):
+    redshift = np.random.default_rng(seed).uniform(1e-3, 0.25, n)
+    return get_prior().sample(n, seed=seed), redshift
+
+
+@pytest.mark.parametrize("name", ["sdss-ugriz", "lsst-ugrizy", "sdss-2mass"])
+def test_absolute_magnitudes_are_those_that_speclite_makes_of_the_spectra(model, name):
+    theta, redshift = galaxies(40)
+    found = RestFrame(model, name)(theta, redshift)
+    spectra = model.spectrum(theta, redshift) * 3.846e33 / (4 * np.pi * (TEN_PARSEC * MPC) ** 2)
+    for label, filter_name in zip(
+        RestFrame(model, name).bands.labels, BAND_SETS[name], strict=True
+    ):
+        # Finer than the spectra: speclite interpolates the response, and not the flux, otherwise.
+        wavelength = np.union1d(model.wavelength, np.arange(2500.0, 25_000.0, 2.0))
+        band = filters.load_filter(filter_name)
+        for row, spectrum in enumerate(spectra):
+            flux = np.interp(wavelength, model.wavelength, spectrum)
+            wanted = band.get_ab_magnitude(flux * u.Unit("erg / (s cm2 AA)"), wavelength * u.AA)
+            assert found[f"abs_mag_{label}"][row] == pytest.approx(wanted, abs=2e-3), (label, row)
+
+
+def test_absolute_magnitudes_are_those_of_the_slow_model(model):
+    theta, redshift = galaxies(60, 6)
+    found = at_rest(model).photometry(theta, redshift)
+    for row, (t, z) in enumerate(zip(theta, redshift, strict=True)):
+        wanted = slow.photometry(model.ssp, model.bands, t, z, 0.1, refine=2, at_rest=True)
+        assert found[row] == pytest.approx(wanted, rel=2e-3)
+
+
+def test_k_corrections_close_the_sum_of_magnitudes(model):
+    theta, redshift = galaxies(50, 7)
+    found = at_rest(model)(theta, redshift)
+    modulus = Planck13.distmod(redshift).value
+    apparent = sl.magnitude(model.photometry(theta, redshift))
+    for k, label in enumerate(model.bands.labels):
+        total = found[f"abs_mag_{label}"] + found[f"k_corr_{label}"] + modulus
+        assert total == pytest.approx(apparent[:, k], abs=2e-4)
+
+
+def test_k_corrections_vanish_near_us(model):
+    theta = get_prior().sample(50, seed=8)
+    found = at_rest(model)(theta, 1e-4)
+    for label in model.bands.labels:
+        assert np.abs(found[f"k_corr_{label}"]).max() < 3e-3
+
+
+def test_colours_and_mass_to_light_ratios_follow_from_magnitudes_and_mass(model):
+    theta, redshift = galaxies(30, 9)
+    found = at_rest(model)(theta, redshift)
+    assert found["colour_g_r"] == pytest.approx(found["abs_mag_g"] - found["abs_mag_r"])
+    mass = sl_derived(model, theta, redshift)["log_mstar_surviving"]
+    luminosity = -0.4 * (found["abs_mag_r"] - SOLAR_MAGNITUDE["sdss2010-r"])
+    assert found["log_ml_r"] == pytest.approx(mass - luminosity)
+    # Those of galaxies with little dust are what everyone finds (Bell et al. 2003, figure 20).
+    clear = (theta[:, 9] + theta[:, 10]) < 1.0
+    assert np.all(np.abs(found["log_ml_r"][clear]) < 1.2)
+
+
+def sl_derived(model, theta, redshift):
+    from sedflow_lab.sps.properties import derived
+
+    return derived(theta, redshift, model)
+
+
+def test_other_bands_have_no_k_correction_and_need_no_known_sun(model):
+    names = {quantity.name for quantity in at_rest(model, "decam-grz").quantities}
+    assert {"abs_mag_g", "colour_g_r", "colour_r_z", "log_ml_z"} <= names
+    assert not any(name.startswith("k_corr") for name in names)
+    own = sl.get_bands([sl.get_bands("sdss-ugriz").bands[2], "bessell-V"])
+    assert {q.name for q in at_rest(model, own).quantities} == {
+        "abs_mag_r",
+        "abs_mag_V",
+        "colour_r_V",
+        "k_corr_r",
+        "log_ml_r",
+    }
+
+
+def test_bands_that_the_grid_does_not_reach_are_refused(model):
+    with pytest.raises(InputError, match=r"galex-fuv.*ssp build"):
+        at_rest(model, "galex-sdss")
+
+
+def test_every_band_of_the_named_sets_but_the_ultraviolet_knows_the_sun():
+    filters_of_sets = {name for bands in BAND_SETS.values() for name in bands}
+    assert filters_of_sets - set(SOLAR_MAGNITUDE) == {"galex-fuv", "galex-nuv"}
+
+
+def test_the_sun_has_its_colours():
+    """The SDSS's own estimates are 0.44 +- 0.02 in g - r and 0.03 +- 0.02 in i - z."""
+    sun = {name[-1]: SOLAR_MAGNITUDE[f"sdss2010-{name}"] for name in "ugriz"}
+    assert sun["g"] - sun["r"] == pytest.approx(0.46, abs=0.04)
+    assert sun["i"] - sun["z"] == pytest.approx(0.03, abs=0.03)
+
+
+def test_quantities_at_rest_have_names_units_and_limits():
+    quantity = get_quantity("abs_mag_r")
+    assert (quantity.column_unit, quantity.text) == ("mag", "M r")
+    assert get_quantity("colour_g_r").text == "g − r"
+    assert get_quantity("log_mstar") is QUANTITIES["log_mstar"]
+    for wrong in ("abs_mag_", "magnitude_r", ""):
+        with pytest.raises(InputError, match="There is no quantity"):
+            get_quantity(wrong)
+
+
+def test_tables_have_rest_frame_quantities_where_asked_for(posterior, galaxies_of_test):
+    result = posterior.infer(galaxies_of_test, 200, seed=3)
+    plain = result.summary(model=posterior.model)
+    table = result.summary(model=posterior.model, rest_frame="sdss-ugriz")
+    assert set(plain.colnames) < set(table.colnames)
+    assert {"abs_mag_r", "abs_mag_r_lo", "k_corr_u_hi", "log_ml_i", "colour_u_g"} <= set(
+        table.colnames
+    )
+    assert str(table["abs_mag_r"].unit) == "mag"
+    values = result.derived(posterior.model, rest_frame="sdss-ugriz")["abs_mag_r"]
+    assert values.shape == (len(result), 200)
+    assert table["abs_mag_r"] == pytest.approx(np.median(values, axis=1), abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return sl.load_posterior()
+
+
+@pytest.fixture(scope="module")
+def galaxies_of_test():
+    return sl.showcase()[:4]
