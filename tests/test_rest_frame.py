@@ -6,15 +6,19 @@ import reference_sed as slow
 import torch
 from astropy import units as u
 from astropy.cosmology import Planck13
+from astropy.table import Table
 from speclite import filters
 
 import sedflow_lab as sl
+from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError
+from sedflow_lab.panels.catalogue.results import WIDTH, Results, axis_text
 from sedflow_lab.parameters import get_prior
+from sedflow_lab.plots import plot_corner
 from sedflow_lab.quantities import QUANTITIES, get_quantity
 from sedflow_lab.sps import SEDModel
 from sedflow_lab.sps.bands import BAND_SETS
-from sedflow_lab.sps.rest_frame import RestFrame, at_rest
+from sedflow_lab.sps.rest_frame import RestFrame, at_rest, names_at_rest
 from sedflow_lab.sps.sun import SOLAR_MAGNITUDE
 
 MPC, TEN_PARSEC = 3.0856775814913673e24, 1e-5
@@ -91,11 +95,11 @@ def sl_derived(model, theta, redshift):
 
 
 def test_other_bands_have_no_k_correction_and_need_no_known_sun(model):
-    names = {quantity.name for quantity in at_rest(model, "decam-grz").quantities}
+    names = set(at_rest(model, "decam-grz").names)
     assert {"abs_mag_g", "colour_g_r", "colour_r_z", "log_ml_z"} <= names
     assert not any(name.startswith("k_corr") for name in names)
     own = sl.get_bands([sl.get_bands("sdss-ugriz").bands[2], "bessell-V"])
-    assert {q.name for q in at_rest(model, own).quantities} == {
+    assert set(at_rest(model, own).names) == {
         "abs_mag_r",
         "abs_mag_V",
         "colour_r_V",
@@ -153,3 +157,47 @@ def posterior():
 @pytest.fixture(scope="module")
 def galaxies_of_test():
     return sl.showcase()[:4]
+
+
+def test_stores_and_tables_of_catalogues_keep_them(posterior, galaxies_of_test, tmp_path):
+    path = tmp_path / "in.ecsv"
+    galaxies_of_test.to_table().write(path)
+    how = {"draws": 100, "posterior": posterior, "rest_frame": "sdss-ugriz"}
+    found = sl.infer_catalogue(path, tmp_path / "out.zarr", **how)
+    wanted = posterior.infer(galaxies_of_test, 100, seed=0).summary(
+        model=posterior.model, rest_frame="sdss-ugriz"
+    )
+    assert set(found.quantities) - set(QUANTITIES) == set(
+        names_at_rest(posterior.bands, posterior.bands)
+    )
+    again = sl.open_catalogue(tmp_path / "out.zarr").summary
+    for name in ("abs_mag_g", "colour_u_g_lo", "k_corr_z_hi", "log_ml_r"):
+        assert again[name] == pytest.approx(wanted[name], abs=1e-5), name
+    assert str(again["k_corr_z"].unit) == "mag"
+    assert "at rest" in again["colour_g_r"].description
+    with pytest.raises(InputError, match="rest_frame"):
+        sl.infer_catalogue(path, tmp_path / "out.zarr", **how | {"rest_frame": "decam-grz"})
+    columns = Results.of(found).columns
+    assert columns["abs_mag_r"] == pytest.approx(np.asarray(wanted["abs_mag_r"]), abs=1e-5)
+    assert axis_text("abs_mag_r" + WIDTH) == "± M r [mag]"
+
+
+def test_the_command_line_adds_them(galaxies_of_test, tmp_path, capsys):
+    galaxies_of_test[:2].to_table().write(tmp_path / "in.ecsv")
+    words = ["infer", str(tmp_path / "in.ecsv"), "--draws", "100", "--rest-frame"]
+    assert main([*words, "sdss-ugriz", "--out", str(tmp_path / "out.ecsv")]) == 0
+    table = Table.read(tmp_path / "out.ecsv")
+    assert table.meta["rest_frame"] == "sdss-ugriz"
+    assert np.all(table["abs_mag_r_lo"] < table["abs_mag_r_hi"])
+    assert main([*words, "nowhere-u", "--out", str(tmp_path / "no.ecsv")]) != 0
+    assert "nowhere-u" in capsys.readouterr().err
+
+
+def test_corner_plots_and_flat_priors_know_them(posterior, galaxies_of_test):
+    result = posterior.infer(galaxies_of_test[:1], 500, seed=1)
+    figure = plot_corner(result, parameters=["abs_mag_r", "log_ml_r"], model=posterior.model)
+    assert "M_{\\rm r}" in " ".join(axes.get_xlabel() for axes in figure.axes)
+    with pytest.raises(InputError, match="no quantity 'abs_mag_Ks'"):
+        plot_corner(result, parameters=["abs_mag_Ks"], model=posterior.model)
+    flat = result.reweight(["log_ml_r"], posterior.model)
+    assert flat.weights.sum() == pytest.approx(1)

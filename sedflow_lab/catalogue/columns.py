@@ -62,7 +62,7 @@ def columns_of(
     columns["redshift"] = result.redshift
     model, names = posterior.model, list(QUANTITIES)
     if rest_frame is not None:
-        names += [quantity.name for quantity in at_rest(model, rest_frame).quantities]
+        names += at_rest(model, rest_frame).names
     quantiles_of = partial(_quantiles, model=model, rest_frame=rest_frame, count=len(names))
     quantiles = np.stack(list(share_out(quantiles_of, list(result), workers(threads))))
     for k, name in enumerate(names):

@@ -15,6 +15,8 @@ from ..errors import InputError
 from ..observations.photometry import Photometry
 from ..observations.write import write_table
 from ..posterior.result import PosteriorResult
+from ..quantities import QUANTITIES
+from ..sps.rest_frame import names_at_rest
 from .columns import as_photometry, as_result, as_table
 from .store import Chunk, Store
 
@@ -61,6 +63,12 @@ class Catalogue:
     def bands(self) -> Any:
         """Bands of the photometry."""
         return self._store.bands
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the parameters and derived quantities of the summary."""
+        rest = self._store.rest_frame
+        return (*QUANTITIES, *(() if rest is None else names_at_rest(rest, self.bands)))
 
     @cached_property
     def badges(self) -> Counter[str]:

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 
 from .._arrays import like_input
-from ..quantities import get_quantity
 from ..units import LN10, magnitude
 from .bands import Band, BandSet, get_bands
 from .model import SEDModel
@@ -32,7 +31,7 @@ from .photometer import Photometer
 from .properties import derived
 from .sun import SOLAR_MAGNITUDE
 
-__all__ = ["RestFrame", "at_rest"]
+__all__ = ["RestFrame", "at_rest", "names_at_rest"]
 
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
 
@@ -49,11 +48,8 @@ class RestFrame:
     Attributes
     ----------
     bands : BandSet
-    quantities : tuple of Quantity
-        For each band X the absolute magnitude ``abs_mag_X``, and ``log_ml_X``, the logarithm of
-        the mass-to-light ratio in solar units, where the Sun's magnitude is known
-        (`sps.sun.SOLAR_MAGNITUDE`); ``colour_X_Y`` of neighbouring bands; and ``k_corr_X`` of the
-        filters that the model has as well.
+    names : tuple of str
+        What it computes (see `names_at_rest`).
 
     Raises
     ------
@@ -74,21 +70,10 @@ class RestFrame:
         self._photometer = Photometer(
             model.ssp, self.bands, model.populations, model.redshift_max, model.dtype, at_rest=True
         ).to(model.device)
-        observed = model.bands.names
-        names, labels = self.bands.names, self.bands.labels
+        observed, names = model.bands.names, self.bands.names
         self._shared = [(k, observed.index(n)) for k, n in enumerate(names) if n in observed]
         self._solar = [(k, SOLAR_MAGNITUDE[n]) for k, n in enumerate(names) if n in SOLAR_MAGNITUDE]
-        self.quantities = tuple(
-            map(
-                get_quantity,
-                [
-                    *(f"abs_mag_{label}" for label in labels),
-                    *(f"colour_{a}_{b}" for a, b in pairwise(labels)),
-                    *(f"k_corr_{labels[k]}" for k, _ in self._shared),
-                    *(f"log_ml_{labels[k]}" for k, _ in self._solar),
-                ],
-            )
-        )
+        self.names = names_at_rest(self.bands, model.bands)
 
     def photometry(self, theta: Any, redshift: Any) -> Any:
         """Fluxes [nanomaggies], shape (..., B), that galaxies would have at rest at 10 pc.
@@ -102,7 +87,7 @@ class RestFrame:
         return like_input(flux.reshape(*shape, len(self.bands)), theta)
 
     def __call__(self, theta: Any, redshift: Any) -> dict[str, Any]:
-        """The `quantities` of galaxies, shape (...), by name.
+        """What has `names`, shape (...), of galaxies.
 
         Parameters are those of `SEDModel.photometry`. NumPy in, NumPy out; torch in, torch out.
         """
@@ -119,7 +104,24 @@ class RestFrame:
         if self._solar:
             mass = derived(theta, redshift, model)["log_mstar_surviving"]
             columns += [mass + 0.4 * (absolute[..., k] - sun) for k, sun in self._solar]
-        return {q.name: column for q, column in zip(self.quantities, columns, strict=True)}
+        return dict(zip(self.names, columns, strict=True))
+
+
+def names_at_rest(bands: BandSet, observed: BandSet) -> tuple[str, ...]:
+    """Names of the quantities of galaxies in bands at rest, for `quantities.get_quantity`.
+
+    For each band X there are the absolute magnitude ``abs_mag_X`` and, where the Sun's is known
+    (`sps.sun.SOLAR_MAGNITUDE`), the logarithm of the mass-to-light ratio ``log_ml_X``; for
+    neighbouring bands the colour ``colour_X_Y``; and for filters that are among those in which
+    galaxies are observed the K-correction ``k_corr_X``.
+    """
+    each = list(zip(bands.names, bands.labels, strict=True))
+    return (
+        *(f"abs_mag_{label}" for _, label in each),
+        *(f"colour_{a}_{b}" for a, b in pairwise(bands.labels)),
+        *(f"k_corr_{label}" for name, label in each if name in observed.names),
+        *(f"log_ml_{label}" for name, label in each if name in SOLAR_MAGNITUDE),
+    )
 
 
 def at_rest(

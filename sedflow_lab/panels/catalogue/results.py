@@ -14,7 +14,7 @@ from ...catalogue import Catalogue, open_catalogue
 from ...errors import InputError
 from ...observations.files import as_table, read_table
 from ...posterior.result import PosteriorResult
-from ...quantities import QUANTITIES
+from ...quantities import QUANTITIES, get_quantity
 from ...sps import SEDModel
 from ...units import numbers
 from ..kit.listed import Listed
@@ -71,7 +71,7 @@ class Results(Listed):
             store = Path(source).expanduser().suffix == ".zarr"
             source = open_catalogue(source) if store else read_table(source)
         if isinstance(source, Catalogue):
-            names = [name + end for name in QUANTITIES for end in LEVELS]
+            names = [name + end for name in source.quantities for end in LEVELS]
             return cls._of_table(source.table(*_WORDS, *_OTHERS, *names), source)
         if isinstance(source, PosteriorResult):
             source = summary_of(source, model)
@@ -80,7 +80,7 @@ class Results(Listed):
     @classmethod
     def _of_table(cls, table: Table, store: Catalogue | None) -> Results:
         columns: dict[str, np.ndarray] = {}
-        for name in (*QUANTITIES, *_OTHERS):
+        for name in (*filter(_is_quantity, table.colnames), *_OTHERS):
             if name not in table.colnames:
                 continue
             columns[name] = numbers(table[name], f"column {name!r}")
@@ -109,7 +109,7 @@ def axis_text(name: str) -> str:
     """Label of an axis, with its unit."""
     if name in _OTHERS:
         return _OTHERS[name][0]
-    quantity = QUANTITIES[name.removesuffix(WIDTH)]
+    quantity = get_quantity(name.removesuffix(WIDTH))
     if not name.endswith(WIDTH):
         return quantity.axis_text
     unit = "dex" if quantity.text.startswith("log") else quantity.text_unit
@@ -120,8 +120,17 @@ def description(name: str) -> str:
     """What is on an axis, in words."""
     if name in _OTHERS:
         return _OTHERS[name][1]
-    words = QUANTITIES[name.removesuffix(WIDTH)].description
+    words = get_quantity(name.removesuffix(WIDTH)).description
     return f"half the width of the 68 % interval of: {words}" if name.endswith(WIDTH) else words
+
+
+def _is_quantity(name: str) -> bool:
+    """Whether a column is the median of a quantity."""
+    try:
+        get_quantity(name)
+    except InputError:
+        return False
+    return not name.endswith(("_lo", "_hi"))
 
 
 def _words(table: Table, name: str) -> np.ndarray:

@@ -125,7 +125,7 @@ class GalaxyState(GalaxyChoice):
             return None
         theta, redshift = self.truths[self.index], float(self.galaxies.redshift[self.index])
         model = self.posterior.model
-        names = (*QUANTITIES, *(quantity.name for quantity in at_rest(model).quantities))
+        names = (*QUANTITIES, *at_rest(model).names)
         values = values_of(names, theta[None], redshift, model)
         return dict(zip(names, values[0].tolist(), strict=True))
 
