@@ -12,7 +12,7 @@ from ._lazy import lazy
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .anpe import AmortizedPosterior, load_posterior
+    from .anpe import AmortizedPosterior, fetch_network, load_posterior, networks
     from .catalogue import infer_catalogue, open_catalogue
     from .diagnostics.runs import run_calibration
     from .errors import InputError

@@ -6,6 +6,7 @@ from .amortized import AmortizedPosterior, load_posterior
 from .bundle import Bundle, load_bundle
 from .flow import FlowConfig, PosteriorFlow
 from .presets import PRESETS, TrainingConfig
+from .shelf import fetch_network, networks
 from .training import TrainingRecord, train
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "PosteriorFlow",
     "TrainingConfig",
     "TrainingRecord",
+    "fetch_network",
     "load_bundle",
     "load_posterior",
+    "networks",
     "train",
 ]

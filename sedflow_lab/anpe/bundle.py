@@ -24,6 +24,7 @@ import torch
 
 from .._files import read_json, reading, replacing, write_json
 from ..errors import InputError
+from ..observations.download import cache_folder
 from ..observations.noise import NoiseModel
 from ..parameters import get_prior
 from ..sps import BandSet, SSPGrid, load_ssp_grid
@@ -31,13 +32,26 @@ from .flow import FlowConfig, PosteriorFlow
 from .support import Support
 from .tensors import digest, load_tensors, save_tensors
 
-__all__ = ["SCHEMA", "Bundle", "attach", "load_bundle", "shipped_bundles"]
+__all__ = [
+    "FILES",
+    "SCHEMA",
+    "Bundle",
+    "attach",
+    "fetched_bundles",
+    "load_bundle",
+    "open_bundle",
+    "shelf",
+    "shipped_bundles",
+]
 
 SCHEMA = 2
 """Version of the bundle's format; bundles of the first, which had no checksums, are read too."""
 
 _DESCRIPTION, _WEIGHTS = "bundle.json", "weights.safetensors"
 _SUPPORT, _CARD = "support.json", "card.json"
+
+FILES = (_DESCRIPTION, _WEIGHTS, _SUPPORT, _CARD)
+"""Files of a bundle; the last two may be missing."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def attach(
     Each file is replaced in one step; what is left out stays as it is. A bundle is named as for
     `load_bundle`; its folder is returned.
     """
-    with _folder_of(name) as folder:
+    with open_bundle(name) as folder:
         if support is not None:
             write_json(folder / _SUPPORT, support.to_dict(), indent=None)
         if card:
@@ -129,33 +143,47 @@ def shipped_bundles() -> tuple[str, ...]:
     )
 
 
-def load_bundle(name: str | Path, ssp: SSPGrid | None = None) -> tuple[Bundle, SSPGrid]:
-    """Read a bundle, by its name if it ships or its folder, and the SSP grid that it belongs to.
+def shelf() -> Path:
+    """The folder of bundles that were fetched (`shelf.fetch_network`)."""
+    return cache_folder() / "networks"
+
+
+def fetched_bundles() -> tuple[str, ...]:
+    """Names of the bundles that were fetched."""
+    return tuple(sorted(path.parent.name for path in shelf().glob(f"[!.]*/{_DESCRIPTION}")))
+
+
+def load_bundle(
+    name: str | Path, ssp: SSPGrid | None = None, any_grid: bool = False
+) -> tuple[Bundle, SSPGrid]:
+    """Read a bundle, by its name if it ships or was fetched or its folder, and its SSP grid.
 
     The grid is the shipped one when left out. InputError says if there is no such bundle, or it is
-    damaged, of another schema, or of another grid.
+    damaged, of another schema, or of another grid, unless any will do.
     """
-    with _folder_of(name) as folder:
-        return _read(folder, ssp)
+    with open_bundle(name) as folder:
+        return _read(folder, ssp, any_grid)
 
 
 @contextmanager
-def _folder_of(name: str | Path) -> Iterator[Path]:
-    """The folder of a shipped bundle or, where none has this name, the folder itself."""
+def open_bundle(name: str | Path) -> Iterator[Path]:
+    """Give the folder of a bundle that ships or was fetched or, where none is so called, itself."""
     if str(name) in shipped_bundles():
         with as_file(files("sedflow_lab.data") / "bundles" / str(name)) as folder:
             yield folder
+    elif not Path(name).exists() and str(name) in fetched_bundles():
+        yield shelf() / str(name)
     else:
         yield Path(name)
 
 
-def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
+def _read(folder: Path, ssp: SSPGrid | None, any_grid: bool) -> tuple[Bundle, SSPGrid]:
     path = folder / _DESCRIPTION
     if not path.exists():
-        known = ", ".join(shipped_bundles())
+        known = ", ".join((*shipped_bundles(), *fetched_bundles()))
         raise InputError(
             f"There is no posterior bundle at {folder}: give a folder written by "
-            f"sedflow-lab train, or one of the shipped bundles ({known})."
+            f"sedflow-lab train, or one of the networks that are here ({known})."
         )
     what, remedy = "the bundle", "train it again or take another copy"
     values = read_json(path, what, remedy)
@@ -194,7 +222,7 @@ def _read(folder: Path, ssp: SSPGrid | None) -> tuple[Bundle, SSPGrid]:
             "delete it, and measure this one with sedflow-lab card."
         )
     grid = ssp if ssp is not None else load_ssp_grid()
-    if grid.hash != bundle.ssp_hash:
+    if grid.hash != bundle.ssp_hash and not any_grid:
         raise InputError(
             f"The bundle {folder} was trained with the SSP grid {bundle.ssp_hash}, not with "
             f"{grid.hash}: pass the grid it was trained with, or train it again."

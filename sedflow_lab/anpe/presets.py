@@ -76,6 +76,7 @@ PRESETS: dict[str, TrainingConfig] = {
         decay_steps=34_000,
         young_bursts=0.25,
     ),
+    "shelf": TrainingConfig(simulations=2_000_000, young_bursts=0.25),
     "lessons": TrainingConfig(
         steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=8_900, young_bursts=0.25
     ),
@@ -89,7 +90,8 @@ PRESETS: dict[str, TrainingConfig] = {
         learning_rate=2e-3,
     ),
 }
-"""Named training recipes; "lessons" goes on from another network, with lessons of its draws."""
+"""Named training recipes; "shelf" is that of the networks of `surveys.SURVEYS`, and "lessons" goes
+on from another network, with lessons of its draws."""
 
 
 def make_config(

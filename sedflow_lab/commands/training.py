@@ -65,6 +65,7 @@ def _add_train(commands: shared.Commands) -> None:
         "stopped goes on when repeated; what it needs is kept beside OUT, in OUT.training.",
         "sedflow-lab train my-posterior --preset workshop\n"
         "  sedflow-lab train desi --bands decam-grz --depth 24.0 23.4 22.5 --floor 0.02\n"
+        "  sedflow-lab train mine --survey legacy-grz --preset shelf\n"
         "  sedflow-lab train better --preset lessons --start nsa-ugriz --lessons lessons",
         _train,
         f"simulations that are complete are kept: {_AGAIN}",
@@ -73,9 +74,16 @@ def _add_train(commands: shared.Commands) -> None:
     option(
         parser,
         "--preset NAME",
-        "nsa-ugriz: hours on a laptop; accelerator: minutes on one, with --lessons; lessons: an "
-        "hour, on from --start with --lessons; workshop: a small network, a few minutes",
+        "nsa-ugriz: hours on a laptop; shelf: the same for a --survey; accelerator: minutes on "
+        "one, with --lessons; lessons: an hour, on from --start with --lessons; workshop: a small "
+        "network, a few minutes",
         default="nsa-ugriz",
+    )
+    option(
+        parser,
+        "--survey NAME",
+        "take bands, highest redshift and depths of a survey: legacy-grz, panstarrs-grizy or "
+        "lsst-ugrizy (default: those of the options below)",
     )
     option(parser, "--start NAME", "posterior to go on from: nsa-ugriz, or a folder")
     option(parser, "--lessons FOLDER", "lessons made by 'sedflow-lab distil' to learn from")
@@ -195,6 +203,7 @@ def _train(args: argparse.Namespace) -> None:
     from ..anpe.distil import Lessons
     from ..anpe.presets import make_config
     from ..anpe.simulate import simulate
+    from ..observations.surveys import get_survey
     from ..sps import load_ssp_grid
 
     config = make_config(
@@ -206,6 +215,10 @@ def _train(args: argparse.Namespace) -> None:
         hidden=args.hidden,
         seed=args.seed,
     )
+    if args.survey is not None:
+        survey = get_survey(args.survey)
+        args.bands = args.bands or survey.bands
+        args.redshift_max = args.redshift_max or survey.redshift_max
     out = Path(args.out)
     recipe.check_folder(out)
     check_device(args.device)
@@ -279,7 +292,16 @@ def _distil(args: argparse.Namespace) -> None:
 
 def _noise(args: argparse.Namespace, bands: BandSet) -> NoiseModel:
     from ..observations.noise import NoiseModel, find_noise
+    from ..observations.surveys import get_survey, noise_of
 
+    if args.depth is args.noise is None and args.survey is not None:
+        noise = noise_of(get_survey(args.survey))
+        if noise.bands != bands.names:
+            raise InputError(
+                f"The depths of {args.survey} are of {', '.join(noise.bands)}, not of "
+                f"{', '.join(bands.names)}: give those of your bands with --depth."
+            )
+        return noise
     if args.depth is None:
         return find_noise(bands, args.noise)
     if args.noise is not None:

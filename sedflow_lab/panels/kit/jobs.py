@@ -16,6 +16,7 @@ __all__ = ["Job", "Jobs", "running_loop"]
 
 _PATIENCE = 10.0  # seconds that the end of Python waits for a thread
 _REST = 0.06  # seconds: clicks and keys that come faster are in a hurry
+_SHOWN = 1.0  # seconds after its cell, in which a panel is drawn
 
 
 class Job:
@@ -123,15 +124,29 @@ class Jobs:
             self._planned[name] = work
         loop.call_soon_threadsafe(self._plan, name, loop)
 
+    def once_shown(self, name: str, work: Callable[[], None]) -> None:
+        """Do this when the cell has ended and the panel had time to be drawn.
+
+        On one core whatever works in a thread would keep the panel waiting. Without a loop it is
+        done at once.
+        """
+        loop = self.loop
+        if loop is None or not loop.is_running():
+            self._do(name, work)
+            return
+        with self.lock:
+            self._planned[name] = work
+        loop.call_soon_threadsafe(self._plan, name, loop, _SHOWN)
+
     def forget(self, name: str) -> None:
         """Do not do what is planned by this name."""
         with self.lock:
             self._planned.pop(name, None)
 
-    def _plan(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def _plan(self, name: str, loop: asyncio.AbstractEventLoop, delay: float = _REST) -> None:
         if name in self._timers:
             self._timers[name].cancel()
-        self._timers[name] = loop.call_later(_REST, self._do_planned, name)
+        self._timers[name] = loop.call_later(delay, self._do_planned, name)
 
     def _do_planned(self, name: str) -> None:
         with self.lock:

@@ -91,7 +91,7 @@ class PickerState(LinkedState):
         self._put({"planes": planes_of(found, photometry)} | choice)
         self._put({"results": found, "tapped": choice.get("tapped", first)})
         if len(photometry) <= AT_ONCE:
-            self._judge()
+            self.jobs.once_shown("judge", self._judge)
 
     @traitlets.validate("tapped")
     def _check_tapped(self, proposal: traitlets.Bunch) -> int | None:

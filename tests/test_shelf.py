@@ -1,0 +1,160 @@
+"""The shelf of networks: what is on it, and what is let onto it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sedflow_lab as sl
+from sedflow_lab.anpe.bundle import shelf, shipped_bundles
+from sedflow_lab.anpe.shelf import digest_of, fetch_network, networks, pack_network
+from sedflow_lab.commands.main import main
+from sedflow_lab.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SEDFLOW_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def packed(tiny_bundle: Path, tmp_path: Path) -> tuple[Path, str]:
+    path = tmp_path / "tiny.zip"
+    return path, pack_network(tiny_bundle, path)
+
+
+def test_what_ships_is_listed_with_the_figures_of_its_card():
+    table = networks()
+    assert tuple(table["name"]) == shipped_bundles()
+    assert (table["origin"] == "ships").all()
+    assert (table["problem"] == "").all()
+    row = table[table["name"] == "nsa-ugriz"][0]
+    card = sl.load_posterior("nsa-ugriz").card
+    assert row["bands"] == "sdss-ugriz"
+    assert row["redshift_max"] == 0.2
+    assert row["efficiency"] == card["galaxies"]["simulations"]["efficiency"][3]
+    assert row["ok"] == card["galaxies"]["simulations"]["badges"]["ok"] / 192
+    reached = sum(goal["reached"] for goal in card["goals"])
+    assert row["goals"] == f"{reached} of {len(card['goals'])}"
+
+
+def test_a_network_is_packed_fetched_and_loaded_by_its_name(packed, tiny_bundle):
+    path, digest = packed
+    folder = fetch_network(path, digest)
+    assert folder == shelf() / "tiny"
+    assert digest_of(folder) == digest == digest_of(tiny_bundle)
+    assert list(networks()["name"][networks()["origin"] == "fetched"]) == ["tiny"]
+    one = sl.showcase()[0]
+    found, wanted = (sl.load_posterior(n).infer(one, 50).samples for n in ("tiny", tiny_bundle))
+    assert np.array_equal(found, wanted)
+    assert fetch_network(path, digest) == folder  # again is nothing new
+
+
+def test_from_an_address_with_its_sha256(packed, tmp_path):
+    path, digest = packed
+    with serve(path.parent) as address:
+        with pytest.raises(InputError, match="give the sha256"):
+            fetch_network(f"{address}/tiny.zip", progress=False)
+        with pytest.raises(InputError, match="not the network that was asked for"):
+            fetch_network(f"{address}/tiny.zip", "0" * 64, progress=False)
+        assert not shelf().exists() or not any(shelf().iterdir())
+        fetch_network(f"{address}/tiny.zip", digest.upper(), "other", progress=False)
+    assert sl.load_posterior("other").bands.name == "sdss-ugriz"
+
+
+def test_a_folder_is_taken_too_and_what_else_is_in_it_is_left(tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle, tmp_path / "mine")
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    folder = fetch_network(tmp_path / "mine")
+    assert not (folder / "notes.txt").exists()
+
+
+def test_another_network_does_not_take_a_name(packed, tmp_path):
+    fetch_network(packed[0])
+    with pytest.raises(InputError, match="Another network called tiny"):
+        fetch_network(_changed(packed[0], tmp_path / "new" / "tiny.zip", drop="support.json"))
+    for name in ("nsa-ugriz", "..", ".hidden", "a/b"):
+        with pytest.raises(InputError, match=r"ships|cannot be called"):
+            fetch_network(packed[0], name=name)
+
+
+@pytest.mark.parametrize("what", ["no archive", "no network", "cut", "weights"])
+def test_what_is_damaged_is_not_let_on_the_shelf(packed, tmp_path, what):
+    path = tmp_path / "bad.zip"
+    if what == "no archive":
+        path.write_bytes(b"not an archive")
+    elif what == "cut":
+        path.write_bytes(packed[0].read_bytes()[:-2000])
+    elif what == "no network":
+        _changed(packed[0], path, drop="bundle.json")
+    else:
+        _changed(packed[0], path, change="weights.safetensors")
+    with pytest.raises(InputError, match=r"bad"):
+        fetch_network(path)
+    assert not shelf().exists() or not any(shelf().iterdir())
+
+
+def test_archives_write_nowhere_else(packed, tmp_path):
+    evil = tmp_path / "evil.zip"
+    shutil.copy(packed[0], evil)
+    with zipfile.ZipFile(evil, "a") as archive:
+        archive.writestr("../../escaped.txt", "x")
+        archive.writestr("/tmp/escaped.txt", "x")
+    fetch_network(evil)
+    assert not list(tmp_path.rglob("escaped.txt"))
+
+
+def test_a_damaged_one_is_listed_with_its_problem(packed):
+    folder = fetch_network(packed[0])
+    (folder / "bundle.json").write_text("{}")
+    row = networks()[networks()["name"] == "tiny"][0]
+    assert "tiny" in row["problem"]
+
+
+def test_commands(packed, tiny_bundle, tmp_path, capsys):
+    path, digest = packed
+    assert main(["networks", "pack", str(tiny_bundle), str(tmp_path / "x.zip")]) == 0
+    assert digest in capsys.readouterr().out
+    assert main(["networks", "fetch", str(path), "--sha256", digest, "--name", "mine"]) == 0
+    assert "--posterior mine" in capsys.readouterr().out
+    assert main(["networks"]) == 0
+    shown = capsys.readouterr().out
+    assert "nsa-ugriz" in shown
+    assert "mine" in shown
+    assert main(["networks", "fetch", str(path), "--sha256", "1" * 64, "--name", "no"]) == 2
+    assert "not the network" in capsys.readouterr().err
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """An address under which the files of a folder are."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _changed(archive: Path, out: Path, drop: str = "", change: str = "") -> Path:
+    """A copy of an archive without a file, or with a byte of a file flipped."""
+    out.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            content = bytearray(old.read(name))
+            if name == change:
+                content[len(content) // 2] ^= 1
+            if name != drop:
+                new.writestr(name, bytes(content))
+    return out
