@@ -87,6 +87,8 @@ class ABCState(State):
         First values of traits.
     """
 
+    shared = ("error", "all_twelve", "budget", "seed", "tolerance")
+
     error = traitlets.Enum(ERRORS, default_value=0.1)  # of the flux
     all_twelve = traitlets.Bool(False)  # parameters free, not just mass and dust
     budget = traitlets.Int(300_000, min=1000, max=10_000_000)  # simulations

@@ -95,6 +95,11 @@ class CoverageState(State):
         First values of traits.
     """
 
+    shared = (
+        *("bundle", "method", "simulations", "draws", "seed"),
+        *("case", "sigma", "prior_shift", "narrow", "quantity"),
+    )
+
     bundle = traitlets.Unicode(DEFAULT_BUNDLE)  # name or folder: another one, and it is loaded
     method = traitlets.Enum(KINDS, default_value="fast")
     simulations = traitlets.Int(200, min=_FEWEST, max=20_000)

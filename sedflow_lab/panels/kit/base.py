@@ -17,6 +17,7 @@ from bokeh.protocol.messages.patch_doc import patch_doc
 from jupyter_bokeh import BokehModel
 
 from .bokehjs import loader
+from .memory import recall
 from .picture import picture
 from .state import State
 from .theme import follow_theme
@@ -119,6 +120,7 @@ class Panel(w.VBox):
 
     def __init__(self, state: State) -> None:
         self._state = state
+        recall(state)
         self._figures: dict[str, FigureView] = {}
         self._ties: list[Callable[[], None]] = []
         super().__init__()

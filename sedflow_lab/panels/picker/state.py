@@ -54,6 +54,8 @@ class PickerState(LinkedState):
         First values of traits.
     """
 
+    shared = ("tapped", "draws", "radius")
+
     draws = traitlets.Int(1000, min=100, max=20_000)  # for the badges
     radius = traitlets.Float(60.0, min=0.1, max=648_000)  # of a search on the sky [arcsec]
     said = traitlets.Unicode("")  # what the last search has found

@@ -61,6 +61,8 @@ class WhatIfState(GalaxyChoice):
     >>> state.wait()
     """
 
+    shared = ("index", "draws", "exact", "error_floor", "outliers")
+
     draws = traitlets.Int(1000, min=100, max=20_000)
     exact = traitlets.Bool(False)  # make the newest posterior exact, once nothing changes
     brighter: traitlets.Dict = traitlets.Dict(read_only=True)  # magnitudes, by band

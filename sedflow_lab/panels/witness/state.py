@@ -59,6 +59,8 @@ class WitnessState(GalaxyChoice):
         posterior have them.
     """
 
+    shared = ("index", "start", "error_floor", "outliers")
+
     start = traitlets.Enum(STARTS, default_value="prior")  # where walkers start next time
     network = traitlets.Instance(Outcome, allow_none=True)
     exact = traitlets.Instance(Outcome, allow_none=True)  # by sequential Monte Carlo
