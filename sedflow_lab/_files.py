@@ -311,7 +311,7 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         least = 1 if name.endswith("recipe") else None
         there, here = found.get(name, least), wanted.get(name, least)
         if isinstance(there, Mapping) and isinstance(here, Mapping):
-            words += [inner] if (inner := difference(there, here)) else []
+            words += [f"{inner} of {name}"] if (inner := difference(there, here)) else []
         elif there != here:
             plain = all(x is None or isinstance(x, str | int | float) for x in (there, here))
             words.append(f"{name} ({there} there, {here} here)" if plain else name)

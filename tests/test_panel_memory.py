@@ -34,7 +34,7 @@ class Cell:
 @pytest.fixture
 def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
     shell = Cell()
-    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     monkeypatch.setattr(memory, "_VIEWS", {})
     return shell
 
@@ -85,6 +85,6 @@ def test_a_view_that_cannot_be_shown_any_more_is_forgotten(cell: Cell) -> None:
 
 
 def test_without_a_notebook_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: None)
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
     made().turn = 4
     assert made().turn == 0

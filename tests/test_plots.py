@@ -311,7 +311,7 @@ def test_corner_of_derived_quantities(model, truth):
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"parameters": ["mass"]}, "There is no parameter 'mass'"),
+        ({"parameters": ["mass"]}, "There is no quantity 'mass'"),
         ({"parameters": ["age_mw"]}, "give the model"),
         ({"parameters": []}, "one or more names"),
         ({"parameters": ["n_dust", "n_dust"]}, "each of them once"),

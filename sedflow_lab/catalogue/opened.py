@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -73,22 +73,22 @@ class Catalogue:
     @cached_property
     def badges(self) -> Counter[str]:
         """How many galaxies have each badge."""
-        return Counter(self._index["badge"].to_pylist())
+        return sum((Counter(part.to_pylist()) for part in self._parts("badge")), Counter())
 
     @property
     def done(self) -> int:
         """How many galaxies have been inferred, those with a problem among them."""
-        return len(self._index)
+        return self.badges.total()
 
     @cached_property
     def usable(self) -> int:
         """How many galaxies have a posterior."""
-        return self._read(["problem"])["problem"].to_pylist().count("")
+        return sum(part.to_pylist().count("") for part in self._parts("problem"))
 
     @cached_property
     def ids(self) -> np.ndarray:
         """Names of the galaxies that have been inferred, in the order of the summary."""
-        return np.array(self._index["id"].to_pylist(), dtype=np.str_)
+        return np.array(self._read(["id"])["id"].to_pylist(), dtype=np.str_)
 
     @cached_property
     def summary(self) -> Table:
@@ -172,9 +172,9 @@ class Catalogue:
         """Chunks that were there when the catalogue was first looked at."""
         return [k for k in self._store.chunks if self._store.has(k)]
 
-    @cached_property
-    def _index(self) -> pyarrow.Table:
-        return self._read(["id", "badge"])
+    def _parts(self, column: str) -> Iterator[pyarrow.ChunkedArray]:
+        """A column, chunk by chunk: of many galaxies all of it may be too much."""
+        return (self._table_of(number, [column])[column] for number in self._there)
 
     def _read(self, columns: list[str] | None) -> pyarrow.Table:
         """Columns of all chunks, one below the other."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,9 +62,7 @@ class RestFrame:
     (3,)
     """
 
-    def __init__(
-        self, model: SEDModel, bands: str | Path | BandSet | Band | Sequence[str | Path | Band]
-    ) -> None:
+    def __init__(self, model: SEDModel, bands: str | BandSet | Sequence[str | Band]) -> None:
         self.model, self.bands = model, get_bands(bands)
         self._photometer = Photometer(
             model.ssp, self.bands, model.populations, model.redshift_max, model.dtype, at_rest=True

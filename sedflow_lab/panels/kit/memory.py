@@ -36,7 +36,7 @@ def recall(state: State) -> None:
 
 def _place(state: State) -> tuple[str, str, int] | None:
     """Where a state is made: in which cell, and as which of its kind there."""
-    from IPython.core.getipython import get_ipython
+    from IPython import get_ipython
 
     shell: Any = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
