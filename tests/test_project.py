@@ -29,6 +29,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 IMPORT_NAMES = {
+    "ipython": "IPython",
     "jupyter-bokeh": "jupyter_bokeh",
     "nautilus-sampler": "nautilus",
     "dask-jobqueue": "dask_jobqueue",

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .._files import reading, replacing
+from .._files import reading, replacing, write_bytes
 from ..errors import InputError
 from ..observations.download import download
 from ..sps import SSPGrid
@@ -199,5 +199,4 @@ def _unpack(path: Path, folder: Path) -> None:
                 continue
             if info.file_size > _LARGEST:
                 raise ValueError(f"{name} would have {info.file_size:,} bytes")
-            with archive.open(info) as file:
-                (folder / name).write_bytes(file.read(_LARGEST))
+            write_bytes(folder / name, archive.read(info))
