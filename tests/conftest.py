@@ -39,7 +39,7 @@ settings.load_profile("lab")
 STATISTICAL = frozenset(
     "abc anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
     "galaxy_by_galaxy learned likeness mcmc mixture moves nested noise_simulate odd_photometry "
-    "outliers parameters population posterior refine reweight settling support training "
+    "outliers parameters population posterior redshift refine reweight settling support training "
     "witnesses".split()
 )
 """Modules, test_ left out, whose tests hold random numbers against what they should be."""

@@ -86,12 +86,15 @@ class AmortizedPosterior:
 
     @renamed(n="draws")
     def sample(self, photometry: Photometry, draws: int = 1000, seed: int = 0) -> np.ndarray:
-        """Draws (N, draws, 12) of the network's posterior of N usable galaxies."""
+        """Draws (N, draws, 12) of the network's posterior of N usable galaxies.
+
+        Each is at a redshift of its own where that is uncertain, which `infer` tells.
+        """
         self.check(photometry, "raise")
         network = self._network
 
         def draw(one: Photometry) -> np.ndarray:
-            return network.reported(network.draw(one, draws, network.generator(one, seed))[0])
+            return network.reported(network.draw(one, draws, network.generator(one, seed)).phi)
 
         parts = list(share_out(draw, list(photometry), workers()))
         return np.concatenate(parts) if parts else np.empty((0, draws, N_THETA))
@@ -100,9 +103,11 @@ class AmortizedPosterior:
         """Log density (N, D) of the network's posterior of N usable galaxies at theta (N, D, 12).
 
         The density is in eleven reported coordinates (β4 left out), as is `Prior.log_prob`. It is
-        not renormalised for what the network puts beyond the prior's limits on the mass.
+        not renormalised for what the network puts beyond the prior's limits on the mass. InputError
+        is raised where a redshift is uncertain.
         """
         self.check(photometry, "raise")
+        _check_known(photometry)
         phi = self.prior.to_free(np.asarray(theta, dtype=np.float64))
         if phi.ndim != 3 or len(phi) != len(photometry):
             raise InputError(
@@ -167,7 +172,8 @@ class AmortizedPosterior:
             ``"fast"`` draws from the network; ``"weighted"`` takes draws of the network and
             points that owe it nothing, with importance weights that correct them to the exact
             posterior; ``"exact"`` gives draws of it; ``"auto"`` is fast, and exact for those
-            galaxies whose badge would be ``"refine"``.
+            galaxies whose badge would be ``"refine"``. Where a redshift is uncertain, fast draws
+            are at redshifts of its prior, and all others at those of its posterior.
         seed : int
             With the same seed a galaxy gets the same numbers, whatever other galaxies there are,
             in whatever order, and however many threads.
@@ -192,6 +198,9 @@ class AmortizedPosterior:
         Returns
         -------
         PosteriorResult
+            Where redshifts are uncertain, among the diagnostics are ``draw_redshift`` (D), that of
+            each draw, and ``redshift_cut``, the share of the normal prior that is beyond the
+            network's range, and cut off.
 
         Raises
         ------
@@ -252,11 +261,12 @@ class AmortizedPosterior:
     def to_sbi(self, photometry: Photometry) -> DirectPosterior:
         """The posterior as an object of the `sbi` package, in free coordinates.
 
-        The default observation is the one galaxy of the photometry.
+        The default observation is the one galaxy of the photometry, whose redshift must be known.
         """
         from .sbi import to_direct_posterior
 
         self.check(photometry, "raise")
+        _check_known(photometry)
         return to_direct_posterior(self.flow, self.model.cosmology, photometry)
 
     def check(self, photometry: Photometry, on_bad: str = "flag") -> np.ndarray:
@@ -287,6 +297,15 @@ class AmortizedPosterior:
         if len(bad) and on_bad == "raise":
             raise InputError(str(problems[bad[0]]))
         return problems.astype(np.str_) if len(bad) else np.full(len(problems), "", dtype="<U80")
+
+
+def _check_known(photometry: Photometry) -> None:
+    uncertain = np.flatnonzero(photometry.redshift_sigma)
+    if len(uncertain):
+        raise InputError(
+            f"The redshift of galaxy {photometry.ids[uncertain[0]]} is uncertain, and the density "
+            "that is asked for is that at a known one: give photometry.with_redshift_sigma(0)."
+        )
 
 
 def load_posterior(

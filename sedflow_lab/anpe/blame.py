@@ -54,7 +54,7 @@ def find_blame(
     for band in observed if len(observed) > MIN_BANDS else ():
         label = photometry.bands.labels[band]
         rest = posterior.infer(photometry.drop_bands(label), draws, "weighted", seed)
-        flux = posterior.model.photometry(rest.samples[0], float(rest.redshift[0]))[:, band]
+        flux = posterior.model.photometry(rest.samples[0], rest.draw_redshift[0])[:, band]
         # A handful of weighted draws would understate how much the other bands allow.
         weights = rest.weights[0] if rest.ess[0] >= _FEWEST else np.full(draws, 1 / draws)
         middle = weights @ flux

@@ -14,6 +14,7 @@ from ..exact.defensive import Drawn, defend
 from ..exact.draws import nearest_chi2, sample_exact
 from ..exact.likelihood import LogPosterior
 from ..exact.outliers import Outliers
+from ..exact.redshift import RedshiftPrior, log_normal
 from ..exact.ridge import StraightRidge
 from ..exact.weights import effective_sample_size, importance_weights, pareto_k, thin
 from ..observations.checks import MIN_BANDS
@@ -21,6 +22,7 @@ from ..observations.photometry import Photometry
 from ..parameters import N_FREE, PARAMETERS, Prior
 from ..posterior.result import PosteriorResult
 from ..sps import SEDModel
+from ..sps.histories import Cosmology
 from .features import Seen
 from .flow import PosteriorFlow
 from .support import Support
@@ -68,35 +70,41 @@ class Network:
         digest = hashlib.sha256(f"{seed}".encode())
         for array in (photometry.flux, photometry.sigma, photometry.redshift, photometry.mask):
             digest.update(np.ascontiguousarray(array).tobytes())
+        if photometry.redshift_sigma.any():
+            digest.update(photometry.redshift_sigma.tobytes())
         own = int.from_bytes(digest.digest()[:8], "big") >> 1
         return torch.Generator(device=self.model.device).manual_seed(own)
 
     def draw(self, photometry: Photometry, draws: int, generator: torch.Generator) -> Drawn:
-        """Draws inside the prior.
+        """Draws inside the prior, each at a redshift of its own where that is uncertain.
 
-        What falls off the prior on the mass is drawn again. A network that puts almost nothing
-        inside is a network that knows nothing of this galaxy; after many rounds what is left is
-        put on the edge.
+        Redshifts are from their prior: what the photometry tells of them only weights know. What
+        falls off the prior on the mass is drawn again, with its redshift. A network that puts
+        almost nothing inside is a network that knows nothing of this galaxy; after many rounds
+        what is left is put on the edge.
         """
         mass = PARAMETERS[0]
 
         def inside(points: torch.Tensor) -> torch.Tensor:
             return (points[..., 0] >= mass.low) & (points[..., 0] <= mass.high)
 
-        context, offset = self.context(photometry)
-        kind: dict[str, Any] = {"generator": generator, "device": context.device}
+        given = _Given.of(self, photometry)
+        kind: dict[str, Any] = {"generator": generator, "device": self.model.device}
         with torch.no_grad():
-            latent = torch.randn(len(context), draws, N_FREE, **kind)
-            phi, log_q = self.flow.from_latent(latent, context[:, None], offset[:, None])
+            latent = torch.randn(len(photometry), draws, N_FREE, **kind)
+            zeta = given.prior.draw(draws, generator)
+            phi, log_q = self.flow.from_latent(latent, *given.at(zeta))
             outside = ~inside(phi)
-            drawn = torch.full_like(offset, draws)
+            drawn = torch.full_like(log_q[:, 0], draws)
             kept = draws - outside.sum(1).to(drawn.dtype)
             for _ in range(_ROUNDS):
                 rows = torch.nonzero(outside)[:, 0]
                 if len(rows) == 0:
                     break
                 latent = torch.randn(len(rows), N_FREE, **kind)
-                points, density = self.flow.from_latent(latent, context[rows], offset[rows])
+                zeta[outside] = torch.randn(len(rows), zeta.shape[-1], **kind)
+                told = given.of_rows(zeta[outside], rows)
+                points, density = self.flow.from_latent(latent, *told)
                 phi[outside], log_q[outside] = points, density
                 good = inside(points)
                 drawn = drawn + torch.bincount(rows, minlength=len(drawn))
@@ -107,17 +115,73 @@ class Network:
         log_accepted = torch.log(accepted)[:, None]
 
         def log_density(points: torch.Tensor) -> torch.Tensor:
+            zeta = points[..., N_FREE:]
             with torch.no_grad():
-                return self.flow.log_prob(points, context[:, None], offset[:, None]) - log_accepted
+                log_q = self.flow.log_prob(points[..., :N_FREE], *given.at(zeta))
+            return log_q - log_accepted + log_normal(zeta)
 
-        return Drawn(phi, log_q - log_accepted, log_density)
+        points = torch.cat([phi, zeta], -1)
+        return Drawn(points, log_q - log_accepted + log_normal(zeta), log_density)
 
     def reported(self, phi: torch.Tensor) -> np.ndarray:
-        """Reported parameters (..., 12) of free coordinates, in double precision."""
-        return self.prior.from_free(phi.double().cpu().numpy())
+        """Reported parameters (..., 12) of points (..., n_free), in double precision."""
+        return self.prior.from_free(phi[..., :N_FREE].double().cpu().numpy())
 
     def _seen(self, photometry: Photometry) -> Seen:
         return Seen.of(photometry, self.model.cosmology, self.model.device)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a flow is told of G galaxies, at whatever redshifts they may be.
+
+    Attributes
+    ----------
+    flow : PosteriorFlow
+    seen : Seen
+        At the redshifts that were measured.
+    known : tuple of tensors, shape (G, E) and (G,)
+        Context and mass offset at these.
+    prior : RedshiftPrior
+    cosmology : Cosmology
+    """
+
+    flow: PosteriorFlow
+    seen: Seen
+    known: tuple[torch.Tensor, torch.Tensor]
+    prior: RedshiftPrior
+    cosmology: Cosmology
+
+    @classmethod
+    def of(cls, network: Network, photometry: Photometry) -> _Given:
+        """What a network is told of measured galaxies."""
+        model = network.model
+        prior = RedshiftPrior(photometry, model.redshift_max, model.device)
+        seen, known = network._seen(photometry), network.context(photometry)
+        return cls(network.flow, seen, known, prior, model.cosmology)
+
+    def at(self, zeta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Contexts (G, D, E) and offsets (G, D) at coordinates of redshifts (G, D, size).
+
+        Where all are known there is one context a galaxy, (G, 1, E).
+        """
+        if not self.prior.size:
+            context, offset = self.known
+            return context[:, None], offset[:, None]
+        n, draws = zeta.shape[:2]
+        rows = torch.arange(n, device=zeta.device).repeat_interleave(draws)
+        told = self.of_rows(zeta.flatten(0, 1), rows)
+        context, offset = (x.unflatten(0, (n, draws)) for x in told)
+        return context, offset
+
+    def of_rows(self, zeta: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Contexts (n, E) and offsets (n,) of galaxies by their rows, at coordinates (n, size)."""
+        if not self.prior.size:
+            context, offset = self.known
+            return context[rows], offset[rows]
+        flux, sigma, mask = self.seen.rows(rows)[:3]
+        redshift = self.prior.select(rows).redshift(zeta)[:, 0].to(flux)
+        return self.flow.context(Seen.at(redshift, flux, sigma, mask, self.cosmology))
 
 
 def infer_galaxy(
@@ -185,6 +249,8 @@ def _infer(
             "pareto_k": pareto_k(pool.log_ratio),
             "distance": pool.distance,
         }
+        if target.redshift_prior.size:
+            diagnostics["redshift_cut"] = target.redshift_prior.cut
         log_evidence = pool.log_evidence
         weights = torch.full((1, draws), 1.0 / draws, device=phi.device)
         ess = torch.full_like(efficiency, draws)
@@ -197,11 +263,13 @@ def _infer(
             finished = exact.finished.cpu().numpy()
             for name in ("log_evidence_error", "evaluations"):
                 diagnostics[name] = getattr(exact, name)
-    samples = network.reported(phi)
-    bad = target.bad_bands(samples, _array(weights)) if outliers else None
+    samples, redshift = network.reported(phi), target.reported(phi)[1]
+    if target.redshift_prior.size:
+        diagnostics["draw_redshift"] = redshift
+    bad = target.bad_bands(samples, _array(weights), redshift) if outliers else None
     with torch.no_grad():
         judged = phi if method == "weighted" else phi[:, :_TRIAL_DRAWS]
-        chi2_min = _array(target.best_chi2(network.prior.from_free(judged)))
+        chi2_min = _array(target.best_chi2(*target.reported(judged)))
     arrays = {name: _array(value) for name, value in diagnostics.items()}
     if network.support is not None:
         arrays["support"] = network.support(network.informative(photometry)).p_value

@@ -17,6 +17,7 @@ import torch
 from .._dask import spread, workers_of
 from .._files import reading
 from ..errors import InputError
+from ..exact.redshift import REDSHIFT_MIN
 from ..observations.noise import NoiseModel
 from ..observations.photometry import Photometry
 from ..parameters import Prior, add_young_bursts, get_prior, weigh_young_bursts
@@ -32,9 +33,6 @@ __all__ = [
     "read_settings",
     "simulate",
 ]
-
-REDSHIFT_MIN = 1e-3
-"""Lowest redshift that is simulated; the NSA reaches below 0.004."""
 
 RECIPE = 1
 """Version of what code decides about simulations: raise it when the same settings and seed give

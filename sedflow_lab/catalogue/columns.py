@@ -40,6 +40,7 @@ _QUALITY = (
 
 _LEVELS = {"": 0.5, "_lo": 0.16, "_hi": 0.84}
 _BAD = "bad_"
+_GIVEN = "redshift_given"  # where "redshift" is the median of the posterior
 
 
 def columns_of(
@@ -47,19 +48,28 @@ def columns_of(
     photometry: Photometry,
     posterior: AmortizedPosterior,
     outliers: bool,
+    uncertain: bool,
     rest_frame: BandSet | None = None,
     threads: int | None = None,
 ) -> pyarrow.Table:
     """One row a galaxy of everything but its draws; derived quantities are of all draws.
 
     Fluxes [nanomaggies] are NaN where a band is masked. There are columns on bad bands where there
-    may be outliers, and on bands at rest where these are given.
+    may be outliers, on the posterior of the redshift where any are uncertain, and on bands at rest
+    where these are given.
     """
     import pyarrow
 
     n = len(result)
     columns: dict[str, np.ndarray] = {"row": photometry.rows, "id": result.ids}
     columns["redshift"] = result.redshift
+    if uncertain:
+        levels = list(_LEVELS.values())
+        drawn = weighted_quantile(result.draw_redshift[..., None], result.weights, levels)[..., 0]
+        drawn = np.where(result.usable, drawn, result.redshift)
+        columns |= {f"redshift{end}": drawn[k] for k, end in enumerate(_LEVELS)}
+        columns[_GIVEN], columns["redshift_sigma"] = result.redshift, photometry.redshift_sigma
+        columns["redshift_cut"] = np.nan_to_num(result.diagnostics.get("redshift_cut", np.zeros(n)))
     model, names = posterior.model, list(QUANTITIES)
     if rest_frame is not None:
         names += at_rest(model, rest_frame).names
@@ -115,12 +125,15 @@ def as_photometry(rows: pyarrow.Table, bands: BandSet, floor: dict[str, float]) 
         np.column_stack([rows[f"{what}_{label}"].to_numpy() for label in bands.labels])
         for what in ("flux", "sigma")
     )
+    uncertain = "redshift_sigma" in rows.column_names
+    sigmas = rows["redshift_sigma"].to_numpy() if uncertain else np.zeros(len(flux))
     return Photometry.checked(
         bands,
         np.array([floor.get(label, 0.0) for label in bands.labels]),
         flux=flux,
         sigma=sigma,
-        redshift=rows["redshift"].to_numpy().copy(),
+        redshift=_given(rows).copy(),
+        redshift_sigma=sigmas.copy(),
         ids=_words(rows, "id"),
         rows=rows["row"].to_numpy().copy(),
         mask=np.isfinite(flux) | np.isfinite(sigma),
@@ -133,11 +146,15 @@ def as_result(
     rows: pyarrow.Table,
     kept: np.ndarray,
     weights: np.ndarray | None,
+    redshift: np.ndarray | None,
     bands: BandSet,
     method: str,
     provenance: dict[str, Any],
 ) -> PosteriorResult:
-    """The posteriors of some rows with their draws as they are kept (N, D, 12)."""
+    """The posteriors of some rows with their draws as they are kept (N, D, 12).
+
+    Redshifts (N, D) are those of draws, where any of the catalogue are uncertain.
+    """
     samples = decoded(kept)
     usable = np.isfinite(samples).all((1, 2))
     if weights is None:  # equal ones, in the network's precision
@@ -147,10 +164,13 @@ def as_result(
     diagnostics = {name: rows[name].to_numpy() for name in _QUALITY}
     if bad[0] in rows.column_names:
         diagnostics["bad_band"] = np.column_stack([rows[name].to_numpy() for name in bad])
+    if redshift is not None:
+        diagnostics["draw_redshift"] = redshift.astype(np.float64)
+        diagnostics["redshift_cut"] = rows["redshift_cut"].to_numpy()
     return PosteriorResult(
         samples,
         weights,
-        rows["redshift"].to_numpy(),
+        _given(rows),
         _words(rows, "id"),
         bands,
         method,
@@ -181,6 +201,11 @@ def as_table(rows: pyarrow.Table, meta: dict[str, Any]) -> Table:
             column.description = f"{quantity.description}, quantile {_LEVELS[end]:g}"
         table[name] = column
     return table
+
+
+def _given(rows: pyarrow.Table) -> np.ndarray:
+    """Redshifts as they were measured."""
+    return rows[_GIVEN if _GIVEN in rows.column_names else "redshift"].to_numpy()
 
 
 def _words(rows: pyarrow.Table, name: str) -> np.ndarray:

@@ -132,6 +132,7 @@ class Catalogue:
                     chunk.rows.take(places),
                     chunk.samples[places],
                     None if chunk.weights is None else chunk.weights[places],
+                    None if chunk.redshift is None else chunk.redshift[places],
                     self.bands,
                     self.settings["method"],
                     self.provenance,

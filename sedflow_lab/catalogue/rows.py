@@ -33,7 +33,7 @@ class Scan(NamedTuple):
     identity : str
         Hash of all that is measured.
     settings : dict
-        Of the photometry, as `Photometry.settings` has them.
+        Of the photometry, as `Photometry.settings` has them; and whether redshifts are uncertain.
     problems : list of str
         Sentences about galaxies that cannot be inferred, the first few and how many more.
     """
@@ -84,7 +84,7 @@ def scan(source: Source, posterior: AmortizedPosterior, on_bad: str = "flag") ->
     InputError
         If it cannot, or for the first galaxy that cannot be inferred where `on_bad` is "raise".
     """
-    digest, galaxies, bad = hashlib.sha256(), 0, 0
+    digest, galaxies, bad, uncertain = hashlib.sha256(), 0, 0, False
     settings, shown = dict[str, Any](), list[str]()
     for chunk in in_chunks(source(), _AT_ONCE):
         if galaxies == 0 and (warning := chunk.warning):
@@ -94,6 +94,9 @@ def scan(source: Source, posterior: AmortizedPosterior, on_bad: str = "flag") ->
         shown += [_sentence(text) for text in found[: max(0, _SHOWN - bad)]]
         digest.update(identity(chunk).encode())
         galaxies, bad, settings = galaxies + len(chunk), bad + len(found), chunk.settings()
+        uncertain |= bool(chunk.redshift_sigma.any())
+    if uncertain:
+        settings["uncertain_redshifts"] = True
     if bad > _SHOWN:
         shown.append(
             f"{bad - _SHOWN:,} more galaxies cannot be used; the column 'problem' says why."
@@ -106,6 +109,8 @@ def identity(photometry: Photometry) -> str:
     found = hashlib.sha256("\n".join([*photometry.ids, *photometry.problems]).encode())
     for array in (photometry.flux, photometry.sigma, photometry.mask, photometry.redshift):
         found.update(np.ascontiguousarray(array).tobytes())
+    if photometry.redshift_sigma.any():
+        found.update(photometry.redshift_sigma.tobytes())
     return found.hexdigest()[:16]
 
 

@@ -45,13 +45,14 @@ class Chunk:
         One row a galaxy, see `columns.columns_of`.
     samples : ndarray, shape (n, D, 12), or None
         Draws as they are kept.
-    weights : ndarray, shape (n, D), or None
-        Weights, where draws have any.
+    weights, redshift : ndarray, shape (n, D), or None
+        Weights, where draws have any, and redshifts, where any of the catalogue are uncertain.
     """
 
     rows: pyarrow.Table
     samples: np.ndarray | None = None
     weights: np.ndarray | None = None
+    redshift: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,8 @@ class Store:
             values = {"format": _FORMAT, "settings": settings, "about": about}
             attributes = {_NAME: values}
             group = zarr.create_group(partial, zarr_format=3, attributes=attributes)
-            arrays: dict[str, tuple[int, ...]] = {} if keep == "none" else {"samples": (N_THETA,)}
-            if arrays and settings["method"] == "weighted":
-                arrays["weights"] = ()
-            for name, inner in arrays.items():
+            for name in _arrays(settings):
+                inner = (N_THETA,) if name == "samples" else ()
                 kind = keep if name == "samples" else "float32"
                 group.create_array(
                     name,
@@ -139,9 +138,12 @@ class Store:
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays of draws."""
-        if self.settings["keep"] == "none":
-            return ()
-        return ("samples", "weights") if self.settings["method"] == "weighted" else ("samples",)
+        return _arrays(self.settings)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether any of the redshifts are uncertain."""
+        return bool(self.settings.get("uncertain_redshifts"))
 
     def of(self, number: int) -> range:
         """Rows of a chunk."""
@@ -302,6 +304,15 @@ class Store:
         memory: dict[str, Any] = {key: kind.from_bytes(value) for key, value in contents.items()}
         array = zarr.open_array(MemoryStore(memory), mode="r+")
         return array.with_config({"write_empty_chunks": True}), memory
+
+
+def _arrays(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the arrays of draws of a store with some settings."""
+    if settings["keep"] == "none":
+        return ()
+    weights = settings["method"] == "weighted"
+    known = {"samples": True, "weights": weights, "redshift": "uncertain_redshifts" in settings}
+    return tuple(name for name, there in known.items() if there)
 
 
 def _digest(table: pyarrow.Table) -> str:

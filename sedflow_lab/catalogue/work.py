@@ -89,10 +89,7 @@ def _make(
     if _stopped(how) and "unfinished" in result.badge:
         return None
     rows = _columns(result, task.photometry, posterior, store, how["threads"])
-    arrays = {"samples": result.samples, "weights": result.weights.astype(np.float32)}
-    if "samples" in store.arrays:
-        arrays["samples"] = encoded(result.samples, store.settings["keep"])
-    store.write(task.number, Chunk(rows, **{name: arrays[name] for name in store.arrays}))
+    store.write(task.number, Chunk(rows, **_arrays(result, store)))
     badges, hard = result.badge.tolist(), Hard()
     if method == "auto":
         hard = hard_galaxies(task.number, badges, result.diagnostics["distance"].tolist())
@@ -127,14 +124,25 @@ def _make_exact(
         order[places] = len(order) + np.arange(len(places))
         old = chunk.rows.replace_schema_metadata(None)
         rows = pyarrow.concat_tables([old, new]).take(order)
-        samples = chunk.samples
-        if samples is not None:
-            samples = samples.copy()
-            samples[places] = encoded(part.samples, store.settings["keep"])
-        store.write(number, Chunk(rows, samples))
+        arrays = {name: getattr(chunk, name).copy() for name in store.arrays}
+        for name, values in _arrays(part, store).items():
+            arrays[name][places] = values
+        store.write(number, Chunk(rows, **arrays))
         badges.update(part.badge.tolist())
         badges.subtract({"refine": len(part)})
     return Done(int(reached.sum()), badges)
+
+
+def _arrays(result: PosteriorResult, store: Store) -> dict[str, np.ndarray]:
+    """Draws as a store keeps them, by the names of its arrays."""
+    arrays = dict[str, np.ndarray]()
+    for name in store.arrays:
+        if name == "samples":
+            arrays[name] = encoded(result.samples, store.settings["keep"])
+        else:
+            values = result.weights if name == "weights" else result.draw_redshift
+            arrays[name] = values.astype(np.float32)
+    return arrays
 
 
 def _columns(
@@ -144,8 +152,9 @@ def _columns(
     store: Store,
     threads: int | None,
 ) -> pyarrow.Table:
-    outliers = "outliers" in store.settings
-    return columns_of(result, photometry, posterior, outliers, store.rest_frame, threads)
+    outliers, uncertain = "outliers" in store.settings, store.uncertain
+    rest_frame = store.rest_frame
+    return columns_of(result, photometry, posterior, outliers, uncertain, rest_frame, threads)
 
 
 def _stopped(how: dict[str, Any]) -> bool:

@@ -60,6 +60,7 @@ def add_output(parser: shared.Parser) -> None:
 def read_galaxy(args: argparse.Namespace) -> Target:
     """Read the galaxy that the arguments name, with its model and prior."""
     from ..parameters import get_prior
+    from ..samplers.walkers import reach_of
     from ..sps import SEDModel, load_ssp_grid
 
     if args.bands is None:
@@ -73,7 +74,7 @@ def read_galaxy(args: argparse.Namespace) -> Target:
         galaxy.bands,
         birth_cloud_age=args.birth_cloud_age,
         ssp=load_ssp_grid(args.ssp),
-        redshift_max=max(0.2, float(galaxy.redshift[0])),
+        redshift_max=reach_of(galaxy),
     )
     return Target(galaxy, model, get_prior(args.prior), None)
 
@@ -118,7 +119,8 @@ def print_posterior(
     print(f"Galaxy {result.ids[0]} at redshift {result.redshift[0]:g}: {result.badge[0]}")
     heads = "".join(f"{head:>9}" for head in quality)
     print(f"{'parameter':<12}{'median':>10}{'16 %':>10}{'84 %':>10}{heads}  unit")
-    for k, name in enumerate(NAMES):
+    uncertain = ["redshift"] if "redshift_lo" in summary.colnames else []
+    for k, name in enumerate([*NAMES, *uncertain]):
         middle, low, high = (summary[f"{name}{end}"][0] for end in ("", "_lo", "_hi"))
         more = "".join(f"{format(values[k], form):>9}" for values, form in quality.values())
         unit = summary[name].unit or ""

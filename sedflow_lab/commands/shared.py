@@ -196,7 +196,9 @@ def add_catalog(parser: Parser) -> None:
         "catalog CATALOG",
         "CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with sigma_X or "
         "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for Galactic "
-        "extinction; or the NASA-Sloan Atlas under the file name that 'nsa fetch' gave it",
+        "extinction; redshift_sigma where redshifts are uncertain, and limit_X where there are "
+        "upper limits (3 sigma); or the NASA-Sloan Atlas under the file name that 'nsa fetch' gave "
+        "it",
     )
     option(
         parser,

@@ -253,7 +253,7 @@ def compare(
         raise InputError(f"Cannot compare galaxy {result.ids[0]} with galaxy {reference.ids[0]}.")
     names = [*NAMES, *(q.name for q in DERIVED if model is not None)]
     a, b = (
-        Draws(values_of(names, each.samples[0], each.redshift[0], model), each.weights[0])
+        Draws(values_of(names, each.samples[0], each.draw_redshift[0], model), each.weights[0])
         for each in (result, reference)
     )
     few, half = (b.part(rows) for rows in _halves(reference, int(result.ess[0]), seed))

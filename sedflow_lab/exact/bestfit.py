@@ -75,6 +75,8 @@ def best_fit(
 ) -> BestFit:
     """Find the parameters that fit best, for many galaxies at once.
 
+    Redshifts are as they were measured, uncertain or not.
+
     Each galaxy is searched for from several points: the best of two thousand, with the mass
     that fits each best and bursts of all ages among them. The model is flat in many directions,
     so equally good ends may lie far apart: this is a point to start from, not a posterior.
@@ -120,7 +122,7 @@ def best_fit(
             f"best_fit needs 1 to {_SCREENED} starts and one or more steps, not {starts} and "
             f"{steps}."
         )
-    target = LogPosterior(photometry, model, prior)
+    target = LogPosterior(photometry.with_redshift_sigma(0), model, prior)
     weight = torch.ones(N_FREE, dtype=torch.float64, device=model.device)
     weight[0] = 0.0
     weight = weight * (objective == "posterior")

@@ -113,7 +113,7 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
     Pool
     """
     near, log_prob, log_volume = target.find(drawn.phi)
-    far = scatter(len(near), scattered, generator)
+    far = scatter(len(near), scattered, generator, near.shape[-1])
     far_phi, far_log_prob, far_log_volume = target.place(far)
     far_log_scatter = log_density(far)
     rows, scattered, matter = _largest(far_log_prob - far_log_scatter)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..parameters import N_FREE, PARAMETERS
+from ..parameters import PARAMETERS
 from .adaptive import Adapted, adapt, fit_mixture
 from .defensive import Pool
 from .likelihood import LogPosterior
@@ -52,7 +52,7 @@ class ExactDraws:
 
     Attributes
     ----------
-    phi : tensor, shape (G, draws, 11)
+    phi : tensor, shape (G, draws, n_free)
         Free coordinates.
     ess, log_evidence, log_evidence_error : tensor, shape (G,)
         The effective sample size is that of the points which gave the evidence.
@@ -156,7 +156,7 @@ def _best_chi2(target: StraightRidge, found: Adapted) -> torch.Tensor:
     """Smallest χ² (G,) among the points of largest weight."""
     rows = found.log_weights.topk(_LOOKED_AT, dim=1).indices
     points = found.points.gather(1, rows[..., None].expand(-1, -1, found.points.shape[-1]))
-    return target.exact.best_chi2(target.exact.prior.from_free(target.place(points)[0]))
+    return target.exact.best_chi2(*target.exact.reported(target.place(points)[0]))
 
 
 def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tensor:
@@ -165,11 +165,11 @@ def nearest_chi2(exact: LogPosterior, generator: torch.Generator) -> torch.Tenso
     Whatever is orders of magnitude beyond any real galaxy here is no galaxy, or in another unit:
     no search would end well.
     """
-    shape = (exact.n_galaxies, _NEAREST, N_FREE)
+    shape = (exact.n_galaxies, _NEAREST, exact.n_free)
     points = torch.randn(shape, generator=generator, device=generator.device)
     with torch.no_grad():
         mass = exact.profile(points).log_mstar.clamp(PARAMETERS[0].low, PARAMETERS[0].high)
-        return exact.chi2(exact.prior.from_free(with_mass(points, mass))).amin(1)
+        return exact.chi2(*exact.reported(with_mass(points, mass))).amin(1)
 
 
 def _prior_mixture(points: torch.Tensor) -> StudentMixture:

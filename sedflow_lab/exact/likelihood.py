@@ -9,6 +9,7 @@ summed over the observed bands. It is the noise that simulations are given, so t
 a network approximates is known here up to a constant, and the network can be corrected.
 
 With `outliers.Outliers` any band may be bad: then the likelihood is a mixture, and still exact.
+Where a redshift is uncertain it is a parameter, and points have a coordinate more: see `redshift`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import torch
 from .._arrays import like_input, to_tensor
 from ..errors import InputError
 from ..observations.photometry import Photometry
-from ..parameters import Prior, get_prior
+from ..parameters import N_FREE, Prior, get_prior
 from ..sps import SEDModel
 from .outliers import BandTerms, Outliers
 from .profile import REFERENCE_MASS, MassProfile, OutlierProfile, with_mass
+from .redshift import RedshiftPrior, log_normal
 
 __all__ = ["LogPosterior"]
 
@@ -42,6 +44,12 @@ class LogPosterior:
     prior : Prior or str
     outliers : Outliers, optional
         Let each band be bad with a small probability. By default all bands are good.
+
+    Attributes
+    ----------
+    redshift_prior : RedshiftPrior
+    n_free : int
+        Coordinates of a point: 11, or 12 where any of the galaxies has an uncertain redshift.
 
     Raises
     ------
@@ -78,6 +86,7 @@ class LogPosterior:
         normal = torch.log(safe) + 0.5 * math.log(2 * math.pi)
         self._constant = -(normal * mask).sum(-1)
         self.redshift = to_tensor(photometry.redshift, model.dtype, device)
+        self.redshift_prior = RedshiftPrior(photometry, model.redshift_max, device)
         self._terms: BandTerms | None = None
         if outliers is not None:
             terms = outliers.terms(self._flux * self._inverse, mask)
@@ -87,33 +96,55 @@ class LogPosterior:
         """The same for some of the galaxies, by their indices."""
         part = object.__new__(LogPosterior)
         part.model, part.prior, part.n_galaxies = self.model, self.prior, len(rows)
+        part.redshift_prior = self.redshift_prior.select(rows)
         for name in ("_flux", "_inverse", "_constant", "redshift"):
             setattr(part, name, getattr(self, name)[rows])
         terms = self._terms
         part._terms = None if terms is None else BandTerms(*(term[rows] for term in terms))
         return part
 
-    def chi2(self, theta: Any) -> Any:
+    @property
+    def n_free(self) -> int:
+        """Coordinates of a point."""
+        return N_FREE + self.redshift_prior.size
+
+    def reported(self, phi: Any) -> tuple[Any, Any]:
+        """Reported parameters (G, D, 12) and redshifts (G, D) of points (G, D, n_free).
+
+        Redshifts are (G, 1) where all are known.
+        """
+        redshift = like_input(self.redshift[:, None], phi)
+        if self.redshift_prior.size:
+            redshift = self.redshift_prior.redshift(phi[..., N_FREE])
+        return self.prior.from_free(phi[..., :N_FREE]), redshift
+
+    def log_prior(self, phi: Any) -> Any:
+        """Normalised log prior density (...) of points (..., n_free)."""
+        return self.prior.log_prob_free(phi[..., :N_FREE]) + log_normal(phi[..., N_FREE:])
+
+    def chi2(self, theta: Any, redshift: Any = None) -> Any:
         """Chi-squared of parameters.
 
         Parameters
         ----------
         theta : array, shape (G, D, 12)
             D points for each galaxy.
+        redshift : array, shape (G, D) or (G, 1), optional
+            By default those that were measured, here and below.
 
         Returns
         -------
         array, shape (G, D)
         """
-        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        residuals = self.residuals(to_tensor(theta, self.model.dtype), redshift)
         return like_input(residuals.square().sum(-1), theta)
 
-    def best_chi2(self, theta: Any) -> Any:
+    def best_chi2(self, theta: Any, redshift: Any = None) -> Any:
         """Chi-squared (G,) of the likeliest of points (G, D, 12), which is the smallest.
 
         With outliers each band counts by the probability that it is good there.
         """
-        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        residuals = self.residuals(to_tensor(theta, self.model.dtype), redshift)
         if self._terms is None:
             return like_input(residuals.square().sum(-1).amin(-1), theta)
         likeliest = self._terms.log_likelihood(residuals).argmax(-1)
@@ -121,9 +152,10 @@ class LogPosterior:
         good = 1 - self._terms.probability(residuals)
         return like_input((good * residuals.square()).sum(-1)[:, 0], theta)
 
-    def residuals(self, theta: Any) -> Any:
+    def residuals(self, theta: Any, redshift: Any = None) -> Any:
         """Model minus data over uncertainty (G, D, B), zero where a band is missing."""
-        flux = self.model.photometry(to_tensor(theta, self.model.dtype), self.redshift[:, None])
+        redshift = self.redshift[:, None] if redshift is None else redshift
+        flux = self.model.photometry(to_tensor(theta, self.model.dtype), redshift)
         return like_input((flux - self._flux[:, None]) * self._inverse[:, None], theta)
 
     @property
@@ -136,7 +168,7 @@ class LogPosterior:
 
         Parameters
         ----------
-        phi : tensor, shape (G, D, 11)
+        phi : tensor, shape (G, D, n_free)
             Free coordinates.
 
         Returns
@@ -144,8 +176,7 @@ class LogPosterior:
         MassProfile
             Of G × D points.
         """
-        theta = self.prior.from_free(with_mass(phi, REFERENCE_MASS))
-        flux = self.model.photometry(theta, self.redshift[:, None])
+        flux = self.model.photometry(*self.reported(with_mass(phi, REFERENCE_MASS)))
         model, data = flux * self._inverse[:, None], (self._flux * self._inverse)[:, None]
         norm = model.square().sum(-1)
         if self._terms is not None:
@@ -156,9 +187,9 @@ class LogPosterior:
         floor = (best[..., None] * model - data).square().sum(-1)
         return MassProfile(best, norm, self._constant[:, None] - 0.5 * floor)
 
-    def log_likelihood(self, theta: Any) -> Any:
+    def log_likelihood(self, theta: Any, redshift: Any = None) -> Any:
         """Log likelihood of parameters (G, D, 12), shape (G, D)."""
-        residuals = self.residuals(to_tensor(theta, self.model.dtype))
+        residuals = self.residuals(to_tensor(theta, self.model.dtype), redshift)
         log_likelihood = (
             -0.5 * residuals.square().sum(-1)
             if self._terms is None
@@ -166,7 +197,7 @@ class LogPosterior:
         )
         return like_input(log_likelihood + self._constant[:, None], theta)
 
-    def bad_bands(self, theta: Any, weights: Any = None) -> np.ndarray:
+    def bad_bands(self, theta: Any, weights: Any = None, redshift: Any = None) -> np.ndarray:
         """Posterior probability (G, B) that each band is bad, from draws of the posterior.
 
         Parameters
@@ -174,6 +205,7 @@ class LogPosterior:
         theta : array, shape (G, D, 12)
         weights : array, shape (G, D), optional
             Of the draws; they sum to one. By default all are the same.
+        redshift : array, shape (G, D), optional
 
         Returns
         -------
@@ -183,16 +215,17 @@ class LogPosterior:
         missing = (self._inverse == 0).cpu().numpy()
         if self._terms is None:
             return np.full(missing.shape, np.nan)
-        bad = self._terms.probability(self.residuals(to_tensor(theta, self.model.dtype)))
+        residuals = self.residuals(to_tensor(theta, self.model.dtype), redshift)
+        bad = self._terms.probability(residuals)
         each = bad.double().detach().cpu().numpy()
         even = np.full(each.shape[:2], 1.0 / each.shape[1])
         mean = np.einsum("gd,gdb->gb", even if weights is None else weights, each)
         return np.where(missing, np.nan, np.clip(mean, 0, 1))  # weights sum to one to rounding
 
     def __call__(self, phi: Any) -> Any:
-        """Log of prior times likelihood in free coordinates (G, D, 11), shape (G, D)."""
+        """Log of prior times likelihood in free coordinates (G, D, n_free), shape (G, D)."""
         x = to_tensor(phi, self.model.dtype)
-        log_prior = self.prior.log_prob_free(x)
-        log_likelihood = self.log_likelihood(self.prior.from_free(x))
+        log_prior = self.log_prior(x)
+        log_likelihood = self.log_likelihood(*self.reported(x))
         inside = torch.isfinite(log_prior) & torch.isfinite(log_likelihood)
         return like_input(torch.where(inside, log_prior + log_likelihood, -torch.inf), phi)

@@ -2,7 +2,8 @@ r"""The mass measured from the best one: coordinates that straighten the ridge o
 
 The mass is a factor on the flux, so at any shape of the spectrum (φ1, ..., φ10) the mass that
 fits best is known, and so is the likelihood of every other. Particles, walkers and the live
-points of nested sampling have the coordinates (u, φ1, ..., φ10) with
+points of nested sampling have the coordinates (u, φ1, ..., φ10), and ζ behind them where the
+redshift is uncertain (see `redshift`), with
 
 .. math:: u = (\log M_* - \log \hat M(\phi_{1 \ldots 10})) / w,
 
@@ -104,6 +105,6 @@ class StraightRidge(MassRidge):
     def _log_prob(
         self, phi: torch.Tensor, profile: MassProfile, log_volume: torch.Tensor
     ) -> torch.Tensor:
-        log_prior = self.exact.prior.log_prob_free(phi)
+        log_prior = self.exact.log_prior(phi)
         log_prob = log_prior + profile.log_likelihood(phi[..., 0]) + log_volume
         return torch.nan_to_num(log_prob, nan=IMPOSSIBLE).clamp_min(IMPOSSIBLE)

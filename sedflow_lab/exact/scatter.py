@@ -66,10 +66,12 @@ def relax(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return phi, _log_stretch(phi, v)
 
 
-def scatter(n_galaxies: int, n: int, generator: torch.Generator) -> torch.Tensor:
-    """Scattered points (G, n, 11), with the mass offset u and a stretched burst."""
+def scatter(
+    n_galaxies: int, n: int, generator: torch.Generator, size: int = N_FREE
+) -> torch.Tensor:
+    """Scattered points (G, n, size), with the mass offset u and a stretched burst."""
     kind: dict[str, Any] = {"generator": generator, "device": generator.device}
-    points = torch.randn(n_galaxies, n, N_FREE, **kind)
+    points = torch.randn(n_galaxies, n, size, **kind)
     squares = torch.randn(n_galaxies, n, _FREEDOM, **kind).square()
     near = _SCALE * torch.sqrt(_FREEDOM / squares.sum(-1))
     far = torch.rand(n_galaxies, n, **kind) < _FAR
@@ -83,12 +85,12 @@ def is_young(x: torch.Tensor) -> torch.Tensor:
 
 
 def log_density(x: torch.Tensor) -> torch.Tensor:
-    """Log of the density (...) of scattered points at points (..., 11)."""
+    """Log of the density (...) of scattered points at points (..., size)."""
     near, far = (
         math.log(share) + _log_student(x[..., 0] / scale, freedom) - math.log(scale)
         for share, freedom, scale in ((1 - _FAR, _FREEDOM, _SCALE), (_FAR, 1, FAR_SCALE))
     )
-    normal = x[..., 1:].square().sum(-1) + (N_FREE - 1) * math.log(2 * math.pi)
+    normal = x[..., 1:].square().sum(-1) + (x.shape[-1] - 1) * math.log(2 * math.pi)
     return torch.logaddexp(near, far) - 0.5 * normal
 
 

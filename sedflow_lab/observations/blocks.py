@@ -21,6 +21,7 @@ from .files import (
     reading_table,
     without_headings,
 )
+from .limits import LIMIT_SIGMAS
 from .nsa import VERSIONS, read_nsa
 from .photometry import OnBad, Photometry
 from .tables import has_columns
@@ -43,6 +44,7 @@ def read_blocks(
     extinction: str | None = None,
     hdu: int | str | None = None,
     size: int = _ROWS,
+    limit_sigmas: float = LIMIT_SIGMAS,
 ) -> Iterator[Photometry]:
     """Read photometry as `read_photometry` does, block by block; rows keep their numbers.
 
@@ -54,7 +56,7 @@ def read_blocks(
     ----------
     path : path or str
         Or an address that fsspec knows, such as ``https://...``: the file is fetched first.
-    bands, columns, on_bad, extinction, hdu
+    bands, columns, on_bad, extinction, hdu, limit_sigmas
         As for `read_photometry`.
     size : int
         Rows of a block, about.
@@ -80,7 +82,9 @@ def read_blocks(
             break
         rows = np.arange(first, first + len(table))
         try:
-            yield Photometry.from_table(table, bands, columns, on_bad, extinction, rows)
+            yield Photometry.from_table(
+                table, bands, columns, on_bad, extinction, rows, None, limit_sigmas
+            )
         except InputError as error:
             raise InputError(f"{path.name}: {error}") from error
         first += len(table)

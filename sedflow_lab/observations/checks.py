@@ -31,6 +31,7 @@ __all__ = [
     "as_index",
     "as_mask",
     "as_redshift",
+    "as_redshift_sigma",
     "as_rows",
     "as_sigma",
     "band_index",
@@ -55,6 +56,8 @@ MAX_SNR = 1e7
 MIN_REDSHIFT, MAX_REDSHIFT = 1e-5, 30.0
 """Redshifts that give a distance: from 40 kpc, where Hubble's law has no meaning left (and fluxes,
 which grow as the inverse square, begin to overflow), to before any galaxy. 99 means unknown."""
+
+_REDSHIFT_SIGMA = f"from 0, where the redshift is known, to {MAX_REDSHIFT:g}"
 
 # A galaxy of 1e7 solar masses has -11 mag, the brightest of clusters -25 mag; an error of 0.0002
 # mag is a tenth of what the best photometry of galaxies reaches.
@@ -151,6 +154,25 @@ def as_redshift(redshift: Any, n: int, name: str = "redshift") -> np.ndarray:
     return values
 
 
+def as_redshift_sigma(sigma: Any, n: int, strict: bool = False) -> np.ndarray:
+    """Read the uncertainties of N redshifts, or one for all; the default is 0, known exactly.
+
+    Strict raises InputError where one cannot be used.
+    """
+    values = np.zeros(n) if sigma is None else sigma
+    if np.ndim(values) == 0:
+        values = np.full(n, float(values))
+    values = as_redshift(values, n, "redshift_sigma")
+    if strict and not _is_redshift_sigma(values).all():
+        bad = values[~_is_redshift_sigma(values)][0]
+        raise InputError(f"An uncertainty of a redshift is {bad:g} but must be {_REDSHIFT_SIGMA}.")
+    return values
+
+
+def _is_redshift_sigma(values: np.ndarray) -> np.ndarray:
+    return (values >= 0) & (values <= MAX_REDSHIFT)
+
+
 def _is_velocity(unit: str) -> bool:
     import astropy.units as u
 
@@ -188,6 +210,7 @@ def find_problems(
     flux: Measured,
     sigma: Measured,
     redshift: np.ndarray,
+    redshift_sigma: np.ndarray,
     bands: BandSet,
     ids: np.ndarray,
     rows: np.ndarray,
@@ -205,8 +228,9 @@ def find_problems(
         hide = bad & ((mask & ~bad).sum(axis=1) >= MIN_BANDS)[:, None]
         mask, bad = mask & ~hide, bad & ~hide
     bad_redshift = ~((redshift >= MIN_REDSHIFT) & (redshift <= MAX_REDSHIFT))
+    bad_sigma = ~_is_redshift_sigma(redshift_sigma)
     observed = mask.sum(axis=1)
-    found = np.flatnonzero(bad.any(axis=1) | bad_redshift | (observed < MIN_BANDS))
+    found = np.flatnonzero(bad.any(axis=1) | bad_redshift | bad_sigma | (observed < MIN_BANDS))
     problems = [""] * len(mask)
     for i in found.tolist():
         reasons = []
@@ -215,6 +239,10 @@ def find_problems(
             reasons.append(measured.describe(i, band, bands.labels[band], rule))
         if bad_redshift[i]:
             reasons.append(f"the redshift is {redshift[i]:g} but must be {_redshifts(redshift[i])}")
+        if bad_sigma[i]:
+            reasons.append(
+                f"the redshift's uncertainty is {redshift_sigma[i]:g} but must be {_REDSHIFT_SIGMA}"
+            )
         if observed[i] < MIN_BANDS:
             reasons.append(f"bands observed are {observed[i]} but must be {MIN_BANDS} or more")
         reason = f"alaxy {str(ids[i])!r} (row {rows[i]}, counting from 0): {'; '.join(reasons)}"

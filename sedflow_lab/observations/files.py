@@ -16,8 +16,10 @@ import numpy as np
 
 from ..errors import InputError
 from .checks import PhotometryWarning
+from .limits import LIMIT_SIGMAS
 from .photometry import OnBad, Photometry
-from .tables import ID_NAMES, has_columns
+from .roles import ID_NAMES
+from .tables import has_columns
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -72,6 +74,7 @@ def read_photometry(
     extinction: str | None = None,
     hdu: int | str | None = None,
     units: Mapping[str, str] | None = None,
+    limit_sigmas: float = LIMIT_SIGMAS,
 ) -> Photometry:
     """Read photometry from a CSV, ECSV, FITS, VOTable, Parquet or text table.
 
@@ -83,7 +86,7 @@ def read_photometry(
     ----------
     path : path
         Text ends in .csv, .ecsv, .tsv, .txt, .dat, .cat, .tbl or .mrt; .gz may follow.
-    bands, columns, on_bad, extinction, units
+    bands, columns, on_bad, extinction, units, limit_sigmas
         As for `Photometry.from_table`.
     hdu : int or str, optional
         The table of a FITS file or VOTable, by number or name; default, the one that has the
@@ -100,7 +103,9 @@ def read_photometry(
     table = read_table(path, lambda table: has_columns(table, bands, columns), hdu)
     name = Path(path).name
     try:
-        photometry = Photometry.from_table(table, bands, columns, on_bad, extinction, units=units)
+        photometry = Photometry.from_table(
+            table, bands, columns, on_bad, extinction, None, units, limit_sigmas
+        )
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     if photometry.warning:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..units import Measured, flux_from, magnitude, split_unit
 from . import checks
+from .limits import LIMIT_SIGMAS
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -37,6 +38,9 @@ class Photometry:
         of `flux`. Magnitude errors become 0.4 ln(10) f sigma_m.
     redshift : array_like, shape (N,) or scalar
         Redshifts that give the distance, above 0.
+    redshift_sigma : array_like, shape (N,) or scalar, optional
+        Standard deviations of the redshifts, 0 (the default) where they are known. Elsewhere the
+        redshift is a parameter, see `exact.redshift`.
     bands : str, BandSet or sequence of str
         As for `sedflow_lab.sps.bands.get_bands`.
     ids : sequence, shape (N,), optional
@@ -48,17 +52,17 @@ class Photometry:
         Numbers of the galaxies in their catalogue; default 0, 1, ... A selection keeps them.
     on_bad : {'raise', 'flag', 'mask'}
         What to do with a value that cannot be used: a flux that is not finite, an uncertainty
-        that is not finite and above 0, a redshift that is not finite and above 0, or one beyond
-        the limits in `sedflow_lab.observations.checks`, where nothing is measured. ``'raise'``
-        raises InputError; ``'flag'`` keeps the galaxy and gives the reason in `problems`;
-        ``'mask'`` masks the bad bands where two good ones are left, and flags the galaxy
-        otherwise.
+        that is not finite and above 0, a redshift that is not finite and above 0, its uncertainty
+        that is not finite or below 0, or one beyond the limits in
+        `sedflow_lab.observations.checks`, where nothing is measured. ``'raise'`` raises
+        InputError; ``'flag'`` keeps the galaxy and gives the reason in `problems`; ``'mask'``
+        masks the bad bands where two good ones are left, and flags the galaxy otherwise.
 
     Attributes
     ----------
     flux, sigma : ndarray, shape (N, B)
         Nanomaggies, float64.
-    redshift : ndarray, shape (N,)
+    redshift, redshift_sigma : ndarray, shape (N,)
     bands : BandSet
     ids : ndarray of str, shape (N,)
     rows : ndarray of int, shape (N,)
@@ -87,6 +91,7 @@ class Photometry:
     flux: np.ndarray
     sigma: np.ndarray
     redshift: np.ndarray
+    redshift_sigma: np.ndarray
     bands: BandSet
     ids: np.ndarray
     rows: np.ndarray
@@ -105,6 +110,7 @@ class Photometry:
         mask: Any = None,
         on_bad: OnBad = "raise",
         rows: Any = None,
+        redshift_sigma: Any = None,
     ):
         from ..sps.bands import get_bands
 
@@ -117,11 +123,13 @@ class Photometry:
         sigma = checks.as_sigma(sigma, flux, self.bands)
         n = len(flux.values)
         self.redshift = checks.as_redshift(redshift, n)
+        self.redshift_sigma = checks.as_redshift_sigma(redshift_sigma, n)
         self.ids, self.rows = checks.as_ids(ids, n), checks.as_rows(rows, n)
         self.mask, self.problems = checks.find_problems(
             flux,
             sigma,
             self.redshift,
+            self.redshift_sigma,
             self.bands,
             self.ids,
             self.rows,
@@ -154,7 +162,7 @@ class Photometry:
         return self.checked(self.bands, floor, **self._arrays() | arrays)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("flux", "sigma", "redshift", "ids", "rows", "mask", "problems", "ebv")
+        names = "flux sigma redshift redshift_sigma ids rows mask problems ebv".split()
         return {name: getattr(self, name) for name in names}
 
     def _changed(
@@ -189,6 +197,8 @@ class Photometry:
             ]
             name, problem = str(self.ids[0]), "" if self.usable[0] else ", not usable"
             galaxy = f"galaxy {name!r} at z = {self.redshift[0]:.4g}"
+            if self.redshift_sigma[0]:
+                galaxy += f" ± {self.redshift_sigma[0]:.2g}"
             return f"<Photometry of {galaxy}: {', '.join(mags)} mag{problem}>"
         parts = [f"{len(self)} galaxies in {self.bands.name} ({', '.join(self.bands.labels)})"]
         if np.isfinite(self.redshift).any():
@@ -263,6 +273,10 @@ class Photometry:
         sigma = np.hypot(self.sigma, new * self.flux)
         return self._of(np.hypot(self.error_floor, new), sigma=sigma)
 
+    def with_redshift_sigma(self, sigma: Any) -> Photometry:
+        """Copy with other uncertainties of the redshifts, one for all or (N,); 0 is known."""
+        return self._of(redshift_sigma=checks.as_redshift_sigma(sigma, len(self), strict=True))
+
     def settings(self) -> dict[str, Any]:
         """Error floors by band, for the provenance of results; empty where there are none."""
         floors = zip(self.bands.labels, self.error_floor.tolist(), strict=True)
@@ -294,6 +308,7 @@ class Photometry:
         extinction: str | None = None,
         rows: Any = None,
         units: Mapping[str, str] | None = None,
+        limit_sigmas: float = LIMIT_SIGMAS,
     ) -> Photometry:
         """Take the photometry from a table, finding its columns by name in any case.
 
@@ -313,7 +328,12 @@ class Photometry:
         The redshift is ``redshift``, ``zdist``, ``z_redshift``, ``zspec``, ``z_spec``, ``specz``,
         ``zphot`` or ``z_phot``, in this order, so that the Atlas's flow-model ``ZDIST`` comes
         before its heliocentric ``Z``. A bare ``z`` is the redshift only where nothing suggests
-        that it is the z band: it has a unit, or bare ``u``, ``g``, ... stand beside it.
+        that it is the z band: it has a unit, or bare ``u``, ``g``, ... stand beside it. Its
+        uncertainty is ``redshift_sigma``, ``z_err``, or ``zphot_err``, ``e_zphot`` and the like.
+
+        Upper limits are ``limit_u``, ``flux_limit_u``, ``upper_limit_u`` or ``mag_limit_u``. Where
+        a band has no flux with an uncertainty, the flux is 0 with that of the limit (see
+        `observations.limits`), and a `UserWarning` says so.
 
         Parameters
         ----------
@@ -321,8 +341,9 @@ class Photometry:
         bands : str, BandSet or sequence of str
         columns : dict, optional
             Columns that have other names, by role: ``flux_u``, ``sigma_u``, ``ivar_u``,
-            ``mag_u``, ``mag_err_u``, ``asinhmag_u``, ``asinhmag_err_u``, ..., ``redshift``,
-            ``id``, ``ebv``. ``{"flux_u": None}`` says that the band was not observed.
+            ``mag_u``, ``mag_err_u``, ``asinhmag_u``, ``asinhmag_err_u``, ``limit_u``, ...,
+            ``redshift``, ``redshift_sigma``, ``id``, ``ebv``. ``{"flux_u": None}`` says that the
+            band was not observed, ``{"redshift_sigma": None}`` that redshifts are known.
         on_bad : {'raise', 'flag', 'mask'}
             As for `Photometry`; masked table entries count as NaN.
         extinction : {'F99', 'CCM89', 'O94', 'G23'}, optional
@@ -331,6 +352,8 @@ class Photometry:
             Numbers of the rows in their catalogue, of which this table is a part; default 0, 1, ...
         units : dict, optional
             Units of columns, by their names, in place of those that the table has.
+        limit_sigmas : float
+            Standard deviations that upper limits are of.
 
         Raises
         ------
@@ -347,10 +370,9 @@ class Photometry:
         if isinstance(said := table.meta.get("bands"), str):
             check_same_filters(bands, said)
         rows = checks.as_rows(rows, len(table))
-        found = measurements(table, bands, columns, rows, units)
-        new = cls(
-            found.flux, found.sigma, found.redshift, bands, found.ids, found.mask, on_bad, rows
-        )
+        found = measurements(table, bands, columns, rows, units, limit_sigmas)
+        measured = found.flux, found.sigma, found.redshift
+        new = cls(*measured, bands, found.ids, found.mask, on_bad, rows, found.redshift_sigma)
         if isinstance(said := table.meta.get("error_floor"), dict):
             known = {label: said[label] for label in bands.labels if label in said}
             new = new._of(checks.as_error_floor(known, bands))
@@ -368,23 +390,10 @@ class Photometry:
     def to_table(self) -> Table:
         """Table with ``id``, ``redshift``, and ``flux_u``, ``sigma_u`` [nmgy] for every band.
 
-        Where a band is masked there are ``observed_u`` columns too, ``problems`` where a galaxy
-        has one, and ``ebv_corrected`` after a correction for extinction. `from_table` reads it
-        back unchanged.
+        Where a redshift is uncertain there is ``redshift_sigma``, where a band is masked there are
+        ``observed_u`` columns too, ``problems`` where a galaxy has one, and ``ebv_corrected`` after
+        a correction for extinction. `from_table` reads it back unchanged.
         """
-        import astropy.units as u
-        from astropy.table import Table
+        from .tables import table_of
 
-        table = Table({"id": self.ids, "redshift": self.redshift})
-        for band, key in enumerate(self.bands.labels):
-            for name, values in (("flux", self.flux), ("sigma", self.sigma)):
-                table[f"{name}_{key}"] = values[:, band]
-                table[f"{name}_{key}"].unit = u.nmgy
-            if not self.mask.all():
-                table[f"observed_{key}"] = self.mask[:, band]
-        if self.ebv.any():
-            table["ebv_corrected"] = self.ebv
-        if not self.usable.all():
-            table["problems"] = self.problems
-        table.meta.update(bands=self.bands.name, **self.settings())
-        return table
+        return table_of(self)

@@ -98,7 +98,7 @@ def plot_corner(
     layers, theta_true = as_layers(results, galaxy), as_truth(truth)
     names = tuple(NAMES if parameters is None else parameters)
     _check_names(names, model)
-    columns = [values_of(names, layer.theta, layer.redshift, model) for layer in layers]
+    columns = [values_of(names, layer.theta, layer.redshifts, model) for layer in layers]
     true = np.full(len(names), np.nan)
     if theta_true is not None:
         true = values_of(names, theta_true[None], layers[0].redshift, model)[0]

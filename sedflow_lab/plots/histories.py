@@ -104,7 +104,8 @@ def draw_histories(
     true, redshift = as_truth(truth), layers[0].redshift
     rates = []
     for layer in layers:
-        edges, sfr, metallicity = _histories(model, layer.draws(N_DRAWS), redshift)
+        # Of whatever redshift a draw is: bins are those of one age of the universe.
+        edges, sfr, metallicity = _histories(model, layer.draws(N_DRAWS)[0], redshift)
         rates.append(_draw_band(top, edges, sfr, layer.look))
         _draw_band(bottom, edges, metallicity, layer.look)
     if true is not None:

@@ -44,12 +44,18 @@ class Layer:
 
     @property
     def redshift(self) -> float:
-        """Redshift of the galaxy."""
+        """Redshift of the galaxy as it was measured."""
         return float(self.result.redshift[0])
 
-    def draws(self, n: int) -> np.ndarray:
-        """Equally weighted draws, shape (n, 12); the same ones every time."""
-        return self.result.samples[0, systematic_resample(self.result.weights, n)[0]]
+    @property
+    def redshifts(self) -> np.ndarray:
+        """Redshifts of `theta`, shape (D,): all the same where it is known."""
+        return self.result.draw_redshift[0, self.result.weights[0] > 0]
+
+    def draws(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Equally weighted draws, shape (n, 12), and redshifts (n,); the same ones every time."""
+        chosen = systematic_resample(self.result.weights, n)[0]
+        return self.result.samples[0, chosen], self.result.draw_redshift[0, chosen]
 
 
 def with_looks(given: Any, kind: type[Kind]) -> list[tuple[Kind, Method]]:

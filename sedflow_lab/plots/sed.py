@@ -14,6 +14,7 @@ from ..observations.photometry import Photometry
 from ..posterior.weighting import weighted_quantile
 from ..sps import SEDModel
 from ..sps.bands import BandSet
+from ..sps.model import at_first
 from ..units import MICRON
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .palette import COLORS, LABELS, method_look, span_of
@@ -39,7 +40,7 @@ class Prediction:
 
 def predict(photometry: Photometry, layer: Layer, model: SEDModel) -> Prediction:
     """Compute the posterior predictive photometry of one galaxy."""
-    flux = model.photometry(layer.theta, layer.redshift)
+    flux = model.photometry(layer.theta, layer.redshifts)
     quantiles = weighted_quantile(flux, layer.weights, (0.16, 0.5, 0.84))
     mask = photometry.mask[0]
     residual = (flux - photometry.flux[0])[:, mask] / photometry.sigma[0, mask]
@@ -108,10 +109,10 @@ def draw_sed(
     levels = _draw_spectrum(top, layers[0], model, span, scale)
     true = as_truth(truth)
     if true is not None:
-        wavelength, flux = _spectrum(model, true, layers[0].redshift, span)
+        wavelength, flux = _spectrum(model, true[None], layers[0].redshift, span)
         look = method_look("truth")
         line = look.line | {"linewidth": 1.0, "zorder": 2.5}
-        top.plot(wavelength, scale(flux), label=look.label, **line)
+        top.plot(wavelength, scale(flux[0]), label=look.label, **line)
     levels += _draw_data(top, photometry, model.bands, scale)
     for k, prediction in enumerate(predictions):
         x = aside(model.bands, span, k + 1)
@@ -157,19 +158,19 @@ def _layers_of(photometry: Photometry, results: Results, model: SEDModel) -> lis
 
 
 def _spectrum(
-    model: SEDModel, theta: np.ndarray, redshift: float, span: tuple[float, float]
+    model: SEDModel, theta: np.ndarray, redshift: Any, span: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observed wavelengths [micron] and fluxes [nanomaggies] within the span."""
-    wavelength, flux = model.observed_spectrum(theta, redshift)
-    micron = wavelength.reshape(-1, wavelength.shape[-1])[0] * MICRON
+    """Observed wavelengths (L,) [micron] and fluxes (D, L) [nanomaggies] within the span."""
+    wavelength, flux = at_first(*model.observed_spectrum(theta, redshift))
+    micron = wavelength * MICRON
     inside = (micron > span[0]) & (micron < span[1])
-    return micron[inside], flux[..., inside]
+    return micron[inside], flux[:, inside]
 
 
 def _draw_spectrum(
     ax: Axes, layer: Layer, model: SEDModel, span: tuple[float, float], scale: FluxScale
 ) -> list[np.ndarray]:
-    wavelength, flux = _spectrum(model, layer.draws(N_DRAWS), layer.redshift, span)
+    wavelength, flux = _spectrum(model, *layer.draws(N_DRAWS), span)
     edges = []
     for low, high, alpha in _BANDS:
         lower, upper = np.quantile(flux, (low, high), axis=0)

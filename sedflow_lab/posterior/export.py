@@ -31,6 +31,14 @@ def summary_table(
     from astropy.table import Column, Table
 
     table = Table({"id": result.ids, "redshift": result.redshift})
+    if "draw_redshift" in result.diagnostics:
+        drawn = weighted_quantile(result.draw_redshift[..., None], result.weights, list(levels))
+        for suffix, k in (("", 1), ("_lo", 0), ("_hi", 2)):
+            found = np.where(result.usable, drawn[k, :, 0], result.redshift)
+            description = f"redshift, quantile {levels[k]:g} of the posterior"
+            table[f"redshift{suffix}"] = Column(found, description=description)
+        table["redshift_cut"] = np.nan_to_num(result.diagnostics["redshift_cut"])
+        table["redshift_cut"].description = "share of the redshift's normal prior that is cut off"
     quantiles = np.moveaxis(result.quantile(levels), -1, 0)
     values = dict(zip(NAMES, quantiles, strict=True))
     if model is not None:
@@ -73,6 +81,8 @@ def draws_table(one: PosteriorResult) -> Table:
         for k, p in enumerate(PARAMETERS)
     ]
     table = Table(columns)
+    if "draw_redshift" in one.diagnostics:
+        table["redshift"] = one.draw_redshift[0]
     table["weight"] = one.weights[0]
     table.meta.update(id=str(one.ids[0]), **_about(one))
     return table
@@ -84,16 +94,22 @@ def to_arviz(one: PosteriorResult, seed: int) -> Any:
 
     if not one.usable[0]:
         raise InputError(f"Galaxy {one.ids[0]} has no posterior: {one.problems[0]}")
+    uncertain = "draw_redshift" in one.diagnostics
+    names = [*NAMES, "redshift"] if uncertain else NAMES
+
+    def columns(one: PosteriorResult) -> np.ndarray:
+        return np.column_stack([one.samples[0], one.draw_redshift[0]])[:, : len(names)]
+
     if np.ptp(one.weights) > 1e-9 * one.weights.max():
         one = one.resample(one.samples.shape[1], seed)
-        chains = [one.samples[0]]
+        chains = [columns(one)]
     else:
         labels = one.diagnostics.get("draw_chain", np.zeros_like(one.weights))[0]
-        chains = [one.samples[0, labels == label] for label in np.unique(labels)]
+        chains = [columns(one)[labels == label] for label in np.unique(labels)]
     length = min(len(chain) for chain in chains)
     array = np.stack([chain[:length] for chain in chains])
     attributes = {"galaxy": str(one.ids[0]), **_about(one)}
-    draws = {name: array[..., k] for k, name in enumerate(NAMES)}
+    draws = {name: array[..., k] for k, name in enumerate(names)}
     if int(arviz.__version__.partition(".")[0]) < 1:
         return arviz.from_dict(posterior=draws, posterior_attrs=attributes)
     return arviz.from_dict({"posterior": draws}, attrs={"posterior": attributes})

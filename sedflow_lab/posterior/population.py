@@ -167,7 +167,7 @@ def divide_prior_out(
     good = result[result.usable]
     if not len(good):
         raise InputError("No galaxy has a posterior: there is nothing to infer a population from.")
-    values = values_of(POPULATION, good.samples, good.redshift[:, None], model)
+    values = values_of(POPULATION, good.samples, good.draw_redshift, model)
     log_weight = np.log(np.maximum(good.weights, 1e-300))
     step = (np.floor(good.redshift / _REDSHIFT_STEP) + 0.5) * _REDSHIFT_STEP
     for at in np.unique(step):

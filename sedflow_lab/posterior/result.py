@@ -64,7 +64,8 @@ class PosteriorResult:
     diagnostics : dict of ndarray
         Anything else, one row a galaxy. Names that begin with ``draw_`` have shape (N, D) and
         follow the draws when these are resampled; ``draw_chain`` is the number of the
-        independent chain that a draw is from.
+        independent chain that a draw is from, and ``draw_redshift`` its redshift where that is
+        uncertain, else NaN.
     provenance : dict
         What made the result (JSON-able): bundle, prior, settings, seed, versions.
     problems : ndarray of str, shape (N,)
@@ -212,6 +213,13 @@ class PosteriorResult:
         """Whether each galaxy has a posterior: bool array, shape (N,)."""
         return self.weights.sum(axis=1) > 0
 
+    @property
+    def draw_redshift(self) -> np.ndarray:
+        """Redshift of each draw, shape (N, D): that of its galaxy where it is known."""
+        known = np.broadcast_to(self.redshift[:, None], self.weights.shape)
+        drawn = self.diagnostics.get("draw_redshift")
+        return known if drawn is None else np.where(np.isnan(drawn), known, drawn)
+
     def mean(self) -> np.ndarray:
         """Posterior means, shape (N, 12); NaN where there is no posterior."""
         return np.einsum("nd,ndp->np", self.weights, self.samples)
@@ -293,7 +301,7 @@ class PosteriorResult:
         from ..sps.rest_frame import at_rest
 
         good, nothing = self.usable, np.full(self.weights.shape, np.nan)
-        at = (self.samples[good], self.redshift[good, None])
+        at = (self.samples[good], self.draw_redshift[good])
         found = derived(*at, model)
         if rest_frame is not None:
             found |= at_rest(model, rest_frame)(*at)

@@ -127,7 +127,7 @@ def flat_fields(
     for at in np.unique(step):
         drawn = implied_prior(model, min(at, model.redshift_max), names, prior, seed=seed)
         for row in good[step == at]:
-            values = values_of(names, result.samples[row], result.redshift[row], model)
+            values = values_of(names, result.samples[row], result.draw_redshift[row], model)
             ratio = old[row] * np.exp(log_flat_over(values, drawn))
             total = ratio.sum()
             weights[row] = ratio / (total or 1.0)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "run_mcmc"]
 
-_SHOWN = ("tau", "rhat", "ess_bulk", "ess_tail", "acceptance", "seconds")
+_EACH = ("tau", "rhat", "ess_bulk", "ess_tail")  # a number for each coordinate or parameter
+_SHOWN = (*_EACH, "acceptance", "seconds")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def run_mcmc(
     callback: Callable[[Progress], None] | None = None,
 ) -> PosteriorResult:
     """Sample the exact posterior with emcee until it has converged.
+
+    Where a redshift is uncertain it is one of the parameters.
 
     Parameters
     ----------
@@ -123,7 +126,9 @@ def run_mcmc(
         Diagnostics: ``tau`` (11), of the coordinates that are sampled, in steps; ``rhat``,
         ``ess_bulk`` and ``ess_tail`` (12), of the reported parameters; ``acceptance``,
         ``n_steps``, ``n_kept`` (steps), ``n_evaluations``, ``seconds``; ``draw_chain``, the
-        ensemble of each draw, and ``draw_log_prob``.
+        ensemble of each draw, and ``draw_log_prob``. Where a redshift is uncertain there are
+        ``draw_redshift`` and ``redshift_cut``, as `AmortizedPosterior.infer` has them, and what
+        has a number for each parameter has one more, NaN for galaxies whose redshift is known.
 
     Raises
     ------
@@ -150,6 +155,7 @@ def run_mcmc(
         "seed": seed,
         "chain_recipe": RECIPE,
     }
+    uncertain = bool(photometry.redshift_sigma[photometry.usable].any())
     result = PosteriorResult.blank(photometry, draws, "mcmc")
     result.provenance = settings | {"draws": draws, "max_steps": max_steps}
     for row in np.flatnonzero(photometry.usable).tolist():
@@ -166,9 +172,10 @@ def run_mcmc(
             progress=progress,
             callback=callback,
         )
-        part = _result(one, target, chain, ensembles, draws)
+        part = _result(one, target, chain, ensembles, draws, uncertain)
         if outliers is not None:
-            part.diagnostics["bad_band"] = target.exact.bad_bands(part.samples)
+            found = target.exact.bad_bands(part.samples, redshift=part.draw_redshift)
+            part.diagnostics["bad_band"] = found
         result.put([row], part)
     return result
 
@@ -191,7 +198,7 @@ def _run_one(
                 bar.set_postfix_str(f"tau {tau.max():.0f} steps", refresh=False)
             bar.update(step - bar.n)
             if callback is not None:
-                samples = target.to_reported(state.coords)
+                samples = target.to_reported(state.coords)[:, :N_THETA]
                 callback(Progress(step, max_steps, samples, state.log_prob.copy(), tau))
 
         return sample_ensembles(
@@ -200,19 +207,30 @@ def _run_one(
 
 
 def _result(
-    photometry: Photometry, target: WalkerTarget, chain: Chain, ensembles: int, draws: int
+    photometry: Photometry,
+    target: WalkerTarget,
+    chain: Chain,
+    ensembles: int,
+    draws: int,
+    uncertain: bool,
 ) -> PosteriorResult:
-    """Draws spread evenly over the steps and walkers of each ensemble."""
+    """Draws spread evenly over the steps and walkers of each ensemble.
+
+    Some galaxy of the run may have an uncertain redshift.
+    """
     size, walkers = chain.log_prob.shape
     each = walkers // ensembles
     label = np.sort(np.arange(draws) % ensembles)
-    samples, log_prob = np.empty((draws, N_THETA)), np.empty(draws)
+    parameters = chain.reported.shape[-1]
+    samples, log_prob = np.empty((draws, parameters)), np.empty(draws)
     for k in range(ensembles):
         mine = slice(k * each, (k + 1) * each)
         count = np.count_nonzero(label == k)
         pick = ((np.arange(count) + 0.5) * size * each / count).astype(int)
-        samples[label == k] = chain.reported[:, mine].reshape(-1, N_THETA)[pick]
+        samples[label == k] = chain.reported[:, mine].reshape(-1, parameters)[pick]
         log_prob[label == k] = chain.log_prob[:, mine].reshape(-1)[pick]
+    redshift = None if parameters == N_THETA else samples[None, :, N_THETA]
+    samples = samples[:, :N_THETA]
     diagnostics = {
         **{name: getattr(chain, name) for name in _SHOWN},
         "n_steps": chain.steps,
@@ -221,13 +239,18 @@ def _result(
         "draw_chain": label,
         "draw_log_prob": log_prob,
     }
+    if redshift is not None:
+        diagnostics["draw_redshift"] = redshift[0]
+        diagnostics["redshift_cut"] = float(target.exact.redshift_prior.cut)
+    elif uncertain:
+        diagnostics |= {name: np.append(diagnostics[name], np.nan) for name in _EACH}
     return PosteriorResult.of(
         photometry,
         samples[None],
         "mcmc",
         chain.status,
         ess=np.array([np.nanmin([*chain.ess_bulk, draws])]),
-        chi2_min=target.exact.best_chi2(samples[None]),
+        chi2_min=target.exact.best_chi2(samples[None], redshift),
         diagnostics={k: np.asarray(v, dtype=np.float64)[None] for k, v in diagnostics.items()},
     )
 
@@ -237,4 +260,6 @@ def _group(photometry: Photometry, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in (photometry.flux, photometry.sigma, photometry.redshift):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if photometry.redshift_sigma.any():
+        digest.update(photometry.redshift_sigma.tobytes())
     return f"mcmc-{digest.hexdigest()[:16]}"

@@ -6,7 +6,8 @@ fraction of its range and shifted by that of the best-fitting mass at the other 
 .. math:: f(\log M_*) = f(\log \hat M(\phi_{1 \ldots 10})) + u_0 - \tfrac12 \pmod 1.
 
 A shift round a circle leaves the uniform prior uniform, and takes away the narrow ridge along which
-mass and mass-to-light ratio trade places (see `exact.ridge`).
+mass and mass-to-light ratio trade places (see `exact.ridge`). Where the redshift is uncertain, the
+level of its prior is the last coordinate (see `exact.redshift`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..errors import InputError, SedflowError
 from ..exact.outliers import Outliers
 from ..exact.profile import with_mass
 from ..observations.photometry import Photometry
-from ..parameters import N_FREE, PARAMETERS, Prior, get_prior
+from ..parameters import PARAMETERS, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..posterior.weighting import systematic_resample
 from ..sps import SEDModel
@@ -108,8 +109,8 @@ def run_nested(
     began = time.perf_counter()
     sampler = Sampler(
         lambda cube: _from_cube(cube, target),
-        lambda phi: target.exact.log_likelihood(prior.from_free(phi)[None])[0],
-        n_dim=N_FREE,
+        lambda phi: target.exact.log_likelihood(*target.exact.reported(phi[None]))[0],
+        n_dim=target.size,
         n_live=live,
         n_networks=0,  # the model is quicker than networks that would spare its evaluations
         periodic=np.array([0]),
@@ -131,22 +132,28 @@ def run_nested(
         )
     phi, log_weight, _ = sampler.posterior()
     weights = np.exp(log_weight - log_weight.max())
-    theta = prior.from_free(phi[systematic_resample(weights[None] / weights.sum(), draws, seed)[0]])
-    theta = np.random.default_rng(seed).permutation(theta)
+    phi = phi[systematic_resample(weights[None] / weights.sum(), draws, seed)[0]]
+    theta, redshift = target.exact.reported(phi[None])
+    order = np.random.default_rng(seed).permutation(draws)
+    theta = theta[:, order]
     diagnostics: dict[str, Any] = {
         "log_evidence_error": float(sampler.n_eff) ** -0.5,
         "n_evaluations": float(sampler.n_like),
         "seconds": time.perf_counter() - began,
     }
+    if target.exact.redshift_prior.size:
+        redshift = redshift[:, order]
+        diagnostics["draw_redshift"] = redshift[0]
+        diagnostics["redshift_cut"] = float(target.exact.redshift_prior.cut)
     if outliers is not None:
-        diagnostics["bad_band"] = target.exact.bad_bands(theta[None])[0]
+        diagnostics["bad_band"] = target.exact.bad_bands(theta, redshift=redshift)[0]
     return PosteriorResult.of(
         photometry,
-        theta[None],
+        theta,
         "nested",
         "converged" if finished else "unfinished",
         ess=np.array([min(float(sampler.n_eff), draws)]),
-        chi2_min=target.exact.best_chi2(theta[None]),
+        chi2_min=target.exact.best_chi2(theta, redshift),
         log_evidence=np.array([float(sampler.log_z)]),
         diagnostics={name: np.array([value]) for name, value in diagnostics.items()},
         provenance=settings_of(photometry, model, prior, outliers)
@@ -155,7 +162,7 @@ def run_nested(
 
 
 def _from_cube(cube: np.ndarray, target: WalkerTarget) -> np.ndarray:
-    """Free coordinates (n, 11) of points in the unit cube, whose prior is uniform."""
+    """Free coordinates (n, size) of points in the unit cube, whose prior is uniform."""
     mass = PARAMETERS[0]
     phi = ndtri(np.clip(cube, _EDGE, 1 - _EDGE))
     span = mass.high - mass.low

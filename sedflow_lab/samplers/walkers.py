@@ -23,8 +23,10 @@ from ..sps import SEDModel
 if TYPE_CHECKING:
     from ..anpe import AmortizedPosterior
 
-__all__ = ["Start", "WalkerTarget", "model_for", "resolve_start", "settings_of"]
+__all__ = ["Start", "WalkerTarget", "model_for", "reach_of", "resolve_start", "settings_of"]
 
+_NEAR, _FARTHEST = 0.2, 10.0  # redshifts that models reach
+_REACH = 5.0  # standard deviations of a redshift
 _POOL = 8192  # prior draws among which each ensemble finds its start
 
 
@@ -33,6 +35,11 @@ class WalkerTarget(MassRidge):
 
     In NumPy and double precision throughout, but for the model itself. The moves and proposals of
     walkers find their scales themselves: u is in units of log mass.
+
+    Attributes
+    ----------
+    size : int
+        Coordinates of a point: 11, or 12 where the redshift is uncertain.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class WalkerTarget(MassRidge):
     ) -> None:
         super().__init__(LogPosterior(photometry, model, prior, outliers))
         self.width = 1.0
+        self.size = self.exact.n_free
         used = photometry.mask[0]
         self._flux = np.where(used, photometry.flux[0], 0.0)
         self._inverse_variance = np.where(used, photometry.sigma[0], np.inf) ** -2.0
@@ -54,9 +62,9 @@ class WalkerTarget(MassRidge):
 
     def _unit(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Model fluxes (n, B) at the reference mass, and log10 of the best factor (n,)."""
-        theta = self.exact.prior.from_free(with_mass(x, REFERENCE_MASS))
+        theta, redshift = self._reported(with_mass(x, REFERENCE_MASS))
         with torch.no_grad():
-            unit = self.exact.model.photometry(theta, self._redshift)
+            unit = self.exact.model.photometry(theta, redshift)
         weighted = unit * self._inverse_variance
         norm = np.einsum("nb,nb->n", weighted, unit)
         if self._bands is not None:
@@ -65,11 +73,9 @@ class WalkerTarget(MassRidge):
         return unit, log_best_factor(weighted @ self._flux / norm, norm)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Log of prior times likelihood, up to a constant, of points (n, 11), shape (n,)."""
+        """Log of prior times likelihood, up to a constant, of points (n, size), shape (n,)."""
         unit, log_best = self._unit(x)
-        log_prior = self.exact.prior.log_prob_free(
-            with_mass(x, REFERENCE_MASS + log_best + x[:, 0])
-        )
+        log_prior = self.exact.log_prior(with_mass(x, REFERENCE_MASS + log_best + x[:, 0]))
         # Walkers on the way to a mass that overflows are outside the prior anyway.
         scale = 10.0 ** np.clip(log_best + x[:, 0], -30.0, 30.0)
         residual = unit * scale[:, None] - self._flux
@@ -80,12 +86,32 @@ class WalkerTarget(MassRidge):
         return np.where(np.isfinite(log_prob), log_prob, -np.inf)
 
     def best_log_mass(self, x: np.ndarray) -> np.ndarray:
-        """Log mass that fits best at the other ten coordinates of points (n, 11), shape (n,)."""
+        """Log mass that fits best at the other coordinates of points (n, size), shape (n,)."""
         return REFERENCE_MASS + self._unit(x)[1]
 
     def to_reported(self, x: np.ndarray) -> np.ndarray:
-        """From points (n, 11) to reported parameters (n, 12)."""
-        return self.exact.prior.from_free(self.to_phi(x))
+        """From points (n, size) to reported parameters, (n, 12), or (n, 13) with the redshift."""
+        theta, redshift = self._reported(self.to_phi(x))
+        if self.size == N_FREE:
+            return theta
+        return np.column_stack([theta, redshift])
+
+    def from_reported(self, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """From reported parameters (n, 12 or 13) to points (n, size); redshifts may be drawn."""
+        phi = self.exact.prior.to_free(points[:, :N_THETA])
+        if self.size > N_FREE:
+            zeta = rng.normal(size=len(points))
+            if points.shape[1] > N_THETA:
+                zeta = self.exact.redshift_prior.coordinate(points[None, :, N_THETA])[0]
+            phi = np.column_stack([phi, zeta])
+        return self.from_phi(phi)
+
+    def _reported(self, phi: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Reported parameters (n, 12) and redshifts (n,), or one, of free coordinates (n, size)."""
+        if self.size == N_FREE:
+            return self.exact.prior.from_free(phi), self._redshift
+        theta, redshift = self.exact.reported(phi[None])
+        return theta[0], redshift[0]
 
 
 def model_for(photometry: Photometry, model: SEDModel | None) -> SEDModel:
@@ -93,13 +119,27 @@ def model_for(photometry: Photometry, model: SEDModel | None) -> SEDModel:
     redshift = np.where(photometry.usable, photometry.redshift, 0.0)
     top = float(redshift.max(initial=0.0))
     if model is None:
-        return SEDModel(photometry.bands, redshift_max=max(0.2, top))
+        return SEDModel(photometry.bands, redshift_max=reach_of(photometry))
     if top > model.redshift_max:
         raise InputError(
             f"Galaxy {photometry.ids[redshift.argmax()]} is at redshift {top:g}, but the model "
             f"ends at {model.redshift_max:g}: give one that reaches further."
         )
     return model
+
+
+def reach_of(photometry: Photometry) -> float:
+    """How far a model for all usable galaxies reaches.
+
+    That is a redshift of 0.2, as shipped networks do; or, where a galaxy is farther, as far as
+    uncertain redshifts may be.
+    """
+    redshift = photometry.redshift[photometry.usable]
+    top = float(redshift.max(initial=0.0))
+    if top <= _NEAR:
+        return _NEAR
+    farthest = redshift + _REACH * photometry.redshift_sigma[photometry.usable]
+    return max(top, min(_FARTHEST, float(farthest.max())))
 
 
 def settings_of(
@@ -112,10 +152,12 @@ def settings_of(
 
 
 Start = Callable[[WalkerTarget, int, int, int, int], np.ndarray]
-"""From target, row, walkers, ensembles and seed to where the walkers start (W, 11)."""
+"""From target, row, walkers, ensembles and seed to where the walkers start (W, size)."""
 
 Points = Callable[[int, int, int], np.ndarray]
-"""From row, walkers and seed to reported parameters (W, 12) at which walkers start."""
+"""From row, walkers and seed to reported parameters (W, 12) at which walkers start.
+
+The redshift may be a thirteenth."""
 
 
 def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
@@ -151,6 +193,8 @@ def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
     network: AmortizedPosterior = start
 
     def drawn(row: int, walkers: int, seed: int) -> np.ndarray:
+        if photometry.redshift_sigma[row]:
+            return _of_result(network.infer(photometry[row], walkers, seed=seed), 0, walkers, seed)
         return network.sample(photometry[row], walkers, seed)[0]
 
     return partial(_at, drawn), name
@@ -173,7 +217,7 @@ def _from_prior(
     each = walkers // ensembles
     starts = []
     for _ in range(ensembles):
-        x = rng.normal(size=(_POOL, N_FREE))
+        x = rng.normal(size=(_POOL, target.size))
         x[:, 0] *= 0.02
         # Best masses beyond the prior's limits start just inside them.
         log_best = target.best_log_mass(x)
@@ -201,8 +245,11 @@ def _temper(log_weight: np.ndarray, ess: float) -> np.ndarray:
 def _of_result(result: PosteriorResult, row: int, walkers: int, seed: int) -> np.ndarray:
     if not result.usable[row]:
         raise InputError(f"The start has no posterior for galaxy {result.ids[row]}.")
-    even = result[row].resample(walkers, seed).samples[0]
-    return np.random.default_rng([seed, 2]).permutation(even)
+    even = result[row].resample(walkers, seed)
+    points = even.samples[0]
+    if "draw_redshift" in even.diagnostics:
+        points = np.column_stack([points, even.draw_redshift[0]])
+    return np.random.default_rng([seed, 2]).permutation(points)
 
 
 def _of_array(points: np.ndarray, row: int, walkers: int, seed: int) -> np.ndarray:
@@ -217,13 +264,13 @@ def _at(
     points: Points, target: WalkerTarget, row: int, walkers: int, ensembles: int, seed: int
 ) -> np.ndarray:
     """Walkers at parameters, no two at the same: repeated points are scattered."""
-    x = target.from_phi(target.exact.prior.to_free(points(row, walkers, seed)))
+    x = target.from_reported(points(row, walkers, seed), np.random.default_rng([seed, 4]))
     _, first = np.unique(x, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(x)), first)
     rng = np.random.default_rng([seed, 3])
-    width = 0.1 * x.std(axis=0) + np.append(1e-3, np.full(N_FREE - 1, 1e-2))
+    width = 0.1 * x.std(axis=0) + np.append(1e-3, np.full(target.size - 1, 1e-2))
     scattered = x.copy()
-    scattered[again] += width * rng.normal(size=(len(again), N_FREE))
+    scattered[again] += width * rng.normal(size=(len(again), target.size))
     x = np.where(np.isfinite(target(scattered))[:, None], scattered, x)
     # Rounding can put a walker from an edge of the prior just beyond it.
     good = np.isfinite(target(x))

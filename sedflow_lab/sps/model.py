@@ -20,7 +20,7 @@ from .photometer import Photometer
 from .populations import LogAxis, Populations
 from .ssp import SSPGrid, load_ssp_grid
 
-__all__ = ["SEDModel"]
+__all__ = ["SEDModel", "at_first"]
 
 _STARLIGHT_ENDS = 25_000.0  # Angstrom
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
@@ -304,6 +304,15 @@ class SEDModel(torch.nn.Module):
             self._spectra = torch.as_tensor(np.concatenate(rows), dtype=self.dtype)
         self._spectra = self._spectra.to(self.device)
         return self._spectra
+
+
+def at_first(wavelength: np.ndarray, flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra (D, L) at the wavelengths (L,) of the first, where redshifts may differ."""
+    first = wavelength[0]
+    if (wavelength != first).any():
+        pairs = zip(wavelength, flux, strict=True)
+        flux = np.stack([np.interp(first, each, values) for each, values in pairs])
+    return first, flux
 
 
 def _in_chunks(

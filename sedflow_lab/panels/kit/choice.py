@@ -171,7 +171,7 @@ class GalaxyChoice(State):
 
     def _outcome(self, photometry: Photometry, result: PosteriorResult, seconds: float) -> Outcome:
         draws, model = result.samples[0], self.posterior.model
-        found = values_of(tuple(QUANTITIES), draws, result.redshift[0], model)
+        found = values_of(tuple(QUANTITIES), draws, result.draw_redshift[0], model)
         values = dict(zip(QUANTITIES, found.T, strict=True))
         return Outcome(photometry, result, values, seconds, model)
 

@@ -15,6 +15,7 @@ from ...posterior.result import PosteriorResult
 from ...posterior.weighting import systematic_resample
 from ...sps import SEDModel
 from ...sps.histories import N_YOUNG_BINS, TIME_EDGES
+from ...sps.model import at_first
 from ...units import MICRON, magnitude
 from .choice import Outcome
 from .style import (
@@ -74,15 +75,15 @@ def sed_data(
     low, middle, high = (flux - predicted[::-1, mask]) / sigma
     residuals = {"x": effective[mask], "band": labels[mask]}
     residuals |= {"low": low, "middle": middle, "high": high}
-    wavelength, spectra = model.observed_spectrum(theta, redshift)
+    wavelength, spectra = at_first(*model.observed_spectrum(theta, redshift))
     low, high = span_of(model.bands)
-    inside = (wavelength[0] * MICRON > low) & (wavelength[0] * MICRON < high)
+    inside = (wavelength * MICRON > low) & (wavelength * MICRON < high)
     spectrum = _levels(np.quantile(spectra[:, inside], _QUANTILES, axis=0))
     return {
         "data": data,
         "prediction": prediction,
         "residuals": residuals,
-        "spectrum": {"x": wavelength[0, inside] * MICRON} | spectrum,
+        "spectrum": {"x": wavelength[inside] * MICRON} | spectrum,
     }
 
 
@@ -92,7 +93,8 @@ def history_data(result: PosteriorResult, model: SEDModel) -> dict[str, np.ndarr
     ``x``, ``low``, ``middle`` and ``high`` have two points for each time bin, and so has each of
     the histories of ``single`` draws (6, 2 N).
     """
-    edges, sfr, _ = model.histories(*_draws(result)).steps()
+    # Of whatever redshift a draw is: bins are those of one age of the universe.
+    edges, sfr, _ = model.histories(_draws(result)[0], float(result.redshift[0])).steps()
     used = np.isfinite(sfr[0])
     used[:N_YOUNG_BINS] = False
     low, middle, high = np.repeat(np.quantile(sfr[:, used], _QUANTILES, axis=0), 2, axis=1)
@@ -271,10 +273,10 @@ class HistoryFigure(_Figure):
         empty(self.band, self.single, self.other)
 
 
-def _draws(result: PosteriorResult) -> tuple[np.ndarray, float]:
-    """Equally weighted draws (300, 12), and the redshift."""
+def _draws(result: PosteriorResult) -> tuple[np.ndarray, np.ndarray]:
+    """Equally weighted draws (300, 12), and their redshifts (300,)."""
     chosen = systematic_resample(result.weights, N_DRAWS)[0]
-    return result.samples[0, chosen], float(result.redshift[0])
+    return result.samples[0, chosen], result.draw_redshift[0, chosen]
 
 
 def _magnitude(flux: np.ndarray) -> np.ndarray:

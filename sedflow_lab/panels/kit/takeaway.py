@@ -57,6 +57,7 @@ def code_of(
     allowed = outliers if result.method != "fast" else None
     if allowed is not None:
         more += f", outliers=sl.Outliers({allowed.probability!r})"
+    uncertain = float(photometry.redshift_sigma[0])
     lines = [
         "import sedflow_lab as sl",
         "",
@@ -65,6 +66,7 @@ def code_of(
         f"    flux={_numbers(photometry.flux[0])},  # {', '.join(labels)} [nanomaggies]",
         f"    sigma={_numbers(photometry.sigma[0])},",
         f"    redshift={float(photometry.redshift[0])!r},",
+        *([f"    redshift_sigma={uncertain!r},"] if uncertain else []),
         "    bands=posterior.bands,",
         f"    ids=[{str(photometry.ids[0])!r}],",
         *([f"    mask={photometry.mask[0].tolist()},"] if not photometry.mask.all() else []),

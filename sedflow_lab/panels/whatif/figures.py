@@ -89,8 +89,9 @@ class PhotometryFigure:
 
     def predict(self, result: PosteriorResult, model: SEDModel) -> None:
         """Show what a posterior predicts: medians and 68 % intervals in all bands."""
-        theta = result.samples[0, systematic_resample(result.weights, _DRAWS)[0]]
-        flux = np.quantile(model.photometry(theta, result.redshift[0]), _QUANTILES, axis=0)
+        chosen = systematic_resample(result.weights, _DRAWS)[0]
+        theta, redshift = result.samples[0, chosen], result.draw_redshift[0, chosen]
+        flux = np.quantile(model.photometry(theta, redshift), _QUANTILES, axis=0)
         low, middle, high = magnitude(np.maximum(flux, _TINY_FLUX))
         wavelength = model.bands.effective_wavelength * MICRON
         levels = {"x": wavelength, "band": list(model.bands.labels)}

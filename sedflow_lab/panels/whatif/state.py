@@ -99,9 +99,17 @@ class WhatIfState(GalaxyChoice):
         brighter = np.array([self.brighter.get(label, 0.0) for label in labels])
         noisier = np.array([self.noisier.get(label, 1.0) for label in labels])
         flux, sigma = one.flux * 10 ** (0.4 * brighter), one.sigma * noisier
-        return Photometry(
-            flux, sigma, self.redshift, one.bands, one.ids, one.mask, rows=one.rows
-        ).select_bands(*self.observed)
+        new = Photometry(
+            flux,
+            sigma,
+            self.redshift,
+            one.bands,
+            one.ids,
+            one.mask,
+            rows=one.rows,
+            redshift_sigma=one.redshift_sigma,
+        )
+        return new.select_bands(*self.observed)
 
     def put(
         self,
