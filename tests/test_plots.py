@@ -115,9 +115,13 @@ def test_galaxies_are_found_by_id():
 def test_draws_follow_the_weights():
     weights = np.zeros((1, 400))
     weights[0, [3, 7]] = 0.75, 0.25
-    layer = as_layers(make_result(n=1, weights=weights))[0]
-    assert layer.theta.shape == (2, 12)
-    draws = layer.draws(100)
+    result = make_result(n=1, weights=weights)
+    layer = as_layers(result)[0]
+    assert layer.theta.shape == (2, 12) and (layer.redshifts == result.redshift).all()
+    result.diagnostics["draw_redshift"] = np.linspace(0.01, 0.1, 400)[None]
+    layer = as_layers(result)[0]
+    draws, redshift = layer.draws(100)
+    assert np.unique(redshift).tolist() == layer.redshifts.tolist()
     count = (draws == layer.result.samples[0, 3]).all(1).sum()
     assert count == 75 and (draws == layer.result.samples[0, 7]).all(1).sum() == 25
 

@@ -19,6 +19,9 @@ from sedflow_lab.exact.redshift import REDSHIFT_MIN, RedshiftPrior, log_normal
 from sedflow_lab.exact.ridge import StraightRidge
 from sedflow_lab.observations.tables import understood
 from sedflow_lab.posterior.weighting import weighted_quantile
+from sedflow_lab.samplers.nested import _from_cube
+from sedflow_lab.samplers.walkers import WalkerTarget, reach_of
+from sedflow_lab.sps.model import at_first
 from sedflow_lab.sps.properties import derived
 
 N_FREE = 11
@@ -229,9 +232,6 @@ def test_toy_posterior_of_the_coordinate_is_met():
     evidence = stats.norm.logpdf(_Toy.centre, 0, math.hypot(1, _Toy.width))
     evidence += np.log(_Toy.width * 2 * np.pi * mass / 5.5)
     assert ((result.log_evidence - evidence) / result.log_evidence_error).abs().max() < 6
-    half = 0.5 * (1 + math.erf(1 / 2**0.5))
-    outside = 2 * (1 - half)
-    assert 0 < outside < 1
 
 
 def test_fast_draws_are_at_redshifts_of_the_prior(posterior):
@@ -250,9 +250,67 @@ def test_fast_draws_are_at_redshifts_of_the_prior(posterior):
     assert slope.statistic > 0.5 and slope.pvalue < 1e-6
 
 
+def test_exact_draws_agree_with_emcee(posterior):
+    galaxy = galaxy_of("79381", 0.02)
+    exact = posterior.infer(galaxy, 1000, "exact", seed=1)
+    chain = sl.run_mcmc(galaxy, posterior.model, start="prior", max_steps=1000)
+    assert exact.badge[0] == "exact" and chain.diagnostics["rhat"].shape == (1, 13)
+    found, wanted = (
+        np.column_stack([each.samples[0], each.draw_redshift[0]]) for each in (exact, chain)
+    )
+    spread = wanted.std(0)
+    # Six standard errors of the median of some 900 draws, and of the standard deviation.
+    shift = (np.median(found, 0) - np.median(wanted, 0)) / spread
+    assert np.abs(shift[[MASS, -1]]).max() < 0.25
+    assert found.std(0)[[MASS, -1]] / spread[[MASS, -1]] == pytest.approx([1, 1], abs=0.15)
+    assert np.abs(shift).max() < 0.5
+    # It is not the prior that they agree on.
+    fast = posterior.infer(galaxy, 1000, "fast", seed=1)
+    assert np.median(chain.draw_redshift) > np.median(fast.draw_redshift)
+
+
+def test_chains_of_known_and_uncertain_redshifts_fit_into_one_result(posterior):
+    galaxies = sl.showcase()[:2]
+    how = {"model": posterior.model, "start": "prior", "max_steps": 50, "draws": 100}
+    alone = sl.run_mcmc(galaxies[0], **how)
+    both = sl.run_mcmc(galaxies.with_redshift_sigma([0, 0.01]), **how)
+    np.testing.assert_array_equal(both.samples[0], alone.samples[0])
+    for name, size in (("tau", 12), ("rhat", 13), ("ess_bulk", 13), ("ess_tail", 13)):
+        assert both.diagnostics[name].shape == (2, size)
+        np.testing.assert_array_equal(both.diagnostics[name][0, :-1], alone.diagnostics[name][0])
+        assert np.isnan(both.diagnostics[name][0, -1])
+    assert (both.draw_redshift[0] == galaxies.redshift[0]).all()
+    assert np.ptp(both.draw_redshift[1]) > 0
+    again = sl.run_mcmc(galaxies[1].with_redshift_sigma(0.01), **(how | {"start": both[1]}))
+    assert np.isfinite(again.samples).all()
+
+
+def test_walkers_see_the_likelihood_at_their_own_redshift(posterior):
+    galaxy = galaxy_of("79381", 0.02)
+    target = WalkerTarget(galaxy, posterior.model, posterior.prior)
+    points = posterior.infer(galaxy, 200, "fast")
+    reported = np.column_stack([points.samples[0], points.draw_redshift[0]])
+    x = target.from_reported(reported, np.random.default_rng(0))
+    assert x.shape == (200, 12)
+    np.testing.assert_allclose(target.to_reported(x), reported, rtol=1e-4, atol=1e-5)
+    apart = target.exact(target.to_phi(x)[None])[0] - target(x)
+    error = 2e-3 + 3e-5 * np.abs(target(x))  # of single precision
+    assert (np.abs(apart - np.median(apart)) < error).all()
+    cube = np.random.default_rng(0).uniform(size=(50, 12))
+    zeta = _from_cube(cube, target)[:, -1]
+    np.testing.assert_allclose(stats.norm.cdf(zeta), cube[:, -1])
+
+
+def test_models_reach_as_far_as_uncertain_redshifts_may():
+    assert reach_of(flat([0.1, 0.2], 0.5)) == 0.2
+    assert reach_of(flat([0.1, 0.5], [0.0, 0.1])) == pytest.approx(1.0)
+    assert reach_of(flat([0.1, 0.5], [30.0, 0.0])) == 10.0
+    assert reach_of(flat([3.0])) == 3.0
+
+
 @pytest.mark.parametrize("method", ["fast", "weighted", "exact"])
 def test_known_redshifts_beside_uncertain_ones_give_the_same_bits(posterior, method):
-    galaxies = sl.showcase()[:2]
+    galaxies = sl.Photometry.concatenate([galaxy_of("79381")] * 2)
     alone = posterior.infer(galaxies, 60, method, seed=1)
     beside = posterior.infer(galaxies.with_redshift_sigma([0, 0.01]), 60, method, seed=1)
     for name in ("samples", "weights", "ess", "chi2_min", "log_evidence"):
@@ -264,28 +322,36 @@ def test_known_redshifts_beside_uncertain_ones_give_the_same_bits(posterior, met
 
 
 def test_weighted_posteriors_of_simulations_are_calibrated(posterior):
-    """Redshifts from their prior, galaxies there: the truth has any rank among the draws."""
-    n, rng = 60, np.random.default_rng(1)
-    measured = flat(rng.uniform(0.05, 0.15, n), rng.uniform(0.005, 0.03, n))
-    prior = RedshiftPrior(measured, 0.2)
-    redshift = prior.redshift(rng.normal(size=(n, 1)))[:, 0]
+    """Redshifts from their prior, galaxies there: the truth has any rank among the draws.
+
+    Only galaxies of some brightness are looked at, which what is measured decides alone.
+    """
+    n, rng = 400, np.random.default_rng(1)
+    at = flat(rng.uniform(0.05, 0.1, n), rng.uniform(0.02, 0.03, n))
+    redshift = RedshiftPrior(at, 0.2).redshift(rng.normal(size=(n, 1)))[:, 0]
     theta = sl.get_prior().sample(n, seed=2)
-    theta[:, MASS] = rng.uniform(9, 11.5, n)  # bright enough to be seen; the prior is wider
-    flux = posterior.model.photometry(theta, redshift)
-    sigma = 0.05 * flux + 0.02
-    noisy = flux + sigma * rng.normal(size=flux.shape)
+    sigma = np.array([2.0, 1.0, 1.0, 1.0, 2.0])
+    flux = posterior.model.photometry(theta, redshift) + sigma * rng.normal(size=(n, 5))
+    seen = np.flatnonzero((flux[:, 2] > 15) & (flux[:, 2] < 60))[:24]
+    at, redshift, mass = at[seen], redshift[seen], theta[seen, MASS]
     galaxies = sl.Photometry(
-        noisy, sigma, measured.redshift, redshift_sigma=measured.redshift_sigma
+        flux[seen],
+        np.tile(sigma, (24, 1)),
+        at.redshift,
+        redshift_sigma=at.redshift_sigma,
     )
-    found = posterior.infer(galaxies, 1000, "weighted", seed=3)
-    level = (found.weights * (found.draw_redshift < redshift[:, None])).sum(1)
-    assert stats.kstest(level, "uniform").pvalue > 1e-6
-    mass = (found.weights * (found.samples[..., MASS] < theta[:, None, MASS])).sum(1)
-    assert stats.kstest(mass, "uniform").pvalue > 1e-6
-    # Taken for known, they would be off.
-    wrong = posterior.infer(galaxies.with_redshift_sigma(0), 500, "fast", seed=3)
-    level = (wrong.weights * (wrong.samples[..., MASS] < theta[:, None, MASS])).sum(1)
-    assert stats.kstest(level, "uniform").pvalue < 1e-6
+    found = posterior.infer(galaxies, 400, "weighted", seed=3)
+    drawn = found.draw_redshift, found.samples[..., MASS]
+    for draws, truth in zip(drawn, (redshift, mass), strict=True):
+        level = (found.weights * (draws < truth[:, None])).sum(1)
+        assert stats.kstest(level, "uniform").pvalue > 1e-6
+        # More sensitive to posteriors that are too narrow.
+        normal = stats.norm.ppf(level.clip(1 / 800, 1 - 1 / 800))
+        assert stats.chi2.sf(np.square(normal).sum(), 24) > 1e-6
+    # Distances that are not known make masses uncertain.
+    known = posterior.infer(galaxies.with_redshift_sigma(0), 400, "fast", seed=3)
+    low, high = (r.quantile((0.16, 0.84))[:, :, MASS] for r in (known, found))
+    assert np.median(np.diff(high, axis=0) / np.diff(low, axis=0)) > 1.3
 
 
 def test_every_galaxy_is_answered_however_uncertain_its_redshift(posterior):
@@ -339,6 +405,26 @@ def test_what_derives_from_draws_is_at_their_own_redshift(mixed, posterior):
         wanted = derived(result.samples[row], result.draw_redshift[row], posterior.model)
         for name, values in wanted.items():
             np.testing.assert_array_equal(found[name][row], values)
+
+
+def test_spectra_of_draws_are_stretched_by_their_own_redshift(mixed, posterior):
+    sed = pytest.importorskip("sedflow_lab.panels.kit.sed")
+    galaxies, result = mixed
+    one = result[1].resample(5)
+    where, spectra = at_first(
+        *posterior.model.observed_spectrum(one.samples[0], one.draw_redshift[0])
+    )
+    assert where.shape == (len(posterior.model.wavelength),) == spectra.shape[1:]
+    alone, wanted = posterior.model.observed_spectrum(one.samples[0, 3], one.draw_redshift[0, 3])
+    inside = (where > alone[0]) & (where < alone[-1])
+    found = np.interp(alone, where[inside], spectra[3][inside])
+    middle = (alone > 4000) & (alone < 9000)
+    assert np.abs(found / wanted - 1)[middle].mean() < 0.01
+    # The spectrum that is drawn goes through the fluxes that are predicted.
+    shown = sed.sed_data(galaxies[1], result[1], posterior.model)
+    band = shown["prediction"]["x"][2]
+    drawn = np.interp(band, shown["spectrum"]["x"], shown["spectrum"]["middle"])
+    assert drawn == pytest.approx(shown["prediction"]["middle"][2], abs=0.15)
 
 
 def test_results_keep_and_tell_the_redshift_of_draws(mixed, tmp_path):

@@ -36,8 +36,14 @@ class _Toy:
     def signal_to_noise(self) -> torch.Tensor:
         return torch.full((self.n,), 1 / WIDTH)
 
-    def best_chi2(self, theta: torch.Tensor) -> torch.Tensor:
+    def reported(self, phi: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.prior.from_free(phi), None
+
+    def best_chi2(self, theta: torch.Tensor, redshift: None) -> torch.Tensor:
         return torch.zeros(self.n)
+
+    def log_prior(self, phi: torch.Tensor) -> torch.Tensor:
+        return self.prior.log_prob_free(phi)
 
     def profile(self, phi: torch.Tensor) -> MassProfile:
         x = phi[..., 1]

@@ -226,6 +226,8 @@ class AmortizedPosterior:
             name: np.full(len(photometry), np.nan)
             for name in ("efficiency", "pareto_k", "distance")
         }
+        if photometry.redshift_sigma.any():
+            result = result.hold_redshifts()
         started = time.perf_counter()
         work = partial(
             infer_galaxy,

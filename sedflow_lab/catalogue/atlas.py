@@ -104,8 +104,8 @@ def infer_catalogue(
     watch : callable
         Called with a `Progress` after every chunk.
     **reading
-        ``columns``, ``on_bad``, ``extinction`` and ``hdu``, as for `read_photometry`; bad galaxies
-        are flagged by default.
+        ``columns``, ``on_bad``, ``extinction``, ``hdu`` and ``limit_sigmas``, as for
+        `read_photometry`; bad galaxies are flagged by default.
 
     Returns
     -------

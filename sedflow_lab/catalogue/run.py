@@ -121,10 +121,8 @@ def infer_catalogue(
                 stop=stop,
             )
             now = stop is not None and stop.is_set() and "unfinished" in result.badge
-            if photometry.redshift_sigma.any():  # parts without any have the same columns
-                nothing = {"draw_redshift": result.weights, "redshift_cut": result.redshift}
-                for name, like in nothing.items():
-                    result.diagnostics.setdefault(name, np.full(like.shape, np.nan))
+            if photometry.redshift_sigma.any():
+                result = result.hold_redshifts()
             if fresh and not stopped and (now or time.monotonic() - since > _SECONDS):
                 part = _join(fresh)
                 kept.write(first - len(part), part)

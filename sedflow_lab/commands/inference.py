@@ -134,6 +134,7 @@ def _infer_store(args: argparse.Namespace) -> None:
             on_bad=args.on_bad,
             extinction=args.extinction,
             hdu=args.hdu,
+            limit_sigmas=args.limit_sigmas,
         )
     inferred = catalogue.usable
     print(f"{inferred:,} of {len(catalogue):,} galaxies were inferred; the store is {out}.")

@@ -197,8 +197,7 @@ def add_catalog(parser: Parser) -> None:
         "CSV, ECSV, FITS or other table: id, redshift, and for each band X flux_X with sigma_X or "
         "ivar_X [nanomaggies], or mag_X with mag_err_X [AB mag], corrected for Galactic "
         "extinction; redshift_sigma where redshifts are uncertain, and limit_X where there are "
-        "upper limits (3 sigma); or the NASA-Sloan Atlas under the file name that 'nsa fetch' gave "
-        "it",
+        "upper limits; or the NASA-Sloan Atlas under the file name that 'nsa fetch' gave it",
     )
     option(
         parser,
@@ -208,6 +207,7 @@ def add_catalog(parser: Parser) -> None:
         action="append",
         default=[],
     )
+    option(parser, "--limit-sigmas N", "sigma that upper limits are of", default=3.0)
     option(parser, "--hdu HDU", "which table of a FITS file or VOTable, by number or name")
     option(
         parser,
@@ -265,7 +265,13 @@ def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PhotometryWarning)  # it is said below, as we say it
         photometry = read_photometry(
-            path, bands, columns or None, on_bad, args.extinction, args.hdu
+            path,
+            bands,
+            columns or None,
+            on_bad,
+            args.extinction,
+            args.hdu,
+            limit_sigmas=args.limit_sigmas,
         )
     if photometry.warning:
         say(f"warning: {photometry.warning}")

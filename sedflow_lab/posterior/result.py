@@ -220,6 +220,12 @@ class PosteriorResult:
         drawn = self.diagnostics.get("draw_redshift")
         return known if drawn is None else np.where(np.isnan(drawn), known, drawn)
 
+    def hold_redshifts(self) -> PosteriorResult:
+        """The same with redshifts of draws, NaN if there are none, as other parts may have them."""
+        shapes = {"draw_redshift": self.weights.shape, "redshift_cut": (len(self),)}
+        nothing = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+        return replace(self, diagnostics=nothing | self.diagnostics)
+
     def mean(self) -> np.ndarray:
         """Posterior means, shape (N, 12); NaN where there is no posterior."""
         return np.einsum("nd,ndp->np", self.weights, self.samples)

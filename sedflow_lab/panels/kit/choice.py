@@ -79,7 +79,7 @@ class Outcome:
     @cached_property
     def at_rest(self) -> Mapping[str, np.ndarray]:
         """Quantities of the draws in the model's bands at rest, each (D,)."""
-        return at_rest(self.model)(self.result.samples[0], self.result.redshift[0])
+        return at_rest(self.model)(self.result.samples[0], self.result.draw_redshift[0])
 
     @property
     def drawn(self) -> Drawn:

@@ -48,6 +48,8 @@ def summaries(
         result = posterior.infer(photometry[part], draws, method, seed, on_bad="flag", stop=stop)
         if stop is not None and stop.is_set():
             return
+        if photometry.redshift_sigma.any():
+            result = result.hold_redshifts()
         table = summary_of(result, posterior.model)
         table.meta |= {"draws": draws, "seed": seed, "method": method}
         yield part, table, result

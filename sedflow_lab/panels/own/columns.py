@@ -51,6 +51,7 @@ class ColumnMenus(w.VBox):
             for role, description, what in (
                 ("id", "Id", "the ids"),
                 ("redshift", "Redshift", "the redshift"),
+                ("redshift_sigma", "σ(z)", "the redshift's uncertainty"),
                 ("ebv", "E(B−V)", "E(B-V) of the Milky Way's dust, from the SFD maps"),
             )
         }
@@ -87,7 +88,8 @@ class ColumnMenus(w.VBox):
 
     def _choose_single(self, role: str, column: str | None) -> None:
         if not self._showing and column is not None:
-            self._state.mend(role, column)
+            # Without a column of uncertainties redshifts are known.
+            self._state.mend(role, None if role == "redshift_sigma" and not column else column)
 
     def _choose(self, band: str, name: str, value: Any) -> None:
         """Pass on what was chosen in one menu of a band."""
