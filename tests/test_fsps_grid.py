@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
 from importlib.util import find_spec
@@ -218,6 +219,63 @@ def test_other_libraries_are_refused_unless_asked_for(build, tmp_path):
     grid = build(other_libraries=True)
     assert grid.provenance["solar_metallicity"] == pytest.approx(0.0185)
     assert grid.metallicity[3] == pytest.approx(0.019)  # solar keeps its label
+
+
+def test_gas_is_as_metal_rich_as_the_stars_and_is_recorded(build):
+    import fsps
+
+    plain, grid = build(), build("nebular.npz", nebular=True)
+    inside = (fsps.WAVELENGTH >= 3000) & (fsps.WAVELENGTH <= 6000)
+    for i, j in [(0, 0), (2, 4), (20, 2)]:  # 9 Myr, 14 Myr and 0.9 Gyr, which has no gas
+        log_age = np.log10(grid.age_gyr[i]) + 9
+        light = fsps.spectrum_at_node(log_age, fsps.FEH[j])
+        light = light + fsps.gas_at_node(log_age, fsps.FEH[j], -2.0)
+        expected = light[inside] * 3e18 / fsps.WAVELENGTH[inside] ** 2
+        np.testing.assert_allclose(grid.ssp_lsun_per_aa[i, j], expected, rtol=1e-6)
+    assert (grid.young_lsun_per_aa > plain.young_lsun_per_aa).any(1).all()
+    np.testing.assert_array_equal(grid.ssp_lsun_per_aa[5:], plain.ssp_lsun_per_aa[5:])
+    assert grid.provenance["nebular"] and not plain.provenance["nebular"]
+    assert grid.provenance["options"]["gas_logu"] == -2.0
+    assert "with nebular emission" in repr(grid) and "nebular" not in repr(plain)
+
+
+@pytest.fixture
+def fsps_4(fsps_home):
+    """The stand-in, as python-fsps 0.5.0 is."""
+    site = Path(os.environ["PYTHONPATH"])
+    (site / "fsps-0.4.7.dist-info").rename(site / "fsps-0.5.0.dist-info")
+    metadata = site / "fsps-0.5.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("0.4.7", "0.5.0"))
+    replace_in_standin('b"miles"', 'b"c3k_lr"')
+    replace_in_standin("np.float32(0.0142)", "np.float32(0.0185)")
+    importlib.invalidate_caches()
+    return site
+
+
+def test_fsps_4_is_known_as_that(fsps_4, build):
+    with pytest.raises(InputError, match=r"python-fsps 0\.5\.0 has mist.*0\.0185 and c3k_lr"):
+        build()
+    grid = build(other_libraries=True, nebular=True)
+    assert grid.provenance["code"] == "FSPS through python-fsps 0.5.0"
+    assert grid.name == "mist-c3k_lr" and grid.solar_metallicity == pytest.approx(0.0185)
+    np.testing.assert_allclose(grid.metallicity[3], 0.019, rtol=1e-6)
+
+
+def test_several_mixtures_of_elements_are_refused(fsps_4, build):
+    replace_in_standin("N_AFE = 1", "N_AFE = 5")
+    with pytest.raises(InputError, match=r"AFE_FLAG=1.*install it without"):
+        build(other_libraries=True)
+
+
+def test_steps_are_those_of_the_version(fsps_4, build, monkeypatch):
+    monkeypatch.delenv("SPS_HOME")
+    with pytest.raises(InputError, match=r"data of python-fsps 0\.5\.0.*FSPS 4.*branch v0\.5\.0 "):
+        build(other_libraries=True)
+    monkeypatch.setattr("sedflow_lab.sps.fsps_grid.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"FSPS 4.*pip install 'fsps>=0\.5'.*branch v0\.5\.0 "):
+        build(other_libraries=True)
+    with pytest.raises(InputError, match=r"FSPS 3.*sedflow_lab\[fsps\].*branch v0\.4\.7 "):
+        build()
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def _read(folder: Path, ssp: SSPGrid | None, any_grid: bool) -> tuple[Bundle, SS
     if grid.hash != bundle.ssp_hash and not any_grid:
         raise InputError(
             f"The bundle {folder} was trained with the SSP grid {bundle.ssp_hash}, not with "
-            f"{grid.hash}: pass the grid it was trained with, or train it again."
+            f"{grid.hash}: pass the grid it was trained with (ssp=), or train it again."
         )
     return bundle, grid
 

@@ -59,7 +59,7 @@ def _card(args: argparse.Namespace) -> None:
     from ..anpe.bundle import attach
     from ..errors import InputError
     from ..observations import read_photometry
-    from ..observations.nsa import showcase
+    from ..observations.nsa import NSA_BANDS, showcase
     from ..reports.card import CardSettings, make_card, write_page
 
     posterior = shared.load(args)
@@ -68,7 +68,7 @@ def _card(args: argparse.Namespace) -> None:
         catalogue = read_photometry(args.catalogue, posterior.bands, on_bad="mask")
         if not (posterior.check(catalogue) == "").any():
             raise InputError(f"No galaxy of {args.catalogue} can be used.")
-    real = showcase()
+    real = showcase(posterior.bands) if set(posterior.bands.names) <= set(NSA_BANDS) else None
     settings = CardSettings(
         simulations=args.simulations,
         exact_simulations=args.exact_simulations,
@@ -87,7 +87,7 @@ def _card(args: argparse.Namespace) -> None:
             posterior,
             work,
             settings,
-            showcase=real if real.bands == posterior.bands else None,
+            showcase=real,
             catalogue=catalogue,
             progress=shared.is_interactive(),
             stop=stop,

@@ -23,6 +23,7 @@ _READ = (
     "lessons",
     "a",
     "b",
+    "file",
     "source",
 )
 _WRITTEN = ("out", "samples", "table", "work", "store")

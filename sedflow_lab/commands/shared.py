@@ -185,7 +185,7 @@ def add_model_options(parser: Parser) -> None:
     option(
         group,
         "--ssp FILE",
-        "stellar populations made by 'sedflow-lab ssp build' (default: the shipped grid)",
+        "stellar populations made by 'sedflow-lab ssp' (default: the shipped grid, MIST-MILES)",
     )
 
 

@@ -100,8 +100,14 @@ def _add_train(commands: shared.Commands) -> None:
     )
     shared.add_model_options(parser)
     _add_young_bursts(parser)
-    noise = parser.add_argument_group("noise", "One ships for sdss-ugriz; other bands need one.")
-    option(noise, "--noise FILE", "noise model made by 'sedflow-lab noise', or nsa-ugriz")
+    noise = parser.add_argument_group(
+        "noise", "Ones ship for sdss-ugriz and galex-sdss; other bands need one."
+    )
+    option(
+        noise,
+        "--noise FILE",
+        "noise model made by 'sedflow-lab noise', or one that ships: nsa-ugriz, nsa-galex",
+    )
     option(
         noise,
         "--depth MAG",

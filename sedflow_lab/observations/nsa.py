@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..sps.bands import BandSet
 
 __all__ = [
+    "NSA_BANDS",
     "PHOTO_FLAGS",
     "VERSIONS",
     "download_nsa",
@@ -76,14 +77,41 @@ _BANDS = {
     "sdss2010-z": (6, 0.040, 0.03),
 }
 
+NSA_BANDS = tuple(_BANDS)
+"""Filters of the Atlas."""
 
-def showcase() -> Photometry:
-    """Return 192 real galaxies in SDSS u g r i z that span colour and luminosity.
+
+def showcase(bands: str | BandSet = "sdss-ugriz") -> Photometry:
+    """Return 192 real galaxies that span colour and luminosity.
 
     Measured values of the NASA-Sloan Atlas v0_1_2 (cite Blanton et al. 2011), with ``NSAID`` as
     ids and ``ZDIST`` as redshift.
+
+    Parameters
+    ----------
+    bands : str or BandSet, default ``"sdss-ugriz"``
+        SDSS (``sdss2010-*``) and GALEX bands, such as ``"galex-sdss"``. Where GALEX has not looked
+        the two are masked.
+
+    Raises
+    ------
+    InputError
+        If the Atlas has no such band.
     """
-    return Photometry.from_table(showcase_table(), bands="sdss-ugriz")
+    from ..sps.bands import get_bands
+
+    band_set = get_bands(bands)
+    _check_bands(band_set)
+    return Photometry.from_table(showcase_table(), bands=band_set, on_bad="mask")
+
+
+def _check_bands(bands: BandSet) -> None:
+    for name in bands.names:
+        if name not in _BANDS:
+            raise InputError(
+                f"The Atlas has no band {name!r}: choose among {', '.join(_BANDS)}, such as "
+                "bands='sdss-ugriz'."
+            )
 
 
 def showcase_table() -> Table:
@@ -134,12 +162,7 @@ def read_nsa(
     from ..sps.bands import get_bands
 
     bands = get_bands(bands)
-    for name in bands.names:
-        if name not in _BANDS:
-            raise InputError(
-                f"The Atlas has no band {name!r}: choose among {', '.join(_BANDS)}, such as "
-                "bands='sdss-ugriz'."
-            )
+    _check_bands(bands)
     index, offset, floor = (
         np.array(x) for x in zip(*(_BANDS[n] for n in bands.names), strict=True)
     )

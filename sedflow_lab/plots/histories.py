@@ -11,7 +11,7 @@ from ..methods import Method
 from ..observations.photometry import Photometry
 from ..sps import SEDModel
 from ..sps.histories import METALLICITY_RANGE
-from ..sps.properties import TRUE_SOLAR_RATIO
+from ..sps.ssp import SOLAR_LABEL, SSPGrid
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .palette import COLORS, method_look
 from .sed import draw_sed
@@ -22,8 +22,6 @@ __all__ = ["draw_histories", "plot_galaxy", "plot_histories"]
 
 N_DRAWS = 500
 """Histories from which bands are made."""
-
-_SOLAR_LABEL = 0.019
 
 
 @use_style()
@@ -118,7 +116,7 @@ def draw_histories(
         rates.append(np.minimum(sfr, 30 * max(float(rate.max()) for rate in rates)))
 
     _rate_axis(top, np.concatenate([np.ravel(rate) for rate in rates]))
-    _metallicity_axis(bottom)
+    _metallicity_axis(bottom, model.ssp)
     for ax in (top, bottom):
         dress(ax)
         ax.set_xlim(0, edges[-1])
@@ -158,16 +156,17 @@ def _rate_axis(ax: Axes, rates: np.ndarray) -> None:
     ax.set_ylabel(r"SFR [$M_\odot\,{\rm yr}^{-1}$]")
 
 
-def _metallicity_axis(ax: Axes) -> None:
+def _metallicity_axis(ax: Axes, grid: SSPGrid) -> None:
     ax.set_yscale("log")
     ax.set_ylim(0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1])
-    ax.axhline(_SOLAR_LABEL, color=COLORS["prior"], linestyle=":", linewidth=1.0, zorder=1)
+    ax.axhline(SOLAR_LABEL, color=COLORS["prior"], linestyle=":", linewidth=1.0, zorder=1)
     place: Any = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-    ax.text(0.98, _SOLAR_LABEL * 1.06, "solar", color="#666666", fontsize=9, **place)
+    ax.text(0.98, SOLAR_LABEL * 1.06, "solar", color="#666666", fontsize=9, **place)
     ax.set_ylabel("Z, PROVABGS label\n(solar = 0.019)")
-    both_ways = (lambda label: label * TRUE_SOLAR_RATIO), (lambda true: true / TRUE_SOLAR_RATIO)
+    ratio = grid.true_over_label
+    both_ways = (lambda label: label * ratio), (lambda true: true / ratio)
     true = ax.secondary_yaxis("right", functions=both_ways)
-    true.set_ylabel("true Z (solar = 0.0142)")
+    true.set_ylabel(f"true Z (solar = {grid.solar_metallicity:.3g})")
     for axis in (ax.yaxis, true.yaxis):
         log_ticks(axis, *ax.get_ylim())
     true.tick_params(which="both", direction="in", labelsize=9.5, color="#444444")

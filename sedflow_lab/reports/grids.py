@@ -138,8 +138,10 @@ def plot_comparison(comparison: GridComparison) -> Figure:
 
 def _title(given: SSPGrid | str | Path | None, grid: SSPGrid) -> str:
     if given is None:
-        return f"shipped grid ({grid.hash})"
-    return f"{'SSP grid' if isinstance(given, SSPGrid) else Path(given).name} ({grid.hash})"
+        what = "shipped grid"
+    else:
+        what = "SSP grid" if isinstance(given, SSPGrid) else Path(given).name
+    return f"{what} ({grid.title}; {grid.hash})"
 
 
 def _shared(what: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ __all__ = ["BAND_SETS", "Band", "BandSet", "check_same_filters", "get_bands", "r
 SPEED_OF_LIGHT = 2.99792458e18  # Angstrom / s
 AB_NANOMAGGY = 3.631e-29  # erg / s / cm^2 / Hz
 
+_STARLIGHT_ENDS = 25_000.0  # Angstrom
 _SHORTEST, _LONGEST = 900.0, 1e8  # Angstrom: from the Lyman limit to a centimetre
 _LARGEST = 1e30  # of a highest response, and its inverse the smallest: products stay numbers
 _SAME = 1e-4  # relative change of an effective wavelength that makes a filter another one
@@ -193,6 +194,12 @@ class BandSet:
     def effective_wavelength(self) -> np.ndarray:
         """Effective wavelengths [Angstrom], shape (B,)."""
         return np.array([band.effective_wavelength for band in self.bands])
+
+    @property
+    def dusty(self) -> tuple[str, ...]:
+        """Labels of bands beyond 2.5 micron, where dust shines too and models of stars end."""
+        far = self.effective_wavelength > _STARLIGHT_ENDS
+        return tuple(label for label, is_far in zip(self.labels, far, strict=True) if is_far)
 
     def to_json(self) -> dict[str, Any]:
         """Describe the set for a JSON file: speclite's filters by name, others by their curves."""

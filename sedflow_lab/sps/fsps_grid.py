@@ -1,5 +1,9 @@
 """Build the grid of simple stellar populations with FSPS itself, through python-fsps.
 
+python-fsps 0.4 is FSPS 3, with the MIST isochrones and MILES spectra of PROVABGS. python-fsps 0.5
+is FSPS 4: MIST 2.5, whose solar metallicity is 0.0185, and C3K spectra, or others that it was
+compiled with.
+
 FSPS puts populations of any age on the line between its own nodes in log age (`sfh_weight.f90`),
 and of any metallicity on the line between its own nodes in log Z (`ztinterp.f90`). So does
 `SEDModel`: a grid of FSPS's own nodes gives what FSPS would give at any age and metallicity.
@@ -18,6 +22,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,18 +31,14 @@ import numpy as np
 
 from .._files import read_json, reading, write_json
 from ..errors import InputError
-from .histories import N_YOUNG_BINS, TIME_EDGES
-from .ssp import SSPGrid, write_npz
+from .histories import N_YOUNG_BINS, TIME_EDGES, youngest_bins
+from .ssp import SOLAR_LABEL, WAVELENGTH_RANGE, SSPGrid, nodes_around, write_npz
 
-__all__ = ["PROVABGS_FSPS", "WAVELENGTH_RANGE", "build_ssp_grid"]
-
-WAVELENGTH_RANGE = (1000.0, 60_000.0)
-"""Wavelengths [Angstrom] from GALEX's far ultraviolet at z = 0.3 to beyond WISE's W2."""
+__all__ = ["PROVABGS_FSPS", "build_ssp_grid"]
 
 PROVABGS_FSPS = {"isochrones": "mist", "spectra": "miles", "solar_metallicity": 0.0142}
 """What FSPS was compiled with for PROVABGS; FSPS 4 (python-fsps 0.5) has others."""
 
-_LABEL_OF_SOLAR = 0.019
 _OPTIONS: dict[str, Any] = {
     "zcontinuous": 0,  # metallicities are FSPS's own, by index
     "imf_type": 1,  # Chabrier
@@ -48,25 +49,30 @@ _OPTIONS: dict[str, Any] = {
     "dust2": 0.0,
 }
 
-_STEPS = (
-    "Two steps get FSPS: (1) pip install 'sedflow_lab[fsps]'; (2) clone its data, 'git clone "
-    "--depth 1 --branch v0.4.7 --recurse-submodules --shallow-submodules "
+_NEBULAR: dict[str, Any] = {"add_neb_emission": True, "gas_logu": -2.0}
+
+_DATA = (
+    "clone its data, 'git clone --depth 1 --branch v{0} --recurse-submodules --shallow-submodules "
     "https://github.com/dfm/python-fsps', and set the environment variable SPS_HOME to the folder "
     "python-fsps/src/fsps/libfsps in it."
+)
+_STEPS_3 = f"Two steps get FSPS 3: (1) pip install 'sedflow_lab[fsps]'; (2) {_DATA}"
+_STEPS_4 = (
+    "Two steps get FSPS 4, whose stars are others (accept them with other_libraries=True): (1) pip "
+    f"install 'fsps>=0.5'; (2) {_DATA}"
 )
 
 # Run apart: FSPS ends the whole process, with exit code 0, when it misses a data file.
 _PROBE = """
 import json, sys
-from importlib.metadata import version
 import fsps
 sp = fsps.StellarPopulation(**json.loads(sys.argv[1]))
 isochrones, spectra = (name.decode().strip() for name in sp.libraries[:2])
 print(json.dumps({
-    "python_fsps": version("fsps"),
     "isochrones": isochrones,
     "spectra": spectra,
     "solar_metallicity": float(sp.solar_metallicity),
+    "mixtures": int(getattr(sp, "n_afe", 1)),
     "zlegend": [float(z) for z in sp.zlegend],
     "log_age": [float(t) for t in sp.ssp_ages],
 }))
@@ -78,6 +84,7 @@ def build_ssp_grid(
     *,
     wavelength_range: tuple[float, float] = WAVELENGTH_RANGE,
     other_libraries: bool = False,
+    nebular: bool = False,
     progress: bool = True,
 ) -> SSPGrid:
     """Compute a grid with FSPS, write it to `path` and return it.
@@ -92,9 +99,13 @@ def build_ssp_grid(
     wavelength_range : tuple of float, default (1000, 60000)
         Rest-frame wavelengths to keep [Angstrom].
     other_libraries : bool, default False
-        Accept an FSPS that was compiled with other isochrones or spectra than PROVABGS's (see
-        `PROVABGS_FSPS`). Metallicity labels then still mean 0.019 for FSPS's solar model, whose
-        true metallicity the provenance gives.
+        Accept an FSPS with other isochrones or spectra than PROVABGS's (see `PROVABGS_FSPS`), such
+        as FSPS 4. Metallicity labels then still mean 0.019 for FSPS's solar model, whose true
+        metallicity the provenance gives.
+    nebular : bool, default False
+        Let gas that young stars ionise shine, lines and continuum (FSPS's ``add_neb_emission``):
+        gas as metal-rich as the stars, of FSPS's default ionisation parameter, 10^-2. In the model
+        it lies behind the same dust as the stars that it surrounds.
     progress : bool, default True
         Show a progress bar.
 
@@ -106,12 +117,16 @@ def build_ssp_grid(
     Raises
     ------
     InputError
-        If python-fsps or FSPS's data files are missing, or are not those of PROVABGS.
+        If python-fsps or FSPS's data files are missing, or are not those of PROVABGS, or if
+        python-fsps was compiled for several mixtures of elements.
 
     Notes
     -----
     Spectra are those of ``get_spectrum(peraa=True)``, as in PROVABGS: python-fsps converts to
     wavelengths with a speed of light rounded to 3e18 Angstrom/s, which makes them 0.07 % bright.
+
+    FSPS has nebular emission of gas between a hundredth and 1.6 times the Sun's metallicity; beyond
+    these ends it takes that of the ends.
 
     Examples
     --------
@@ -122,21 +137,28 @@ def build_ssp_grid(
     low, high = (float(edge) for edge in wavelength_range)
     if not 0 < low < high:
         raise InputError(f"wavelength_range must rise from above 0, it is {low:g} to {high:g}.")
-    fsps = _probe()
+    options = _OPTIONS | (_NEBULAR if nebular else {})
+    fsps = _probe(options, other_libraries)
+    if fsps.pop("mixtures") > 1:
+        raise InputError(
+            f"This python-fsps {fsps['python_fsps']} was compiled for several mixtures of elements "
+            "(AFE_FLAG=1), of which the first one is not the Sun's: install it without."
+        )
     if not other_libraries:
         _require_provabgs(fsps)
     nodes = 10.0 ** (np.array(fsps.pop("log_age")) - 9)
-    ages = nodes[_span(nodes, TIME_EDGES[N_YOUNG_BINS], TIME_EDGES[-1])]
-    labels = np.array(fsps.pop("zlegend")) / fsps["solar_metallicity"] * _LABEL_OF_SOLAR
+    ages = nodes[nodes_around(nodes, float(TIME_EDGES[N_YOUNG_BINS]), float(TIME_EDGES[-1]))]
+    labels = np.array(fsps.pop("zlegend")) / fsps["solar_metallicity"] * SOLAR_LABEL
     settings = {
         "code": f"FSPS through python-fsps {fsps['python_fsps']}",
         **fsps,
         "imf": "Chabrier (2003)",
-        "options": _OPTIONS,
+        "nebular": nebular,
+        "options": options,
         "wavelength_range_aa": [low, high],
     }
     parts = _prepare_parts(path, settings)
-    _compute_parts(parts, ages, len(labels), (low, high), progress)
+    _compute_parts(parts, ages, labels, options, (low, high), progress)
     grid = _assemble(parts, ages, labels, settings)
     grid.save(path)
     _clear(parts)
@@ -145,22 +167,30 @@ def build_ssp_grid(
     return grid
 
 
-def _probe() -> dict[str, Any]:
+def _probe(options: dict[str, Any], other_libraries: bool) -> dict[str, Any]:
     """Ask the installed FSPS what it is."""
     if find_spec("fsps") is None:
-        raise InputError(f"Building a grid needs python-fsps, which is not installed. {_STEPS}")
+        steps = _STEPS_4.format("0.5.0") if other_libraries else _STEPS_3.format("0.4.7")
+        raise InputError(f"Building a grid needs python-fsps, which is not installed. {steps}")
+    release = "0.4.7"
+    with suppress(PackageNotFoundError):
+        release = version("fsps")
+    steps = (_STEPS_3 if release.startswith("0.4.") else _STEPS_4).format(release)
     if not os.environ.get("SPS_HOME"):
-        raise InputError(f"Building a grid needs FSPS's data, but SPS_HOME is not set. {_STEPS}")
-    command = [sys.executable, "-c", _PROBE, json.dumps(_OPTIONS)]
+        raise InputError(
+            f"Building a grid needs the data of python-fsps {release}, but SPS_HOME is not set. "
+            f"{steps}"
+        )
+    command = [sys.executable, "-c", _PROBE, json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     try:
-        return json.loads(done.stdout.splitlines()[-1])
+        return {"python_fsps": release, **json.loads(done.stdout.splitlines()[-1])}
     except (IndexError, ValueError):
         reason = lines[-1] if lines else f"it ended with code {done.returncode}"
         raise InputError(
             f"FSPS does not start with SPS_HOME={os.environ['SPS_HOME']!r}: {reason}. Its data "
-            f"files are missing or of another version than python-fsps. {_STEPS}"
+            f"files are missing or of another version than python-fsps {release}. {steps}"
         ) from None
 
 
@@ -175,16 +205,9 @@ def _require_provabgs(fsps: dict[str, Any]) -> None:
         )
         raise InputError(
             f"python-fsps {fsps['python_fsps']} has {found}, but PROVABGS stands on {wanted}: "
-            "install them (pip install 'fsps>=0.4.7,<0.5', with the data of its version), or "
-            "accept other populations with other_libraries=True."
+            "install them (pip install 'fsps>=0.4.7,<0.5', with the data of its version in "
+            "SPS_HOME), or accept other populations with other_libraries=True."
         )
-
-
-def _span(nodes: np.ndarray, low: float, high: float) -> slice:
-    """Nodes from the last one not above `low` to the first one not below `high`."""
-    first = np.searchsorted(nodes, low * (1 + 1e-6), side="right") - 1
-    last = np.searchsorted(nodes, high * (1 - 1e-6))
-    return slice(max(int(first), 0), int(last) + 1)
 
 
 def _prepare_parts(path: Path, settings: dict[str, Any]) -> Path:
@@ -212,24 +235,28 @@ def _part(parts: Path, index: int) -> Path:
 
 
 def _compute_parts(
-    parts: Path, ages: np.ndarray, n_met: int, wavelength_range: tuple[float, float], progress: bool
+    parts: Path,
+    ages: np.ndarray,
+    labels: np.ndarray,
+    options: dict[str, Any],
+    wavelength_range: tuple[float, float],
+    progress: bool,
 ) -> None:
     """Compute the metallicities that are not there yet, one file each."""
-    missing = [i for i in range(n_met) if not _part(parts, i).exists()]
+    missing = [i for i in range(len(labels)) if not _part(parts, i).exists()]
     if not missing:
         return
     import fsps
     from tqdm.auto import tqdm
 
-    young = 0.5 * (TIME_EDGES[:N_YOUNG_BINS] + TIME_EDGES[1 : N_YOUNG_BINS + 1])
-    weights = np.diff(TIME_EDGES[: N_YOUNG_BINS + 1]) / TIME_EDGES[N_YOUNG_BINS]
-    population = fsps.StellarPopulation(**_OPTIONS)
+    young, weights = youngest_bins()
+    population = fsps.StellarPopulation(**options)
     wavelength = population.wavelengths
     keep = (wavelength >= wavelength_range[0]) & (wavelength <= wavelength_range[1])
     n_each = len(young) + len(ages)
     bar = tqdm(
-        total=n_met * n_each,
-        initial=(n_met - len(missing)) * n_each,
+        total=len(labels) * n_each,
+        initial=(len(labels) - len(missing)) * n_each,
         desc="FSPS",
         unit="spectrum",
         disable=not progress,
@@ -237,6 +264,8 @@ def _compute_parts(
     with bar:
         for index in missing:
             spectra, masses = [], []
+            if options["add_neb_emission"]:  # gas as metal-rich as the stars
+                population.params["gas_logz"] = float(np.log10(labels[index] / SOLAR_LABEL))
             for age in (*young, *ages):
                 _, spectrum = population.get_spectrum(zmet=index + 1, tage=float(age), peraa=True)
                 spectra.append(spectrum[keep])

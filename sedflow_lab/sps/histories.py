@@ -29,6 +29,7 @@ __all__ = [
     "between",
     "load_bases",
     "planck13",
+    "youngest_bins",
 ]
 
 TIME_EDGES = np.concatenate([[0.0], 10.0 ** (6.05 + 0.1 * np.arange(41)) * 1e-9, [13.8]])
@@ -39,6 +40,15 @@ N_YOUNG_BINS = 10
 
 METALLICITY_RANGE = (4.49043431e-5, 4.49043431e-2)
 """Limits to which metallicities (PROVABGS labels) are clipped."""
+
+
+def youngest_bins() -> tuple[np.ndarray, np.ndarray]:
+    """Middles [Gyr] of the youngest bins, and their shares of the time: both (10,).
+
+    With these weights the populations there make the one mean spectrum that an SSP grid holds.
+    """
+    edges = TIME_EDGES[: N_YOUNG_BINS + 1]
+    return 0.5 * (edges[:-1] + edges[1:]), np.diff(edges) / edges[-1]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from .ssp import SSPGrid, load_ssp_grid
 
 __all__ = ["SEDModel", "at_first"]
 
-_STARLIGHT_ENDS = 25_000.0  # Angstrom
 _CHUNK = 8192  # galaxies at a time: temporaries stay in the processor's cache
 _DEVICE_CHUNK = 2**18  # an accelerator wants enough to do at a time
 _SPECTRUM_CHUNK = 512
@@ -78,11 +77,10 @@ class SEDModel(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.bands = get_bands(bands)
-        dusty = [b.label for b in self.bands.bands if b.effective_wavelength > _STARLIGHT_ENDS]
-        if dusty:
+        if self.bands.dusty:
             warnings.warn(
-                f"The bands {', '.join(dusty)} lie beyond 2.5 micron, where dust shines too, but "
-                "the model is starlight only: mask them where a galaxy has warm dust.",
+                f"The bands {', '.join(self.bands.dusty)} lie beyond 2.5 micron, where dust shines "
+                "too, but the model is starlight only: mask them where a galaxy has warm dust.",
                 stacklevel=2,
             )
         self.ssp = ssp if ssp is not None else load_ssp_grid()

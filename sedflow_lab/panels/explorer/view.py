@@ -58,7 +58,7 @@ class ExplorerPanel(Panel):
         model = self.state.model
         self.spectrum = SpectrumFigure(model)
         self.rate = RateFigure()
-        self.metallicity = MetallicityFigure()
+        self.metallicity = MetallicityFigure(model.ssp)
         self.attenuation = AttenuationFigure(model.birth_cloud_age)
         self._make_controls()
         main = w.VBox(
@@ -71,7 +71,7 @@ class ExplorerPanel(Panel):
             for name in ("rate", "metallicity", "attenuation")
         ]
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP + _of_stars(model))),
             # On narrow pages the spectrum goes above the sliders, not below.
             columns(self._controls, main, flex_flow="row wrap-reverse", align_items="flex-end"),
             columns(*others),
@@ -120,6 +120,14 @@ class ExplorerPanel(Panel):
                 part.update(frame)
         self.legend.value = _legend(frame)
         self.status.value = _status(frame, self.spectrum.labels)
+
+
+def _of_stars(model: SEDModel) -> str:
+    """What the model's stars are, and which of its bands see more than stars."""
+    text = f" Stars: {model.ssp.title}."
+    if model.bands.dusty:
+        text += f" {', '.join(model.bands.dusty)} beyond 2.5 µm: starlight only, no warm dust."
+    return text
 
 
 class Track:

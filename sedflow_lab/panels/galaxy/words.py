@@ -56,6 +56,12 @@ def shared(view: str) -> str:
 def remarks(outcome: Outcome, blamed: Blame | None, few: bool) -> list[str]:
     """What is to be known of the bands and of the prior."""
     result, said = outcome.result, []
+    seen = np.array(outcome.photometry.bands.labels)[outcome.photometry.mask[0]]
+    if dusty := [band for band in outcome.photometry.bands.dusty if band in seen]:
+        said.append(
+            f"{' and '.join(dusty)} beyond 2.5 µm: the model is starlight only, so leave out such "
+            "bands where warm dust shines."
+        )
     if blamed is not None:
         way = "brighter" if blamed.off > 0 else "fainter"
         said.append(

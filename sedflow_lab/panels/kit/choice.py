@@ -102,7 +102,7 @@ class GalaxyChoice(State):
     posterior : AmortizedPosterior, str or Path, optional
         A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
     photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase`.
+        The galaxies to choose from; default `sedflow_lab.showcase` in the posterior's bands.
     **choice
         First values of traits.
     """
@@ -117,7 +117,7 @@ class GalaxyChoice(State):
         self.posterior = open_posterior(posterior)
         _ = self.posterior.model  # is built when first touched: not on the first galaxy's time
         self._priors: dict[float, Mapping[str, np.ndarray]] = {}
-        self.galaxies = showcase() if photometry is None else photometry
+        self.galaxies = showcase(self.posterior.bands) if photometry is None else photometry
         if not len(self.galaxies):
             raise InputError("There is no galaxy to choose from: give photometry of one or more.")
         super().__init__(**choice)

@@ -147,6 +147,11 @@ def name_limits(bundle: Bundle, card: dict[str, Any]) -> list[str]:
         "The likelihood is Gaussian in flux and independent between bands: errors common to all "
         "bands, and wrong uncertainties, are not seen.",
     ]
+    if bundle.bands.dusty:
+        limits.append(
+            f"{', '.join(bundle.bands.dusty)} lie beyond 2.5 micron, where the model is starlight "
+            "only: posteriors are wrong where warm dust shines, unless these bands are masked."
+        )
     for name, found in card["galaxies"].items():
         if "outside_training_set" in found and name != "simulations":
             limits.append(

@@ -147,7 +147,7 @@ def make_card(
             "machine": machine,
             "settings": asdict(settings),
         },
-        "training": describe_training(posterior.bundle),
+        "training": describe_training(posterior.bundle) | {"stars": posterior.model.ssp.title},
         "bundle_bytes": posterior.bundle.size,
         "calibration": {name: describe_calibration(run) for name, run in runs.items()},
         "galaxies": groups,

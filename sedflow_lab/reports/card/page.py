@@ -127,7 +127,7 @@ def _training_rows(training: dict[str, Any], card: dict[str, Any]) -> list[tuple
         ("prior", training["prior"]),
         ("birth clouds", f"to {training['birth_cloud_age']:g} Gyr"),
         ("redshift", f"up to {training['redshift_max']:g}, uniform"),
-        ("SSP grid", f"`{training['ssp_hash']}`"),
+        ("SSP grid", f"{training.get('stars', '')} `{training['ssp_hash']}`".strip()),
         (
             "simulations",
             f"{training['simulations']['n']:,} noiseless ones (seed "

@@ -18,7 +18,7 @@ from ...anpe.simulate import mock_photometry
 from ...diagnostics.calibration_run import CalibrationRun
 from ...diagnostics.runs import run_calibration
 from ...errors import InputError
-from ...observations.nsa import showcase
+from ...observations.nsa import NSA_BANDS, showcase
 from ...observations.photometry import Photometry
 from ...plots.style import LabFigure
 from ...posterior.result import PosteriorResult
@@ -118,11 +118,9 @@ def _training_set(maker: _Maker) -> dict[str, LabFigure]:
     simulations, theta = mock_photometry(
         posterior.model, posterior.prior, posterior.bundle.noise, _TRAINING, maker.settings.seed
     )
-    galaxies = showcase()
-    same = galaxies.bands == simulations.bands
-    return {
-        "fig1-training": plots.plot_training_set(theta, simulations, galaxies if same else None)
-    }
+    known = set(simulations.bands.names) <= set(NSA_BANDS)
+    galaxies = showcase(simulations.bands) if known else None
+    return {"fig1-training": plots.plot_training_set(theta, simulations, galaxies)}
 
 
 def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
