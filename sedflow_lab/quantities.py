@@ -91,7 +91,7 @@ DERIVED: tuple[Quantity, ...] = (
     Quantity("log_z_mw", r"$\log Z_{\rm MW}$", "", -3.6, -1.3, "log Z (label)", "",
              f"{_METALLICITY}, as a PROVABGS label (solar is 0.019)"),
     Quantity("log_z_mw_true", r"$\log Z_{\rm MW}^{\rm true}$", "", -3.7, -1.4, "log Z (true)", "",
-             f"{_METALLICITY}, true value (solar is 0.0142)"),
+             f"{_METALLICITY}, true value (the Sun has 0.0142 in MIST)"),
     Quantity("age_mw", r"$t_{\rm MW}$", "Gyr", 0.0, 13.5, "age", "Gyr", "mass-weighted age", "Gyr"),
     Quantity("log_mstar_surviving", r"$\log M_{*,{\rm surv}}$", _SUN, 6.7, 12.5,
              "log M★ now", "M☉", "log10 of the stellar mass still in stars and remnants"),

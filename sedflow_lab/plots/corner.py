@@ -28,8 +28,8 @@ __all__ = ["plot_corner"]
 _PRIOR_DRAWS = 200_000
 _METALLICITY_NOTE = (
     "Metallicities are PROVABGS labels:\n"
-    "Z = 0.019 is the MIST solar\n"
-    "model, whose true Z is 0.0142."
+    "Z = 0.019 is solar (true Z is\n"
+    "0.0142 in MIST, 0.02 in BC03)."
 )
 
 

@@ -46,7 +46,7 @@ _HELP = (
     "Contours hold 68 and 95 % of the posterior, titles have medians and 68 % intervals, the prior "
     "is grey; axes span the prior, or what is likely under it. ESS is the number of independent "
     "draws that those shown are worth; χ² is of the best draw. Metallicities called a label are "
-    "PROVABGS's: its 0.019 is the MIST solar model, whose true Z is 0.0142. M★ is mass formed, "
+    "PROVABGS's: 0.019 is the solar model, whose true Z is 0.0142 in MIST. M★ is mass formed, "
     "sSFR is the mean of 1 Gyr per mass that is left. Other words are in the glossary, "
     "docs/glossary.md."
 )
