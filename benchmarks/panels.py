@@ -297,9 +297,6 @@ def times(names: list[str]) -> None:
         found.append(json.loads(output.splitlines()[-1]))
     one, two = found
     lines = [
-        "---",
-        "orphan: true",
-        "---",
         "# How quickly panels answer",
         "",
         "Milliseconds from an action in the page to the first and the last stroke on a canvas,",

@@ -15,7 +15,9 @@ __all__ = ["Job", "Jobs", "running_loop"]
 
 
 _PATIENCE = 10.0  # seconds that the end of Python waits for a thread
-_REST = 0.06  # seconds: clicks and keys that come faster are in a hurry
+# Clicks and keys are in a hurry that come faster than this, or than their work is done: on one core
+# pages are drawn where the kernel computes, and what is clicked meanwhile comes late.
+_REST, _LONGEST_REST = 0.06, 0.5  # seconds
 _SHOWN = 1.0  # seconds after its cell, in which a panel is drawn
 
 
@@ -66,7 +68,7 @@ class Jobs:
         self._threads: list[threading.Thread] = []
         self._planned: dict[str, Callable[[], None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._worked: dict[str, float] = {}  # when last
+        self._worked: dict[str, tuple[float, float]] = {}  # when last, and for how long
         # A thread that is at work in torch when Python ends would bring it down with a crash.
         weakref.finalize(self, _end, self._running, self._threads)
 
@@ -117,12 +119,16 @@ class Jobs:
         """
         loop, now = self.loop, time.monotonic()
         with self.lock:
-            hurry = now - self._worked.get(name, -inf) < 4 * _REST
+            hurry = now - self._worked.get(name, (-inf, 0.0))[0] < 4 * self._rest(name)
             if loop is None or not loop.is_running() or not (hurry or name in self._planned):
                 self._do(name, work)
                 return
             self._planned[name] = work
-        loop.call_soon_threadsafe(self._plan, name, loop)
+        loop.call_soon_threadsafe(self._plan, name, loop, self._rest(name))
+
+    def _rest(self, name: str) -> float:
+        """Seconds without more of something, after which the last of it is worked on."""
+        return min(_LONGEST_REST, max(_REST, self._worked.get(name, (0.0, 0.0))[1]))
 
     def once_shown(self, name: str, work: Callable[[], None]) -> None:
         """Do this when the cell has ended and the panel had time to be drawn.
@@ -143,7 +149,7 @@ class Jobs:
         with self.lock:
             self._planned.pop(name, None)
 
-    def _plan(self, name: str, loop: asyncio.AbstractEventLoop, delay: float = _REST) -> None:
+    def _plan(self, name: str, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         if name in self._timers:
             self._timers[name].cancel()
         self._timers[name] = loop.call_later(delay, self._do_planned, name)
@@ -154,8 +160,10 @@ class Jobs:
                 self._do(name, work)
 
     def _do(self, name: str, work: Callable[[], None]) -> None:
+        began = time.monotonic()
         work()
-        self._worked[name] = time.monotonic()
+        now = time.monotonic()
+        self._worked[name] = now, now - began
 
     def deliver(self) -> None:
         """Tell what news there is, in its order, but none of a job that has been stopped."""
