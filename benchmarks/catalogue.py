@@ -174,12 +174,14 @@ def kill(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     wanted, out = files_of(folder / "whole.zarr"), folder / "killed.zarr"
     rng, repeated, hit = random.Random(0), [], 0
     words = ["infer", str(folder / "in.fits"), "--out", str(out), *options]
-    for _ in range(args.kills):
+    chunks, each = len(list(out.with_name("whole.zarr").glob("summary/0*"))), whole["seconds"]
+    for k in range(args.kills):
         process = subprocess.Popen([sys.executable, "-m", "sedflow_lab.commands.main", *words])
-        # From where the work begins, as what comes before has nothing to lose; and not so late
-        # that the work is done before the last of them.
-        late = whole["first"] + 1.5 * whole["seconds"] / args.kills
-        time.sleep(rng.uniform(0.6 * whole["first"], late))
+        # Spread over the run: once so many chunks are there, and at any moment of the next.
+        done = (k + rng.random()) / args.kills * chunks
+        while process.poll() is None and len(list(out.glob("summary/0*"))) < int(done):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 2 * each / chunks))
         process.send_signal(signal.SIGKILL)
         hit += process.wait() == -signal.SIGKILL
         there = files_of(out) if out.exists() else {}
