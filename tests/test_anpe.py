@@ -175,7 +175,7 @@ def test_shapes_seeds_and_limits(posterior):
 
 
 def test_auto_refines_those_that_ask_for_it_and_leaves_the_others(posterior):
-    galaxies = sl.showcase()[:16]
+    galaxies = sl.showcase()[[0, 1, 2, 4]]
     fast = posterior.infer(galaxies, draws=500)
     auto = posterior.infer(galaxies, draws=500, method="auto")
     asks = fast.badge == "refine"

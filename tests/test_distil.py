@@ -155,7 +155,7 @@ def test_start_and_lessons_of_another_model_are_refused(tiny, simulations, lesso
         train(simulations, noise, config, tmp_path, start=other)
     bands = sl.get_bands("decam-grz")
     with pytest.raises(
-        sl.InputError, match=r"start .* name \(decam-grz there, sdss-ugriz here\) than"
+        sl.InputError, match=r"start .* name \(decam-grz there, sdss-ugriz here\) of bands than"
     ):
         train(simulations, noise, config, tmp_path, start=replace(tiny, bands=bands))
     physics = lessons.settings["physics"] | {"prior": "stick-breaking"}

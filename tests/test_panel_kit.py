@@ -32,6 +32,7 @@ from sedflow_lab.panels.kit import html
 from sedflow_lab.panels.kit.choice import GalaxyChoice
 from sedflow_lab.panels.kit.colors import DARK, DARK_PAPER, FAN_COLORS, LIGHT_PAPER, contrast
 from sedflow_lab.panels.kit.jobs import Jobs, running_loop
+from sedflow_lab.panels.kit.pace import Pace
 from sedflow_lab.panels.kit.takeaway import netcdf_of
 
 
@@ -222,3 +223,18 @@ def test_bokehjs_travels_small_and_once():
     code = loader(["bokeh"])
     assert len(code) < 600_000
     assert "has.parts.includes(part)" in code
+
+
+def test_pace_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sedflow_lab.panels.kit.pace.time.monotonic", lambda: now[0])
+    pace = Pace()
+    assert pace.words(0, 1000) == "0 of 1,000"  # nothing is known yet
+    now[0] += 30
+    assert pace.words(250, 1000) == "250 of 1,000, 1:30 left"
+    now[0] += 30
+    assert pace.words(1000, 1000) == "1,000 of 1,000"
+    now[0] += 500
+    assert pace.words(40, 100) == "40 of 100"  # another run, which goes on from there
+    now[0] += 10
+    assert pace.words(50, 100) == "50 of 100, 0:50 left"

@@ -11,6 +11,7 @@ from ...samplers.abc import expected_acceptance
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Source
+from ..kit.pace import Pace
 from ..kit.style import COLORS
 from ..kit.widgets import button, columns, drop_down, row
 from .figures import ABC_COLOR, MarginalFigure, PlaneFigure, PriceFigure
@@ -103,7 +104,7 @@ class ABCPanel(Panel):
         self._link(budget=self.budget, seed=self.seed)
         self.run = button("Simulate again", "play", state.start)
         self.cancel = button("Cancel", "stop", state.cancel)
-        self.progress = w.HTML()
+        self.progress, self._pace = w.HTML(), Pace()
         self._controls = w.VBox(
             (
                 row(self.tolerance, self.all_twelve),
@@ -141,7 +142,8 @@ class ABCPanel(Panel):
         state, found = self.state, self.state.findings
         self.cancel.disabled = not state.busy
         done = found.run.simulations if found else 0
-        self.progress.value = html.busy(f"{done:,} of {state.budget:,}") if state.busy else ""
+        told = self._pace.words(done, state.budget)
+        self.progress.value = html.busy(told) if state.busy else ""
         lines = [html.failure(state.message)] if state.message else []
         if found is not None:
             lines += _story(found, state.kept(), state.tolerance, state.problem.sigma)

@@ -16,6 +16,7 @@ from ..kit import html
 from ..kit.choice import Outcome, Source
 from ..kit.corner import CornerFigure
 from ..kit.linked import LinkedPanel
+from ..kit.pace import Pace
 from ..kit.plane import MOST_POINTS
 from ..kit.sed import HistoryFigure, SEDFigure
 from ..kit.widgets import beside, button, columns, corner_box, drop_down, methods, row
@@ -102,7 +103,7 @@ class CataloguePanel(LinkedPanel):
         self.run.button_style = "primary"
         self.cancel = button("Cancel", "stop", state.cancel)
         self.progress = w.IntProgress(layout=w.Layout(width="120px"))
-        self.progress_text = w.HTML()
+        self.progress_text, self._pace = w.HTML(), Pace()
         how = w.HTML("<span class='sedflow-label first'>Method</span>")
         parts = (how, self.method, self.draws, self.run, self.cancel)
         self._run_controls = row(*parts, self.progress, self.progress_text)
@@ -145,7 +146,8 @@ class CataloguePanel(LinkedPanel):
         """Say how the run goes, and what is known of the galaxy that is open."""
         state = self.state
         self.progress.max, self.progress.value = state.total, state.done
-        self.progress_text.value = f"{state.done:,} of {state.total:,}" if state.done else ""
+        told = self._pace.words(state.done, state.total)
+        self.progress_text.value = told if state.done else ""
         going_on = 0 < state.done and not state.finished
         self.run.description = "Go on" if going_on else f"Infer {len(state.galaxies):,} galaxies"
         self.run.disabled = state.running or state.finished

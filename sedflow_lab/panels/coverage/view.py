@@ -16,6 +16,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Drawn, Source
 from ..kit.corner import CornerFigure
+from ..kit.pace import Pace
 from ..kit.style import COLORS
 from ..kit.widgets import button, columns, corner_box, drop_down, methods, row
 from .figures import (
@@ -128,7 +129,7 @@ class CoveragePanel(Panel):
         self.cancel = button("Cancel", "stop", state.cancel)
         self.reset = button("Nothing wrong", "undo", state.reset)
         self.progress = w.IntProgress(layout=w.Layout(width="170px", visibility="hidden"))
-        self.progress_text = w.HTML()
+        self.progress_text, self._pace = w.HTML(), Pace()
         scored = [(quantity_label(name), name) for name in SCORED]
         self.quantity = drop_down("Look at", scored, 250)
         self._link(quantity=self.quantity)
@@ -236,7 +237,8 @@ class CoveragePanel(Panel):
         self.run.disabled, self.cancel.disabled = state.busy, not state.busy
         self.progress.layout.visibility = "visible" if state.busy else "hidden"
         self.progress.max, self.progress.value = state.simulations, done
-        self.progress_text.value = f"{done} of {state.simulations}" if state.busy else ""
+        told = self._pace.words(done, state.simulations)
+        self.progress_text.value = told if state.busy else ""
         self.opening.value = "opening …" if state.opening else ""
         lines = []
         if state.message:

@@ -21,6 +21,7 @@ from ...quantities import QUANTITIES
 from ...sps.rest_frame import at_rest
 from ..kit.choice import DEFAULT_QUANTITIES, ERROR_FLOOR, GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
+from ..kit.pace import time_left
 from ..kit.state import Traits
 from ..kit.takeaway import code_of
 
@@ -261,5 +262,5 @@ class _Telling:
         if progress.tau is not None and np.isfinite(progress.tau).all():
             wanted = min(_ENOUGH * float(np.max(progress.tau)), progress.max_steps)
             left = (now - self.began) * max(wanted / progress.step - 1, 0.0)
-            text += f" of some {max(wanted, progress.step):,.0f}, about {left:.0f} s left"
+            text += f" of some {max(wanted, progress.step):,.0f}, about {time_left(left)}"
         self.job.post(self.state._put, {"progress": text})

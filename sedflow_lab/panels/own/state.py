@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,7 +80,6 @@ class OwnState(State):
     draws = traitlets.Int(1000, min=100, max=20_000)
     running = traitlets.Bool(False)
     done = traitlets.Int(0)
-    left = traitlets.Float(0.0)  # seconds that the run will take, as far as is known
     results = traitlets.Instance(Table, allow_none=True)  # one row a galaxy, once all are inferred
 
     def __init__(
@@ -198,16 +196,15 @@ class OwnState(State):
                     "inferred here: the command infer, in a terminal, takes any number of them."
                 )
                 return
-            self._put({"message": "", "done": 0, "left": 0.0, "results": None})
+            self._put({"message": "", "done": 0, "results": None})
 
             def work(job: Job) -> Traits:
-                parts, began = [], time.monotonic()
+                parts = []
                 for part, table, _ in summaries(
                     self.posterior, galaxies, self.draws, self.method, stop=job.stop
                 ):
                     parts.append(table)
-                    left = (time.monotonic() - began) * (len(galaxies) / part.stop - 1)
-                    job.post(self._put, {"done": part.stop, "left": left})
+                    job.post(self._put, {"done": part.stop})
                 return {"results": vstack(parts, metadata_conflicts="silent")}
 
             self._start("infer", "running", "The run failed", work)

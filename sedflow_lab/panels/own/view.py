@@ -13,6 +13,7 @@ from ...observations.extinction import LAWS
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Source
+from ..kit.pace import Pace
 from ..kit.takeaway import links_to
 from ..kit.widgets import button, drop_down, methods, row
 from ..picker.view import PickerPanel
@@ -132,6 +133,7 @@ class OwnGalaxiesPanel(Panel):
         self.run = button("Infer all", "play", state.infer, "Medians and intervals of all galaxies")
         self.cancel = button("Cancel", "stop", state.cancel)
         self.progress, self.links, self.code = w.HTML(), w.HTML(), w.HTML()
+        self._pace = Pace()
         shown = w.Accordion([self.code], titles=("The Python that reads and infers the same",))
         how = w.HTML("<span class='sedflow-label first'>Method</span>")
         run = row(how, self.method, self.draws, self.run, self.cancel, self.progress)
@@ -211,8 +213,8 @@ class OwnGalaxiesPanel(Panel):
         self.cancel.layout.display = None if state.running else "none"
         self.run.disabled = state.running
         total = 0 if state.galaxies is None else len(state.galaxies)
-        left = f", {state.left:.0f} s left" if state.done else ""
-        told = html.busy(f"inferring: {state.done:,} of {total:,}{left}") if state.running else ""
+        pace = self._pace.words(state.done, total)
+        told = html.busy(f"inferring: {pace}") if state.running else ""
         self.progress.value = told
         found = state.results
         if found is None:

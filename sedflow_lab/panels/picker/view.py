@@ -14,6 +14,7 @@ from ..kit import html
 from ..kit.choice import Source
 from ..kit.linked import LinkedPanel
 from ..kit.listed import short_label
+from ..kit.pace import Pace
 from ..kit.plane import MOST_POINTS
 from ..kit.widgets import button, columns, drop_down, row
 from .about import about, picture
@@ -131,7 +132,7 @@ class PickerPanel(LinkedPanel):
                 row(self.column, self.low, dash, self.high, self.cut),
             ]
         )
-        self.status, self.progress = w.HTML(), w.HTML()
+        self.status, self.progress, self._pace = w.HTML(), w.HTML(), Pace()
 
     def _make_about(self) -> None:
         self.about, self.picture = w.HTML(), w.HTML()
@@ -212,7 +213,7 @@ class PickerPanel(LinkedPanel):
         self.status.value = html.strip(parts) if parts else ""
         left = len(state.chosen) - AT_ONCE
         if state.judging:
-            told = html.busy(f"looking for badges: {state.judged:,} of {state.wanted:,}")
+            told = html.busy(f"looking for badges: {self._pace.words(state.judged, state.wanted)}")
         elif len(state.galaxies) > AT_ONCE:
             told = (
                 f"Badges are found for the galaxies that are chosen, the first {AT_ONCE} of them"

@@ -15,6 +15,7 @@ from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Source
 from ..kit.corner import CornerFigure
+from ..kit.pace import time_left
 from ..kit.widgets import button, columns, corner_box, drop_down, galaxy_buttons, galaxy_list, row
 from .figures import MINE, THEIRS, EfficiencyFigure, ExamFigure, LossFigure
 from .state import BUDGETS, SETS, SIZES, Examined, Progress, TrainState
@@ -220,8 +221,7 @@ def _stage(progress: Progress) -> str:
     left = progress.seconds_left
     if progress.stage != "training" or left is None:
         return html.busy(progress.stage)
-    minutes, seconds = divmod(round(left), 60)
-    return html.busy(f"{progress.done:,} of {progress.steps:,}, {minutes}:{seconds:02d} left")
+    return html.busy(f"{progress.done:,} of {progress.steps:,}, {time_left(left)}")
 
 
 def _losses(progress: Progress) -> str:

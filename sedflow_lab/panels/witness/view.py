@@ -11,10 +11,12 @@ from ...methods import METHODS
 from ...observations.photometry import Photometry
 from ...parameters import NAMES, PARAMETERS
 from ...quantities import QUANTITIES
+from ...samplers.ensemble import MIN_TAUS
 from ..kit import html
 from ..kit.base import Panel
 from ..kit.choice import Outcome, Source
 from ..kit.corner import CornerFigure
+from ..kit.pace import time_left
 from ..kit.widgets import (
     allowances,
     button,
@@ -207,8 +209,11 @@ def _progress(chain: ChainSoFar) -> str:
     """How far a chain has come."""
     tau = f", τ ≈ {chain.tau:.0f} steps" if np.isfinite(chain.tau) else ""
     steps = f"{chain.step:,} steps{tau}, {html.duration(chain.shown.seconds)}"
-    running = chain.status == "running"
-    return f"{html.busy('sampling') if running else html.badge(chain.status)} {steps}"
+    if chain.status != "running":
+        return f"{html.badge(chain.status)} {steps}"
+    left = chain.shown.seconds * (MIN_TAUS * chain.tau / chain.step - 1) if chain.step else np.nan
+    more = f", about {time_left(left)}" if left > 0 else ""
+    return f"{html.busy('sampling')} {steps}{more}"
 
 
 def _table(tables: dict[str, Any]) -> str:
