@@ -26,11 +26,12 @@ if SHIFT := int(os.environ.get("SEDFLOW_TEST_SEED", "0")):
             return super().manual_seed((seed + 7_919 * SHIFT) % 2**63)
 
     _default_rng, _manual_seed = np.random.default_rng, torch.manual_seed
-    torch.Generator = _Shifted
-    torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * SHIFT) % 2**63)
-    np.random.default_rng = lambda seed=None: _default_rng(
-        [seed, SHIFT] if isinstance(seed, int) else seed
-    )
+    if torch.Generator.__name__ != _Shifted.__name__:  # this file may be read twice
+        torch.Generator = _Shifted
+        torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * SHIFT) % 2**63)
+        np.random.default_rng = lambda seed=None: _default_rng(
+            [seed, SHIFT] if isinstance(seed, int) else seed
+        )
 
 # Busy machines are slow, and a run of continuous integration must be one that can be repeated.
 settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
