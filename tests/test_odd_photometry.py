@@ -45,7 +45,7 @@ def is_inside_the_prior(result):
 
 
 def test_every_pair_of_bands_or_more_is_inferred(posterior):
-    noise, few = posterior.bundle.noise, 6
+    noise, few = posterior.bundle.noise, 4
     photometry, theta = mock_photometry(
         posterior.model, posterior.prior, noise, few * len(SUBSETS), seed=21
     )
