@@ -67,8 +67,7 @@ SURVEYS: Mapping[str, Survey] = {
         "Rubin's LSST after ten years: Ivezic et al. 2019, ApJ 873, 111",
     ),
 }
-"""Surveys for which networks ship, by the name of the network; the Atlas has a noise model that was
-fitted to it (`load_noise`)."""
+"""Surveys by name; the Atlas has a noise model that was fitted to it (`load_noise`)."""
 
 
 def get_survey(name: str) -> Survey:
