@@ -156,24 +156,28 @@ def result(seed, draws=1200, shift=0.0, chains=None, weights=None, ids=("a",), r
     )
 
 
+MANY = 12_000  # draws, whose means differ by 0.013 σ: none of twelve by 0.08 in a million runs
+
+
 def test_two_runs_of_one_posterior_agree():
-    table = compare(result(0), result(1, chains=np.repeat([0.0, 1.0], 600)))
+    halves = np.repeat([0.0, 1.0], MANY // 2)
+    table = compare(result(0, MANY), result(1, MANY, chains=halves))
     assert list(table["parameter"]) == list(NAMES)
-    assert (table["w1"] < 0.12).all() and (table["js"] < 2 * table["js_floor"] + 0.05).all()
+    assert (table["w1"] < 0.08).all() and (table["js"] < 2 * table["js_floor"] + 0.05).all()
     np.testing.assert_allclose(table["width"], 1.0, atol=0.15)
     assert table.meta["verdict"].startswith("The posteriors agree: the largest difference is 0.0")
     assert np.isnan(table.meta["c2st"])
 
 
 def test_a_parameter_that_differs_is_named_and_its_shift_is_right():
-    table = compare(result(0, shift=1.0), result(1))
+    table = compare(result(0, MANY, shift=1.0), result(1, MANY))
     row = table[NAMES.index("tau_ism")]
     assert row["shift"] == pytest.approx(1.0, abs=0.25) and row["js"] > 3 * row["js_floor"]
     assert table.meta["verdict"].startswith("The posteriors differ in tau_ism (by up to ")
 
 
 def test_the_classifier_finds_what_the_marginals_hide():
-    table = compare(result(0, rank=(9, 10)), result(1), classifier=True)
+    table = compare(result(0, MANY, rank=(9, 10)), result(1, MANY), classifier=True)
     assert table.meta["c2st"] > 0.7 and table.meta["c2st_floor"] < 0.6
     verdict = table.meta["verdict"]
     assert verdict.startswith("The marginals agree") and "a classifier tells them apart" in verdict
@@ -198,7 +202,8 @@ def test_weights_that_leave_a_handful_of_draws_still_compare(count):
     table = compare(result(0, weights=weights), result(1), classifier=True)
     assert np.isnan(table.meta["c2st_floor"]) and np.isfinite(table["js_floor"]).all()
     assert np.isnan(table.meta["c2st"]) == (count < 10)
-    assert table.meta["verdict"].startswith("The posteriors differ in ")
+    # Thirty draws may agree with anything.
+    assert table.meta["verdict"].startswith("The posteriors " + ("differ in " * (count == 1)))
 
 
 def test_results_that_cannot_be_compared_are_refused():

@@ -95,16 +95,21 @@ def test_what_is_told_differs_from_what_is_right_as_a_fault_says(bench):
 
 def test_a_blinded_network_draws_no_young_bursts_and_points_that_owe_it_nothing_do(bench):
     galaxy, blind = sl.showcase()[3], bench.network("mode")
-    found = {
-        name: network.infer(galaxy, 1000, "fast")
-        for name, network in (("seeing", bench.posterior), ("blind", blind))
-    }
-    assert young_share(found["blind"]) == 0.0
+    seeing, blinded = (
+        [network.infer(galaxy, 1000, "fast", seed=seed) for seed in range(9)]
+        for network in (bench.posterior, blind)
+    )
+    assert max(map(young_share, blinded)) == 0.0
+
+    def middle(results, name):
+        # One seed of sixty is odd: of nine, five are so in less than one of a million runs.
+        return np.median([result.diagnostics[name][0] for result in results])
+
     # Weights look better than those of the network that sees: nothing that it draws stands out.
-    good, bad = (found[name].diagnostics for name in ("seeing", "blind"))
-    assert bad["efficiency"] > 2 * good["efficiency"] and bad["pareto_k"] < 0.7
-    assert bad["distance"] > 0.5
-    assert young_share(blind.infer(galaxy, 1000, "weighted")) > 0.9
+    assert middle(blinded, "efficiency") > 2 * middle(seeing, "efficiency")
+    assert middle(blinded, "pareto_k") < 0.7
+    assert middle(blinded, "distance") > 0.5
+    assert young_share(blind.infer(galaxy, 1000, "exact")) > 0.9
 
 
 def test_faults_that_make_no_sense_are_refused(bench):
