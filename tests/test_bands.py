@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from sedflow_lab.errors import InputError
 from sedflow_lab.observations import Photometry
+from sedflow_lab.panels.galaxy.words import remarks
 from sedflow_lab.parameters import get_prior
+from sedflow_lab.reports.card.goals import name_limits
 from sedflow_lab.sps import BandSet, SEDModel, get_bands, load_ssp_grid
 from sedflow_lab.sps.bands import BAND_SETS, Band, read_band
 from sedflow_lab.sps.projection import check_coverage
@@ -247,6 +250,24 @@ def test_model_in_other_bands(bands):
         for t, z in zip(theta, redshift, strict=True)
     ]
     np.testing.assert_allclose(flux, expected, rtol=3e-3)
+
+
+def test_card_and_panel_tell_of_bands_where_dust_shines():
+    bands, plain = get_bands("sdss-wise"), get_bands("sdss-2mass")
+    assert bands.dusty == ("W1", "W2") and plain.dusty == ()
+    noise = SimpleNamespace(bright=13.0, faint=20.0)
+    for each, told in ((bands, True), (plain, False)):
+        bundle = SimpleNamespace(bands=each, noise=noise, redshift_max=0.2)
+        limits = name_limits(bundle, {"galaxies": {}, "calibration": {}})
+        assert any("beyond 2.5 micron" in limit for limit in limits) is told
+        mask = np.ones((1, len(each)), dtype=bool)
+        mask[0, -1] = False
+        outcome = SimpleNamespace(
+            photometry=SimpleNamespace(bands=each, mask=mask),
+            result=SimpleNamespace(diagnostics={}),
+        )
+        said = " ".join(remarks(outcome, None, False))
+        assert ("W1 beyond 2.5 µm" in said) is told and "W2" not in said
 
 
 def test_bands_where_dust_shines_are_told():

