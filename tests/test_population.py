@@ -45,7 +45,7 @@ def test_a_known_population_is_found_within_its_error_where_the_stack_is_not():
     spread = np.std([np.ravel(f.moments()) for f in bootstrap_population(evidence, fitted)], 0)
     off = np.abs(np.ravel(fitted.moments()) - np.ravel(truth.moments()))
     assert spread.max() < 0.1
-    assert (off < 3.5 * spread).all()
+    assert (off < 6 * spread).all()
     values, weights = evidence.stacked()
     mean = weights @ values
     std = np.sqrt(weights @ np.square(values - mean))
