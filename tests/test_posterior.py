@@ -68,7 +68,7 @@ def test_equal_weights_give_hazen_quantiles():
     values = np.random.default_rng(1).normal(size=(4, 101, 3))
     ours = weighted_quantile(values, np.full((4, 101), 0.3), [0.0, 0.16, 0.5, 0.99, 1.0])
     expected = np.quantile(values, [0.0, 0.16, 0.5, 0.99, 1.0], axis=1, method="hazen")
-    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+    np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_importance_weights_move_quantiles_to_the_target():
