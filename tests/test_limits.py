@@ -10,6 +10,7 @@ import pytest
 from astropy.table import Table
 
 from sedflow_lab import InputError, Photometry, read_photometry
+from sedflow_lab.commands.main import main
 from sedflow_lab.observations.tables import understood
 
 BANDS = "sdss-ugriz"
@@ -94,6 +95,16 @@ def test_limits_that_cannot_be_used_are_flagged_or_refused():
     for sigmas in (0, -3, np.nan, np.inf):
         with pytest.raises(InputError, match="standard deviations make no sense"):
             Photometry.from_table(table, limit_sigmas=sigmas)
+
+
+def test_the_command_says_of_how_many_sigma_limits_are(tmp_path, capsys):
+    table = table_of()
+    table["limit_u"] = 6.0
+    table.write(tmp_path / "limits.csv")
+    out = tmp_path / "noise.json"
+    command = ["noise", str(tmp_path / "limits.csv"), "--limit-sigmas", "0", "--out", str(out)]
+    assert main(command) == 2
+    assert "Upper limits of 0.0 standard deviations make no sense" in capsys.readouterr().err
 
 
 def test_a_file_has_limits_by_other_names_and_may_do_without(tmp_path):

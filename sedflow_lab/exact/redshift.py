@@ -91,7 +91,8 @@ class RedshiftPrior:
     def redshift(self, zeta: Any) -> Any:
         """Redshifts (G, D) at coordinates (G, D), in double precision; tensors or arrays."""
         mean, sigma, low, high, below, inside = self._columns
-        level = torch.special.ndtr(to_tensor(zeta).double().clamp(-_LIMIT, _LIMIT))
+        given = to_tensor(zeta, torch.float64, mean.device)
+        level = torch.special.ndtr(given.clamp(-_LIMIT, _LIMIT))
         z = mean + sigma * torch.special.ndtri(below + inside * level)
         # Where σ is zero, a level may still be 1, which is infinitely far away.
         found = torch.where(sigma > 0, torch.minimum(torch.maximum(z, low), high), mean)
@@ -101,7 +102,8 @@ class RedshiftPrior:
         """Coordinates (G, D) of redshifts (G, D), the inverse; 0 where σ is zero."""
         mean, sigma, low, high, below, inside = self._columns
         safe = torch.where(sigma > 0, sigma, torch.ones_like(sigma))
-        z = torch.minimum(torch.maximum(to_tensor(redshift).double(), low), high)
+        given = to_tensor(redshift, torch.float64, mean.device)
+        z = torch.minimum(torch.maximum(given, low), high)
         level = (torch.special.ndtr((z - mean) / safe) - below) / inside
         zeta = torch.special.ndtri(level.clamp(0, 1)).clamp(-_LIMIT, _LIMIT)
         return like_input(torch.where(sigma > 0, zeta, torch.zeros_like(zeta)), redshift)

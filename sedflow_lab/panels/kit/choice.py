@@ -179,7 +179,8 @@ class GalaxyChoice(State):
 def describe(galaxy: Photometry) -> str:
     """One line for the list of galaxies: id, redshift, magnitude and colour."""
     magnitudes = dict(zip(galaxy.bands.labels, galaxy.magnitude[0], strict=True))
-    parts = [str(galaxy.ids[0]), f"z {galaxy.redshift[0]:.4f}"]
+    uncertain = f" ± {galaxy.redshift_sigma[0]:.2g}" if galaxy.redshift_sigma[0] else ""
+    parts = [str(galaxy.ids[0]), f"z {galaxy.redshift[0]:.4f}{uncertain}"]
     if "r" in magnitudes:
         parts.append(f"r {magnitudes['r']:.2f}")
     if {"g", "r"} <= set(magnitudes):
