@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 import zipfile
@@ -18,7 +19,7 @@ import sedflow_lab as sl
 from sedflow_lab.anpe.bundle import shelf, shipped_bundles
 from sedflow_lab.anpe.shelf import digest_of, fetch_network, networks, pack_network
 from sedflow_lab.commands.main import main
-from sedflow_lab.errors import InputError
+from sedflow_lab.errors import InputError, SedflowError
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,21 @@ def test_from_an_address_with_its_sha256(packed, tmp_path):
     assert sl.load_posterior("other").bands.name == "sdss-ugriz"
 
 
+def test_the_digest_of_the_archive_will_do_as_well(packed, tmp_path):
+    path, _ = packed
+    fetch_network(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_what_goes_wrong_on_the_way_is_told_of_the_source(packed, tmp_path):
+    with serve(tmp_path) as address:
+        with pytest.raises(SedflowError, match=r"404 .*check the address\.$"):
+            fetch_network(f"{address}/none.zip", "0" * 64, progress=False)
+    with pytest.raises(InputError, match="with http or https"):
+        fetch_network("ftp://example.org/x.zip", "0" * 64)
+    with pytest.raises(InputError, match="does not exist"):
+        pack_network("nsa-ugriz", tmp_path / "no" / "x.zip")
+
+
 def test_a_folder_is_taken_too_and_what_else_is_in_it_is_left(tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle, tmp_path / "mine")
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -98,7 +114,7 @@ def test_what_is_damaged_is_not_let_on_the_shelf(packed, tmp_path, what):
         _changed(packed[0], path, drop="bundle.json")
     else:
         _changed(packed[0], path, change="weights.safetensors")
-    with pytest.raises(InputError, match=r"bad"):
+    with pytest.raises(InputError, match=r"bad\.zip"):
         fetch_network(path)
     assert not shelf().exists() or not any(shelf().iterdir())
 

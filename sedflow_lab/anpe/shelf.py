@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .._files import reading, replacing, write_bytes
-from ..errors import InputError
+from ..errors import InputError, SedflowError
 from ..observations.download import download
 from ..sps import SSPGrid
 from .bundle import FILES, fetched_bundles, load_bundle, open_bundle, shelf, shipped_bundles
@@ -95,7 +95,8 @@ def fetch_network(
     source : str or path
         Address of a ZIP archive (http or https), such an archive, or a folder.
     sha256 : str, optional
-        What `digest_of` gives for it. One from an address needs it: ask whoever offers it.
+        What `digest_of` gives for it, or the SHA-256 of the archive. One from an address needs it:
+        ask whoever offers it.
     name : str, optional
         Under which it is to be known; default, that of the folder or archive.
     ssp : SSPGrid, optional
@@ -115,11 +116,11 @@ def fetch_network(
     SedflowError
         If it cannot be downloaded.
     """
-    remote = str(source).startswith(("http://", "https://"))
+    remote = "://" in str(source)
     if remote and sha256 is None:
         raise InputError(
             f"{source} is an address: give the sha256 of the network as well, as whoever offers it "
-            "says (sedflow-lab networks lists those of what is here)."
+            "says."
         )
     known = name or Path(str(source).rstrip("/").rpartition("/")[2]).name.removesuffix(".zip")
     if not known or known != Path(known).name or known.startswith("."):
@@ -130,18 +131,22 @@ def fetch_network(
         work = Path(stack.enter_context(TemporaryDirectory()))
         path = Path(source).expanduser() if not remote else work / "network.zip"
         if remote:
-            download(str(source), path, progress=progress)
-        folder = path
+            _download(str(source), path, progress)
+        folder, digests = path, set[str]()
         if not path.is_dir():
             folder = work / known
-            _unpack(path, folder)
-        found = digest_of(folder)
-        if sha256 is not None and found != sha256.strip().lower():
+            _unpack(path, folder, str(source))
+            digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+        digests.add(found := digest_of(folder))
+        if sha256 is not None and sha256.strip().lower() not in digests:
             raise InputError(
                 f"{source} is not the network that was asked for: its SHA-256 is {found}, not "
                 f"{sha256}. Do not use it; ask whoever offers it."
             )
-        load_bundle(folder, ssp, any_grid=ssp is None)
+        try:
+            load_bundle(folder, ssp, any_grid=ssp is None)
+        except InputError as error:
+            raise InputError(str(error).replace(str(folder), str(source))) from None
         target = shelf() / known
         if target.exists() and digest_of(target) != found:
             raise InputError(f"Another network called {known} is there: give a name (--name).")
@@ -165,6 +170,8 @@ def pack_network(name: str | Path, out: str | Path) -> str:
     out = Path(out).expanduser()
     if out.suffix != ".zip":
         raise InputError(f"{out} is no name of an archive: give one that ends in .zip.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"The folder {out.parent} does not exist: make it first.")
     load_bundle(name, any_grid=True)
     with open_bundle(name) as folder, replacing(out) as partial:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -186,10 +193,20 @@ def _files_of(folder: Path) -> list[Path]:
     return [folder / name for name in FILES if (folder / name).exists()]
 
 
-def _unpack(path: Path, folder: Path) -> None:
+def _download(url: str, path: Path, progress: bool) -> None:
+    """Download an archive; advice for those who fetch a catalogue is left out of what goes wrong."""
+    try:
+        download(url, path, progress=progress)
+    except SedflowError as error:
+        if isinstance(error, InputError):
+            raise
+        raise SedflowError(f"{str(error).partition(', or ')[0]}.") from None
+
+
+def _unpack(path: Path, folder: Path, source: str) -> None:
     """Take the files of a network out of an archive, and nothing else."""
     with (
-        reading(path, "the archive of a network", "fetch it again or take another copy"),
+        reading(source, "the archive of a network", "fetch it again or take another copy"),
         zipfile.ZipFile(path) as archive,
     ):
         inside = {Path(info.filename).name: info for info in archive.infolist()}

@@ -66,6 +66,7 @@ def _list(args: argparse.Namespace) -> None:
         shared.say(f"{row['name']}: {row['problem']}")
     shown = table["name", "bands", "redshift_max", "prior", "size", "efficiency", "ok", "goals"]
     print("\n".join(shown.pformat(max_lines=-1, max_width=-1, show_unit=True)))
+    print("\n".join(f"SHA-256 of {row['name']}: {row['sha256']}" for row in table))
     print(
         "efficiency: median sampling efficiency of simulations; ok: share of them whose badge is "
         "ok; goals: of the calibration card, reached."
@@ -85,4 +86,4 @@ def _pack(args: argparse.Namespace) -> None:
     from ..anpe.shelf import pack_network
 
     digest = pack_network(args.network, args.out)
-    print(f"The network is in {args.out}; its SHA-256 is {digest}.")
+    print(f"The network is in {args.out}; its SHA-256, with which others fetch it, is {digest}.")

@@ -248,6 +248,8 @@ class PosteriorResult:
         """
         from .export import summary_table
 
+        if rest_frame is not None and model is None:
+            raise InputError("Quantities at rest need the model that made the posterior: give it.")
         return summary_table(self, levels, model, rest_frame)
 
     @renamed(n="draws")

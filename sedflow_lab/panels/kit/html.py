@@ -181,8 +181,8 @@ def table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float, digits: str = ".2f") -> str:
-    """A number with a real minus sign."""
-    return f"{value:{digits}}".replace("-", "−")
+    """A number with a real minus sign, and zero without any."""
+    return f"{value:z{digits}}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
