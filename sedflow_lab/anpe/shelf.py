@@ -194,7 +194,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
-    """Download an archive; advice for those who fetch a catalogue is left out of what goes wrong."""
+    """Download an archive; what goes wrong is told without the advice for those of catalogues."""
     try:
         download(url, path, progress=progress)
     except SedflowError as error:
