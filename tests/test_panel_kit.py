@@ -238,3 +238,19 @@ def test_pace_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pace.words(40, 100) == "40 of 100"  # another run, which goes on from there
     now[0] += 10
     assert pace.words(50, 100) == "50 of 100, 0:50 left"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (-0.001, ".2f", "0.00"),
+        (-1.25, ".2f", "−1.25"),
+        (2.0, "+.4f", "+2.0000"),
+        (-0.02, ".2f", "−0.02"),
+        (0.0, ".3g", "0"),
+    ],
+)
+def test_numbers_have_a_real_minus_sign_and_zero_has_none(
+    value: float, digits: str, text: str
+) -> None:
+    assert html.number(value, digits) == text

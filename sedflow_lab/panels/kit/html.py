@@ -182,7 +182,8 @@ def table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 def number(value: float, digits: str = ".2f") -> str:
     """A number with a real minus sign, and zero without any."""
-    return f"{value:z{digits}}".replace("-", "−")
+    text = f"{value:{digits}}"
+    return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−")
 
 
 def duration(seconds: float) -> str:
