@@ -227,13 +227,20 @@ def test_coverage_depends_on_the_highest_redshift():
 
 def test_the_far_tail_of_a_filter_may_be_missed():
     """The g of DECam leaks 1e-4 of its light from below 3690 Angstrom, 2305 at z = 0.6."""
-    grid, g = load_ssp_grid(), get_bands("decam-grz").bands[0]
+    g = get_bands("decam-grz").bands[0]
     assert 5e-5 < g.share(0, 2305 * 1.6) < 2e-4
     assert g.share(0, 1e9) == pytest.approx(1)
     assert g.share(4000, 4500) + g.share(4500, 5000) == pytest.approx(g.share(4000, 5000))
-    check_coverage(get_bands("decam-grz"), grid, 0.6)
-    with pytest.raises(InputError, match="decam2014-g"):
-        check_coverage(get_bands("decam-grz"), grid, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("bands", "redshift"),
+    [("sdss-ugriz", 0.32), ("lsst-ugrizy", 0.41), ("decam-grz", 0.68), ("panstarrs-grizy", 0.71)],
+)
+def test_band_sets_reach_to_the_redshifts_that_the_guide_says(bands, redshift):
+    check_coverage(get_bands(bands), load_ssp_grid(), redshift)
+    with pytest.raises(InputError, match="need more"):
+        check_coverage(get_bands(bands), load_ssp_grid(), redshift + 0.01)
 
 
 @pytest.mark.parametrize(
