@@ -76,7 +76,9 @@ PRESETS: dict[str, TrainingConfig] = {
         decay_steps=34_000,
         young_bursts=0.25,
     ),
-    "shelf": TrainingConfig(simulations=2_000_000, young_bursts=0.25),
+    "shelf": TrainingConfig(
+        simulations=2_000_000, steps=20_000, decay_steps=14_000, young_bursts=0.25
+    ),
     "lessons": TrainingConfig(
         steps=9_000, learning_rate=4e-4, warmup_steps=100, decay_steps=8_900, young_bursts=0.25
     ),
