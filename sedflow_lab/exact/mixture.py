@@ -28,6 +28,10 @@ _FREEDOM = 6.0
 _INFLATION = 1.15  # of the variance
 _ROUNDS = 12
 _RIDGE = 0.03  # of the whole variance, added to that of each component
+_LEAST_RIDGE = 1e-9  # of the whole, a width
+_LARGEST_RIDGE, _SHRINKAGE = 0.01, 0.01  # of a coordinate's own variance
+_ROUNDING = 256  # times which a width is more than the last digit of its coordinate
+_FARTHEST = 1e4  # standard deviations of a point that has any weight
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class StudentMixture:
         generator: torch.Generator,
         components: int = 8,
     ) -> StudentMixture:
-        """Fit to weighted points.
+        """Fit to weighted points, however degenerate: copies, a plane, fewer than coordinates.
 
         Parameters
         ----------
@@ -74,6 +78,7 @@ class StudentMixture:
         generator : torch.Generator
             Picks the points around which the components begin.
         components : int
+            As many as there are points at most.
 
         Returns
         -------
@@ -84,10 +89,9 @@ class StudentMixture:
         centre = (weights[..., None] * points).sum(1, keepdim=True)
         apart = points - centre
         whole = torch.einsum("gni,gnj->gij", apart * weights[..., None], apart)
-        # Keeps the root defined should the points lie in a plane.
-        spread = torch.diagonal(whole, dim1=-2, dim2=-1).mean(-1)[:, None, None]
-        root = torch.linalg.cholesky(whole + 1e-6 * spread.clamp_min(1e-12) * eye)
+        root = _root(whole, centre[:, 0])
         white = torch.linalg.solve_triangular(root, apart.mT, upper=False).mT
+        white = white.clamp(-_FARTHEST, _FARTHEST)
 
         # Densities and moments are linear in the products of coordinates: an iteration is two
         # products of matrices.
@@ -97,6 +101,7 @@ class StudentMixture:
         across = terms.mT.contiguous()  # sums over a dozen neighbours in memory are slow
         factor = torch.where(i == j, -0.5, -1.0)
 
+        components = min(components, points.shape[1])
         seeds = torch.multinomial(weights.clamp_min(1e-12), components, generator=generator)
         means = white.gather(1, seeds[..., None].expand(-1, -1, size))
         roots = (0.7 * eye).expand(*means.shape, size)
@@ -116,7 +121,10 @@ class StudentMixture:
             outer = torch.empty_like(roots)
             outer[..., i, j] = outer[..., j, i] = squares / count
             outer = outer - means[..., :, None] * means[..., None, :]
-            roots = torch.linalg.cholesky(outer + _RIDGE * eye)
+            roots, _ = torch.linalg.cholesky_ex(outer + _RIDGE * eye)
+            # Far from the centre rounding may leave no covariance: that of all points does then.
+            sound = torch.diagonal(roots, dim1=-2, dim2=-1).amin(-1) > 0.5 * math.sqrt(_RIDGE)
+            roots = torch.where(sound[..., None, None], roots, eye)
         return cls(
             share,
             centre + torch.einsum("gij,gkj->gki", root, means),
@@ -162,6 +170,22 @@ class StudentMixture:
         square = (inverse @ x.mT - shift).square_().reshape(n, k, size, -1).sum(2)
         tail = torch.log1p(square / _FREEDOM) * (0.5 * (_FREEDOM + size))
         return torch.logsumexp(log_factor - tail, 1)
+
+
+def _root(whole: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """Lower Cholesky factors of covariances (G, d, d) around centres (G, d), with a ridge.
+
+    It keeps them defined should the points lie in a plane, and leaves no coordinate narrower than
+    its rounding; where rounding has spoilt a covariance, correlations are shrunk by one per cent.
+    """
+    own = torch.diagonal(whole, dim1=-2, dim2=-1)
+    ridge = 1e-6 * own.mean(-1, keepdim=True).clamp_min(1e-12)
+    ridge = torch.minimum(ridge, _LARGEST_RIDGE * own).clamp_min(_LEAST_RIDGE**2)
+    digit = _ROUNDING * torch.finfo(whole.dtype).eps * centre
+    ridge = torch.maximum(ridge, digit.square())
+    root, info = torch.linalg.cholesky_ex(whole + torch.diag_embed(ridge))
+    shrunk = whole + torch.diag_embed(ridge + _SHRINKAGE * own)
+    return torch.where((info > 0)[:, None, None], torch.linalg.cholesky_ex(shrunk)[0], root)
 
 
 def _log_norm(size: int) -> float:
