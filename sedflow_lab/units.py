@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "sigma_from",
     "sigma_from_ivar",
     "split_unit",
+    "words_among",
 ]
 
 AB_ZERO_POINT = 22.5
@@ -59,6 +61,8 @@ MPC = 3.0856775814913673e24
 # Catalogues write -99, 99, -999 or 9999 for "no magnitude"; nothing real lies out here. -20 is
 # 1e17 nanomaggies, the brightest flux that is taken (observations.checks).
 _FAINTEST, _BRIGHTEST = 50.0, -20.0
+
+_SHOWN = 40  # letters of a word that is no number
 
 _RULES = {
     "flux": "finite",
@@ -92,9 +96,12 @@ class Measured:
     given: np.ndarray  # in its own unit, of the same shape
     what: tuple[str, ...]  # what it is, for messages: one entry, or one a band (last axis)
     unit: tuple[str, ...]
+    words: Mapping[tuple[int, ...], str] = field(default_factory=dict)  # see `words_among`
 
     def describe(self, row: int, band: int, label: str, rule: str = "") -> str:
         """Say what a bad entry is and what it must be: the rule, if it is not the usual one."""
+        if (row, band) in self.words:
+            return self.words[row, band]
         what = self.what[band] if len(self.what) > 1 else self.what[0]
         unit = self.unit[band] if len(self.unit) > 1 else self.unit[0]
         return (
@@ -110,7 +117,12 @@ class Measured:
             np.stack([column.given for column in columns], axis=-1),
             tuple(column.what[0] for column in columns),
             tuple(column.unit[0] for column in columns),
+            {(*row, k): word for k, c in enumerate(columns) for row, word in c.words.items()},
         )
+
+    def read_from(self, column: Any, name: str) -> Measured:
+        """The same, with the words among the numbers of the column from which it is."""
+        return replace(self, words=words_among(column, self.given, name))
 
 
 def numbers(values: Any, name: str) -> np.ndarray:
@@ -140,6 +152,21 @@ def numbers(values: Any, name: str) -> np.ndarray:
     if mask is not None and np.any(mask):
         out[np.broadcast_to(mask, out.shape)] = np.nan
     return out
+
+
+def words_among(values: Any, numbers: np.ndarray, name: str) -> dict[tuple[int, ...], str]:
+    """What to say of words which are NaN among the numbers of a name, by row; of blanks nothing."""
+    data = np.asarray(getattr(values, "unmasked", values))
+    if data.dtype.kind not in "OSU":
+        return {}
+    hidden = np.broadcast_to(getattr(values, "mask", False), data.shape)
+    found = {}
+    for at in zip(*np.nonzero(np.isnan(numbers) & ~hidden), strict=True):
+        word = data[at].decode() if isinstance(data[at], bytes) else str(data[at])
+        if _number(word) is None:
+            shown = word.strip()[:_SHOWN]
+            found[tuple(map(int, at))] = f"the {name} holds {shown!r}, which is no number"
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -478,6 +478,16 @@ def test_a_named_index_of_a_data_frame_is_a_column():
     assert_array_equal(Photometry.from_table(frame.drop(columns="id")).ids, ["0", "1", "2"])
 
 
+@pytest.mark.parametrize("make", [Table, lambda columns: Table(columns).to_pandas(), dict])
+def test_tables_in_place_of_paths_are_told_where_they_belong(make):
+    table = make({"id": ["a"], "redshift": [0.1]})
+    with pytest.raises(InputError) as error:
+        read_photometry(table)
+    said = f"This {type(table).__name__} is not the path of a file: give a path to read_photometry "
+    assert one_sentence(error).startswith(said)
+    assert one_sentence(error).endswith("what is a table already to Photometry.from_table.")
+
+
 def test_data_frames_that_are_no_tables_of_columns():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({n: typed_table()[n].tolist() for n in typed_table().colnames})

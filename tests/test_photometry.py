@@ -516,6 +516,49 @@ def test_masked_entries_and_text_count_as_nan():
     assert_allclose(phot.sigma[:2, 2], [3, 6])
 
 
+@pytest.mark.parametrize("column", ["flux_g", "sigma_i", "redshift", "redshift_sigma"])
+@pytest.mark.parametrize("word", ["abc", b"1,5"])
+def test_a_word_among_numbers_is_quoted_with_its_row_and_column(column, word):
+    table = table_of(3)
+    table["redshift_sigma"] = 0.001
+    cells = [str(value).encode() for value in table[column]]
+    table[column] = [cells[0], word if isinstance(word, bytes) else word.encode(), cells[2]]
+    if isinstance(word, str):
+        table.convert_bytestring_to_unicode()
+    shown = word if isinstance(word, str) else word.decode()
+    said = f"galaxy '1' (row 1, counting from 0): the column '{column}' holds '{shown}', which is"
+    phot = Photometry.from_table(table, on_bad="flag")
+    assert phot.problems[1].startswith(f"{said} no number; correct it")
+    assert phot.usable.tolist() == [True, False, True]
+    with pytest.raises(InputError) as error:
+        Photometry.from_table(table)
+    assert f"G{said[1:]} no number; correct this" in one_sentence(error)
+
+
+def test_every_word_of_a_galaxy_is_told_and_blanks_are_none():
+    table = table_of(3)
+    table["flux_u"] = ["1", "x" * 5000, "3"]
+    table["sigma_u"] = ["1", "y", ""]
+    reasons = Photometry.from_table(table, on_bad="flag").problems
+    assert f"column 'flux_u' holds '{'x' * 40}', which" in reasons[1] and len(reasons[1]) < 200
+    assert "uncertainty in band u is nan nanomaggies" in reasons[2] and "holds" not in reasons[2]
+
+
+def test_words_are_told_of_magnitudes_inverse_variances_and_rows_of_a_part():
+    table = table_of(3, flux="mag_{}", sigma="ivar_{}")
+    for label in BANDS:
+        table[f"mag_{label}"] = 18.0
+    table["mag_g"], table["ivar_r"] = ["18", "faint", "18"], ["1", "1", "inf?"]
+    reasons = Photometry.from_table(table, on_bad="flag", rows=[70, 80, 90]).problems
+    assert "(row 80, counting from 0): the column 'mag_g' holds 'faint', which" in reasons[1]
+    assert "(row 90, counting from 0): the column 'ivar_r' holds 'inf?', which" in reasons[2]
+
+
+def test_redshifts_as_words_are_quoted_without_a_table():
+    with pytest.raises(InputError, match=r"row 1, .* the redshift holds 'abc', which is no number"):
+        make(2, redshift=["0.1", "abc"])
+
+
 def test_columns_by_role():
     table = table_of(3)
     table.rename_columns(["flux_u", "sigma_u", "redshift"], ["uFlux", "uError", "velocity"])

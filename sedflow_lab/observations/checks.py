@@ -7,12 +7,13 @@ What is measured is computed with in single precision, which ends at 3e38 and re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..units import AB_ZERO_POINT, Measured, is_blank, sigma_from, split_unit
+from ..units import AB_ZERO_POINT, Measured, is_blank, sigma_from, split_unit, words_among
 
 if TYPE_CHECKING:
     from ..sps.bands import BandSet
@@ -36,6 +37,7 @@ __all__ = [
     "as_sigma",
     "band_index",
     "find_problems",
+    "redshift_words",
     "what_looks_wrong",
 ]
 
@@ -80,7 +82,7 @@ def as_flux(flux: Measured, bands: BandSet, name: str = "flux") -> Measured:
             f"columns ({', '.join(bands.labels)}): give one column a band, and NaN with "
             "on_bad='mask' for a band that was not observed."
         )
-    return Measured(values, np.atleast_2d(flux.given), flux.what, flux.unit)
+    return replace(flux, values=values, given=np.atleast_2d(flux.given))
 
 
 def as_sigma(sigma: Any, flux: Measured, bands: BandSet) -> Measured:
@@ -169,6 +171,19 @@ def as_redshift_sigma(sigma: Any, n: int, strict: bool = False) -> np.ndarray:
     return values
 
 
+def redshift_words(*pairs: tuple[Any, np.ndarray]) -> dict[tuple[int, ...], str]:
+    """Words (see `words_among`) in place of redshifts and of their uncertainties, at (row, 0 or 1).
+
+    Each is given as it came and as numbers (N,).
+    """
+    found = dict[tuple[int, ...], str]()
+    for which, (given, numbers) in enumerate(pairs):
+        column = getattr(given, "name", None)
+        name = ("redshift", "redshift_sigma")[which] if column is None else f"column {column!r}"
+        found |= {(*row, which): word for row, word in words_among(given, numbers, name).items()}
+    return found
+
+
 def _is_redshift_sigma(values: np.ndarray) -> np.ndarray:
     return (values >= 0) & (values <= MAX_REDSHIFT)
 
@@ -216,11 +231,13 @@ def find_problems(
     rows: np.ndarray,
     mask: np.ndarray,
     on_bad: str,
+    words: Mapping[tuple[int, ...], str],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find values that cannot be used: mask (N, B) and problems (N,), '' where a galaxy is usable.
 
     Where `on_bad` is ``'raise'``, InputError is raised for the first bad galaxy; where it is
-    ``'mask'``, bad bands are masked if two good ones are left.
+    ``'mask'``, bad bands are masked if two good ones are left. Words are those among redshifts
+    and their uncertainties (see `redshift_words`).
     """
     faults = _faults(flux, sigma)
     bad = mask & np.logical_or.reduce([where for where, _, _ in faults])
@@ -238,11 +255,11 @@ def find_problems(
             measured, rule = next((m, rule) for where, m, rule in faults if where[i, band])
             reasons.append(measured.describe(i, band, bands.labels[band], rule))
         if bad_redshift[i]:
-            reasons.append(f"the redshift is {redshift[i]:g} but must be {_redshifts(redshift[i])}")
+            rule = f"the redshift is {redshift[i]:g} but must be {_redshifts(redshift[i])}"
+            reasons.append(words.get((i, 0), rule))
         if bad_sigma[i]:
-            reasons.append(
-                f"the redshift's uncertainty is {redshift_sigma[i]:g} but must be {_REDSHIFT_SIGMA}"
-            )
+            rule = f"{redshift_sigma[i]:g} but must be {_REDSHIFT_SIGMA}"
+            reasons.append(words.get((i, 1), f"the redshift's uncertainty is {rule}"))
         if observed[i] < MIN_BANDS:
             reasons.append(f"bands observed are {observed[i]} but must be {MIN_BANDS} or more")
         reason = f"alaxy {str(ids[i])!r} (row {rows[i]}, counting from 0): {'; '.join(reasons)}"

@@ -129,10 +129,16 @@ def read_table(
     Raises
     ------
     InputError
-        If the file is missing, empty, unreadable or without rows; if several tables of it have
-        the columns, or none is the one that `hdu` names.
+        If it is a table and not a path; if the file is missing, empty, unreadable or without
+        rows; if several tables of it have the columns, or none is the one that `hdu` names.
     """
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except TypeError as error:
+        raise InputError(
+            f"This {type(path).__name__} is not the path of a file: give a path to read_photometry "
+            "or read_table, and what is a table already to Photometry.from_table."
+        ) from error
     with reading_table(path):
         tables = _tables(path)
     table = tables[choose(tables, path, has_columns, hdu)]

@@ -9,6 +9,7 @@ the likelihood is that of a measurement; one just below the limit is taken for f
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,11 +52,10 @@ def with_limit(
     )
     error = limit.values / sigmas
     return (
-        Measured(np.where(use, 0.0, flux.values), flux.given, flux.what, flux.unit),
-        Measured(
-            np.where(use, error, sigma.values),
-            np.where(use, limit.given, sigma.given),
-            sigma.what,
-            sigma.unit,
+        replace(flux, values=np.where(use, 0.0, flux.values)),
+        replace(
+            sigma,
+            values=np.where(use, error, sigma.values),
+            given=np.where(use, limit.given, sigma.given),
         ),
     )

@@ -122,8 +122,8 @@ class Photometry:
         flux = checks.as_flux(flux, self.bands)
         sigma = checks.as_sigma(sigma, flux, self.bands)
         n = len(flux.values)
-        self.redshift = checks.as_redshift(redshift, n)
-        self.redshift_sigma = checks.as_redshift_sigma(redshift_sigma, n)
+        z, error = checks.as_redshift(redshift, n), checks.as_redshift_sigma(redshift_sigma, n)
+        self.redshift, self.redshift_sigma = z, error
         self.ids, self.rows = checks.as_ids(ids, n), checks.as_rows(rows, n)
         self.mask, self.problems = checks.find_problems(
             flux,
@@ -135,6 +135,7 @@ class Photometry:
             self.rows,
             checks.as_mask(mask, flux.values.shape),
             on_bad,
+            checks.redshift_words((redshift, z), (redshift_sigma, error)),
         )
         self.flux = np.where(self.mask, flux.values, np.nan)
         self.sigma = np.where(self.mask, sigma.values, np.nan)

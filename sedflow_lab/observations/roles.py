@@ -23,7 +23,7 @@ from .checks import as_redshift
 from .luptitudes import flux_from_asinh, sigma_from_asinh
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
 __all__ = ["EBVS", "ID_NAMES", "Finder", "closest", "plain_name", "unit_of"]
 
@@ -125,13 +125,15 @@ class Finder:
         errors, unit_of_error = split_unit(self.column(error), name_of_error)
         if kind == "asinhmag":
             flux = flux_from_asinh(values, filter_name, name)
-            return flux, sigma_from_asinh(errors, unit_of_error, flux, filter_name, name_of_error)
-        flux = flux_from(values, unit, name, kind)
-        if role == "ivar":
-            return flux, sigma_from_ivar(errors, unit_of_error, flux, name_of_error)
-        if role == "mag_err" and not unit_of(self.table[error]):
-            unit_of_error = "mag"
-        return flux, sigma_from(errors, unit_of_error, flux, name_of_error)
+            sigma = sigma_from_asinh(errors, unit_of_error, flux, filter_name, name_of_error)
+        else:
+            flux = flux_from(values, unit, name, kind)
+            if role == "mag_err" and not unit_of(self.table[error]):
+                unit_of_error = "mag"
+            make = sigma_from_ivar if role == "ivar" else sigma_from
+            sigma = make(errors, unit_of_error, flux, name_of_error)
+        flux = flux.read_from(self.table[value], name)
+        return flux, sigma.read_from(self.table[error], name_of_error)
 
     def value_column(self, key: str) -> tuple[str, str, str | None]:
         """Column of the flux, the kind of its values, and the style of its name ('nmgy')."""
@@ -173,10 +175,13 @@ class Finder:
             raise self._missing("redshift", "redshift", [*_REDSHIFTS, "z"])
         return name
 
-    def redshift(self) -> np.ndarray:
-        """Redshifts (N,)."""
-        column = self.column(name := self.redshift_column())
-        return as_redshift(column, len(self.table), f"column {name!r}")
+    def redshift(self) -> Column:
+        """Redshifts (N,), which can be read."""
+        return self._redshifts(self.redshift_column())
+
+    def _redshifts(self, name: str) -> Column:
+        as_redshift(column := self.column(name), len(self.table), f"column {name!r}")
+        return column
 
     def redshift_sigma_column(self) -> str | None:
         """Column of the redshift's uncertainty; None where there is none."""
@@ -184,12 +189,10 @@ class Finder:
             return self.columns["redshift_sigma"]
         return self.find(["redshift_sigma", *self._redshift_errors(self.redshift_column())])
 
-    def redshift_sigma(self) -> np.ndarray | None:
+    def redshift_sigma(self) -> Column | None:
         """Uncertainties (N,) of the redshifts, None where there is no column of them."""
         name = self.redshift_sigma_column()
-        if name is None:
-            return None
-        return as_redshift(self.column(name), len(self.table), f"column {name!r}")
+        return None if name is None else self._redshifts(name)
 
     def _redshift_errors(self, redshift: str) -> list[str]:
         """Names that the uncertainty of a redshift may have, which are made of its column's."""

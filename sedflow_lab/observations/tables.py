@@ -14,7 +14,7 @@ from .limits import LIMIT_SIGMAS, with_limit
 from .roles import EBVS, ID_NAMES, Finder, closest, plain_name, unit_of
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
     from ..sps.bands import BandSet
     from .photometry import Photometry
@@ -31,8 +31,8 @@ class Measurements(NamedTuple):
 
     flux: Measured  # (N, B)
     sigma: Measured
-    redshift: np.ndarray  # (N,)
-    redshift_sigma: np.ndarray | None
+    redshift: Column  # (N,)
+    redshift_sigma: Column | None
     ids: np.ndarray
     mask: np.ndarray  # (N, B), False where a band was not observed
     ebv: np.ndarray | None
