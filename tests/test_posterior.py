@@ -348,6 +348,14 @@ def test_repr_says_what_matters():
     assert "galaxy-0" in repr(make_result(3)[0])
 
 
+def test_repr_counts_who_has_no_posterior_and_leaves_them_out_of_the_median():
+    result = make_result(4, bad=[1, 2])
+    result.ess = np.array([100.0, 1.0, 1.0, 300.0])
+    assert repr(result).endswith("; median ESS 200; 2 without a posterior>")
+    assert repr(result[[0, 3]]).endswith("; median ESS 200>")
+    assert repr(result[1]).endswith("; median ESS -; 1 without a posterior>")
+
+
 def test_put_takes_over_galaxies_and_their_diagnostics():
     photometry = sl.showcase()[:3]
     whole = PosteriorResult.blank(photometry, 5, "fast", badge="unfinished")

@@ -202,10 +202,12 @@ class PosteriorResult:
         counts = Counter(self.badge.tolist()).most_common()
         badges = ", ".join(f"{count} {name!r}" for name, count in counts)
         galaxies = f"galaxy {self.ids[0]}" if n == 1 else f"{n} galaxies"
-        ess = f"{np.median(self.ess):.0f}" if n else "-"
+        usable = self.usable
+        ess = f"{np.median(self.ess[usable]):.0f}" if usable.any() else "-"
+        without = f"; {n - usable.sum()} without a posterior" if not usable.all() else ""
         return (
             f"<PosteriorResult: {galaxies} x {draws} draws, method {self.method!r}, bands "
-            f"{self.bands.name}; badges: {badges or 'none'}; median ESS {ess}>"
+            f"{self.bands.name}; badges: {badges or 'none'}; median ESS {ess}{without}>"
         )
 
     @property
