@@ -77,10 +77,16 @@ def test_the_digest_of_the_archive_will_do_as_well(packed, tmp_path):
     fetch_network(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_what_goes_wrong_on_the_way_is_told_of_the_source(packed, tmp_path):
+def test_what_goes_wrong_on_the_way_is_told_of_the_source(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr("sedflow_lab.observations.download.WAIT", 0.0)
     with serve(tmp_path) as address:
         with pytest.raises(SedflowError, match=r"404 .*check the address\.$"):
             fetch_network(f"{address}/none.zip", "0" * 64, progress=False)
+    # Nothing is kept, and there is no place to put the file: such advice is left out.
+    with pytest.raises(SedflowError) as error:
+        fetch_network(f"{address}/none.zip", "0" * 64, progress=False)
+    assert str(error.value).startswith(f"Cannot download {address}/none.zip (")
+    assert str(error.value).endswith("): check the connection and try again.")
     with pytest.raises(InputError, match="with http or https"):
         fetch_network("ftp://example.org/x.zip", "0" * 64)
     with pytest.raises(InputError, match="does not exist"):
@@ -148,6 +154,13 @@ def test_commands(packed, tiny_bundle, tmp_path, capsys):
     assert "mine" in shown
     assert main(["networks", "fetch", str(path), "--sha256", "1" * 64, "--name", "no"]) == 2
     assert "not the network" in capsys.readouterr().err
+
+
+def test_a_network_is_not_packed_over_itself(tiny_bundle, tmp_path, capsys):
+    folder = str(shutil.copytree(tiny_bundle, tmp_path / "mine.zip"))
+    assert main(["networks", "pack", folder, folder]) == 2
+    assert "is given for out and for network, and would be overwritten" in capsys.readouterr().err
+    assert digest_of(Path(folder)) == digest_of(tiny_bundle)
 
 
 @contextmanager

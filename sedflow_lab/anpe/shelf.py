@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .._files import reading, replacing, write_bytes
-from ..errors import InputError, SedflowError
+from ..errors import InputError
 from ..observations.download import download
 from ..sps import SSPGrid
 from .bundle import FILES, fetched_bundles, load_bundle, open_bundle, shelf, shipped_bundles
@@ -131,7 +131,7 @@ def fetch_network(
         work = Path(stack.enter_context(TemporaryDirectory()))
         path = Path(source).expanduser() if not remote else work / "network.zip"
         if remote:
-            _download(str(source), path, progress)
+            download(str(source), path, progress=progress, temporary=True)
         folder, digests = path, set[str]()
         if not path.is_dir():
             folder = work / known
@@ -191,16 +191,6 @@ def digest_of(folder: Path) -> str:
 
 def _files_of(folder: Path) -> list[Path]:
     return [folder / name for name in FILES if (folder / name).exists()]
-
-
-def _download(url: str, path: Path, progress: bool) -> None:
-    """Download an archive; what goes wrong is told without the advice for those of catalogues."""
-    try:
-        download(url, path, progress=progress)
-    except SedflowError as error:
-        if isinstance(error, InputError):
-            raise
-        raise SedflowError(f"{str(error).partition(', or ')[0]}.") from None
 
 
 def _unpack(path: Path, folder: Path, source: str) -> None:

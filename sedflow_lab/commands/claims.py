@@ -25,6 +25,7 @@ _READ = (
     "b",
     "file",
     "source",
+    "network",
 )
 _WRITTEN = ("out", "samples", "table", "work", "store")
 _SHARED = ("backend",)  # several commands may keep chains in one file

@@ -43,6 +43,7 @@ def download(
     check: Callable[[Path], None] | None = None,
     progress: bool = True,
     timeout: float = 30.0,
+    temporary: bool = False,
 ) -> Path:
     """Download `url` to `path`.
 
@@ -51,7 +52,9 @@ def download(
     asked for (HTTP Range), if the server still has the same file (If-Range).
 
     A connection counts as broken after `timeout` seconds without a byte. `check` is called with the
-    complete file before it is put in place; if it raises SedflowError, the file is deleted.
+    complete file before it is put in place; if it raises SedflowError, the file is deleted. Where
+    the path is `temporary`, and of the caller's choice as the address is of the user's, errors do
+    not advise to go on from what is kept there, to put the file there, or to give ``url=``.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def download(
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
-        _receive(url, path, part, progress, timeout)
+        _receive(url, path, part, progress, timeout, temporary)
         if check is not None:
             try:
                 check(part)
@@ -80,21 +83,24 @@ def download(
     return path
 
 
-def _receive(url: str, path: Path, part: Path, progress: bool, timeout: float) -> None:
+def _receive(
+    url: str, path: Path, part: Path, progress: bool, timeout: float, temporary: bool
+) -> None:
     """Fetch what is missing of a part, until it is complete or nothing comes any more."""
+    another = "" if temporary else ", or give another one with url="
     stalls = most = 0
     while stalls < STALLS:
         if stalls:
             time.sleep(WAIT * 2 ** (stalls - 1))
         try:
-            if _fetch(url, part, progress, timeout):
+            if _fetch(url, part, progress, timeout, another):
                 break
             reason = "the connection broke off"
         except HTTPError as error:
             if error.code < 500 and error.code not in (408, 429):
                 raise SedflowError(
                     f"The server answered {error.code} {error.reason} for {url}: check the "
-                    "address, or give another one with url=."
+                    f"address{another}."
                 ) from error
             reason = f"the server answered {error.code} {error.reason}"
         except (URLError, HTTPException, OSError) as error:
@@ -104,12 +110,12 @@ def _receive(url: str, path: Path, part: Path, progress: bool, timeout: float) -
         stalls = 0 if _size(part) > most else stalls + 1
         most = max(most, _size(part))  # what has come once and came to nothing is no progress
     else:
-        kept = f"{_size(part) / 1e6:.1f} MB are kept and the same call goes on from there"
-        raise SedflowError(
-            f"Cannot download {url} ({reason}): check the connection and try again "
-            f"({kept if _size(part) else 'nothing has arrived so far'}), or fetch the file "
-            f"another way and put it at {path}."
-        )
+        advice = "check the connection and try again"
+        if not temporary:
+            kept = f"{_size(part) / 1e6:.1f} MB are kept and the same call goes on from there"
+            advice += f" ({kept if _size(part) else 'nothing has arrived so far'}), or fetch the "
+            advice += f"file another way and put it at {path}"
+        raise SedflowError(f"Cannot download {url} ({reason}): {advice}.")
 
 
 def _size(path: Path) -> int:
@@ -145,8 +151,11 @@ def _described(url: str, headers: Message, start: int) -> dict[str, Any]:
     return {"url": url, "version": version, "total": int(total) if total.isdigit() else None}
 
 
-def _fetch(url: str, part: Path, progress: bool, timeout: float) -> bool:
-    """Ask for what is missing of `part`; return whether it is then complete."""
+def _fetch(url: str, part: Path, progress: bool, timeout: float, another: str) -> bool:
+    """Ask for what is missing of `part`; return whether it is then complete.
+
+    What is no such file is told with the advice of `another` address.
+    """
     from tqdm.auto import tqdm
 
     known = _known(part)
@@ -172,7 +181,7 @@ def _fetch(url: str, part: Path, progress: bool, timeout: float) -> bool:
         if kind.startswith("text/html"):
             raise SedflowError(
                 f"What {url} sent is a web page and not the file: open the address in a browser "
-                "to see what it says, or give another one with url=."
+                f"to see what it says{another}."
             )
         resumes = response.status == 206
         said = _described(url, response.headers, start if resumes else 0)
