@@ -112,7 +112,7 @@ class WitnessPanel(Panel):
             options=[(f"{q.axis_text}: {q.description}", q.name) for q in PARAMETERS],
             value="tau_ism",
             description="Walkers in",
-            layout=w.Layout(width="100%"),
+            layout=w.Layout(width="auto"),  # "100%" has the margins beyond it, where they are cut
         )
         self.trace.observe(lambda _: self._show_all(), "value")
         buttons = (self.run, self.exact, self.cancel)
