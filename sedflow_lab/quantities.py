@@ -29,6 +29,11 @@ class Quantity:
     column_unit: str | None = None  # in astropy's spelling; logarithms and depths have none
 
     @property
+    def digits(self) -> str:
+        """How to print it: magnitudes with three decimals, what is in dex or else with two."""
+        return ".3f" if self.column_unit == "mag" else ".2f"
+
+    @property
     def axis_label(self) -> str:
         """Label and unit in TeX."""
         return f"{self.label} [{self.unit}]" if self.unit else self.label

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import reference_sed as slow
@@ -10,9 +12,11 @@ from astropy.table import Table
 from speclite import filters
 
 import sedflow_lab as sl
+from sedflow_lab.catalogue.run import infer_catalogue as infer_table
 from sedflow_lab.commands.main import main
 from sedflow_lab.errors import InputError
 from sedflow_lab.panels.catalogue.results import WIDTH, Results, axis_text
+from sedflow_lab.panels.galaxy import words
 from sedflow_lab.parameters import get_prior
 from sedflow_lab.plots import plot_corner
 from sedflow_lab.quantities import QUANTITIES, get_quantity
@@ -135,6 +139,20 @@ def test_quantities_at_rest_have_names_units_and_limits():
             get_quantity(wrong)
 
 
+def test_magnitudes_at_rest_have_three_decimals_and_others_two():
+    values = dict.fromkeys(QUANTITIES, np.full(3, 0.1234))
+    at = {"abs_mag_r": -20.1239, "colour_g_r": 0.6543, "k_corr_r": 0.0123, "log_ml_r": 0.4567}
+    outcome = SimpleNamespace(
+        result=SimpleNamespace(weights=np.full((1, 3), 1 / 3), ids=["a"]),
+        values=values,
+        at_rest={name: np.full(3, value) for name, value in at.items()},
+    )
+    shown = words.table(outcome, None, values | at | dict.fromkeys(QUANTITIES, 0.5))
+    for text in ("−20.124", "0.654", "0.012", "0.46", "0.12"):
+        assert f"<b>{text}</b>" in shown and f"{text} … {text}" in shown
+    assert "<i>−20.124</i>" in shown and "<i>0.50</i>" in shown
+
+
 def test_tables_have_rest_frame_quantities_where_asked_for(posterior, galaxies_of_test):
     result = posterior.infer(galaxies_of_test, 200, seed=3)
     plain = result.summary(model=posterior.model)
@@ -189,8 +207,29 @@ def test_the_command_line_adds_them(galaxies_of_test, tmp_path, capsys):
     table = Table.read(tmp_path / "out.ecsv")
     assert table.meta["rest_frame"] == "sdss-ugriz"
     assert np.all(table["abs_mag_r_lo"] < table["abs_mag_r_hi"])
-    assert main([*words, "nowhere-u", "--out", str(tmp_path / "no.ecsv")]) != 0
+
+
+@pytest.mark.parametrize("name", ["no.ecsv", "no.zarr"])
+def test_bands_at_rest_that_are_none_are_refused_before_anything_is_read(name, tmp_path, capsys):
+    words = ["infer", "no.csv", "--posterior", "no", "--rest-frame", "nowhere-u"]
+    assert main([*words, "--out", str(tmp_path / name)]) == 2
     assert "nowhere-u" in capsys.readouterr().err
+
+
+def test_bands_at_rest_beyond_the_stars_are_refused_before_work(posterior, monkeypatch, tmp_path):
+    def fail(*args, **settings):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("sedflow_lab.catalogue.atlas.scan", fail)
+    monkeypatch.setattr(type(posterior), "infer", fail)
+    far = "galex-sdss"
+    with pytest.raises(InputError, match="The SSP grid covers"):
+        sl.infer_catalogue(
+            sl.showcase()[:2], tmp_path / "a.zarr", posterior=posterior, rest_frame=far
+        )
+    with pytest.raises(InputError, match="The SSP grid covers"):
+        infer_table(posterior, sl.showcase()[:2], tmp_path / "a.ecsv", rest_frame=far)
+    assert not list(tmp_path.iterdir())
 
 
 def test_corner_plots_and_flat_priors_know_them(posterior, galaxies_of_test):

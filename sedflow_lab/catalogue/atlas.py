@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..exact import Outliers
 from ..methods import AMORTIZED, RECIPE
 from ..observations.photometry import Photometry
-from ..sps import BandSet, load_ssp_grid
+from ..sps import BandSet, get_bands, load_ssp_grid
 from ..sps.rest_frame import at_rest
 from .clusters import on_dask
 from .encoding import KEEP
@@ -114,19 +114,22 @@ def infer_catalogue(
     Raises
     ------
     InputError
-        If the catalogue cannot be read, or the store holds other galaxies, or was made with other
-        settings or another network.
+        If the catalogue cannot be read, bands at rest are beyond the SSP grid, or the store holds
+        other galaxies, or was made with other settings or another network.
     """
     out = _check(out, draws, method, keep, chunk, outliers)
+    bands_at_rest = None if rest_frame is None else get_bands(rest_frame)
     loaded = posterior
     if not isinstance(loaded, AmortizedPosterior):
         loaded = load_posterior(loaded, ssp=load_ssp_grid(ssp))
+    if bands_at_rest is not None:
+        at_rest(loaded.model, bands_at_rest)  # refuses those that the stars do not reach
     source = source_of(catalogue, loaded, error_floor, **reading)
     found = scan(source, loaded, reading.get("on_bad", "flag"))
     for text in found.problems:
         tell(text)
     how = {"method": method, "draws": draws, "seed": seed, "keep": keep}
-    store = _store(out, loaded, found, how, chunk, outliers, rest_frame)
+    store = _store(out, loaded, found, how, chunk, outliers, bands_at_rest)
     with ExitStack() as stack:
         stack.enter_context(locked(out / "store"))
         if workers is None and scheduler is None:
@@ -178,7 +181,7 @@ def _store(
     how: dict[str, Any],
     chunk: int | None,
     outliers: Outliers | None,
-    rest_frame: str | BandSet | None,
+    rest_frame: BandSet | None,
 ) -> Store:
     """The store that is there, if it is of the same, or a new one."""
     there = Store.open(out) if out.exists() else None
@@ -198,15 +201,15 @@ def _store(
         **(outliers.settings() if outliers else {}),
     }
     if rest_frame is not None:
-        settings["rest_frame"] = at_rest(posterior.model, rest_frame).bands.to_json()
+        settings["rest_frame"] = rest_frame.to_json()
     settings = json.loads(json.dumps(settings))
     if there is None:
         about = {"posterior": posterior.bundle.name, "sedflow_lab": __version__}
         return Store.create(out, settings, about)
     if differing := difference(there.settings, settings):
         raise InputError(
-            f"{out} holds posteriors with another {differing}: write to another store, or delete "
-            "this one."
+            f"{out} holds posteriors that differ in {differing}: write to another store, or "
+            "delete this one."
         )
     return there
 

@@ -24,7 +24,8 @@ from ..observations.photometry import Photometry
 from ..observations.write import read_sealed, write_sealed, write_table
 from ..posterior.result import PosteriorResult
 from ..quantities import QUANTITIES
-from ..sps.bands import BandSet, get_bands
+from ..sps.bands import BandSet
+from ..sps.rest_frame import at_rest
 from .rows import identity
 
 if TYPE_CHECKING:
@@ -86,17 +87,20 @@ def infer_catalogue(
     Raises
     ------
     InputError
-        If the folder holds parts of another run.
+        If the folder holds parts of another run, or the SSP grid does not reach under bands at
+        rest.
     """
     from tqdm.auto import tqdm
 
+    if rest_frame is not None:  # what the stars do not reach is refused before any work
+        rest_frame = at_rest(posterior.model, rest_frame).bands
     settings = {
         "network": posterior.bundle.hash,
         "method_recipe": RECIPE,
         **{"method": method, "draws": draws, "seed": seed, "samples": samples is not None},
         "galaxies": identity(photometry),
         "quantities": list(QUANTITIES),
-        **({} if rest_frame is None else {"rest_frame": get_bands(rest_frame).to_json()}),
+        **({} if rest_frame is None else {"rest_frame": rest_frame.to_json()}),
         **(outliers.settings() if outliers else {}),
     }
     out = Path(out)
@@ -136,7 +140,7 @@ def infer_catalogue(
         whole = summary(whole)
     whole.meta |= {"draws": draws, "seed": seed, "posterior": posterior.bundle.name}
     if rest_frame is not None:
-        whole.meta["rest_frame"] = get_bands(rest_frame).name
+        whole.meta["rest_frame"] = rest_frame.name
     for band, floor in photometry.settings().get("error_floor", {}).items():
         whole.meta[f"error_floor_{band}"] = floor
     if outliers is not None:

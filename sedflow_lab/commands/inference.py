@@ -95,6 +95,10 @@ def _add_store(parser: shared.Parser) -> None:
 
 
 def _infer(args: argparse.Namespace) -> None:
+    from ..sps.bands import get_bands
+
+    if args.rest_frame is not None:  # unknown ones are refused before anything is loaded
+        args.rest_frame = get_bands(args.rest_frame)
     if args.out.rstrip("/").endswith(_STORE):
         _infer_store(args)
         return

@@ -20,6 +20,8 @@ __all__ = ["PIN_COLOR", "about", "remarks", "shared", "table"]
 PIN_COLOR = SPARE_COLORS[0]
 """Colour of a galaxy that others are compared with."""
 
+_WIDTH = {".2f": 44, ".3f": 52}  # of a number [pixel]
+
 
 def about(outcome: Outcome) -> list[str]:
     """The badge, and the numbers behind it."""
@@ -103,13 +105,13 @@ def table(outcome: Outcome, pinned: Outcome | None, truth: Mapping[str, float] |
         heads += "; the truth in italics"
     known, rows = (*DERIVED, *PARAMETERS), []
     for q in (*known, *map(get_quantity, outcome.at_rest)):
-        cells = [html.cell(q.axis_text, q.description)]
+        cells, width = [html.cell(q.axis_text, q.description)], _WIDTH[q.digits]
         for each in texts:
             low, middle, high = each[q.name]
-            cells.append(html.cell(f"<b>{middle}</b>", width=44))
-            cells.append(html.cell(f"{low} … {high}", width=96))
+            cells.append(html.cell(f"<b>{middle}</b>", width=width))
+            cells.append(html.cell(f"{low} … {high}", width=2 * width + 8))
         if truth is not None:
-            cells.append(html.cell(f"<i>{html.number(truth[q.name])}</i>", width=44))
+            cells.append(html.cell(f"<i>{html.number(truth[q.name], q.digits)}</i>", width=width))
         rows.append(cells)
     here = "<b>At rest</b>, in the bands of the network: magnitudes, colours, K-corrections, M/L"
     first = len(known)
@@ -121,5 +123,7 @@ def _intervals(outcome: Outcome) -> dict[str, list[str]]:
     found = {**outcome.values, **outcome.at_rest}
     array = np.stack(list(found.values()), axis=-1)
     levels = weighted_quantile(array, outcome.result.weights[0], (0.16, 0.5, 0.84))
-    texts = [[html.number(value) for value in level] for level in levels.T]
-    return dict(zip(found, texts, strict=True))
+    return {
+        name: [html.number(value, get_quantity(name).digits) for value in level]
+        for name, level in zip(found, levels.T, strict=True)
+    }
