@@ -58,7 +58,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(posterior, run, tmp_path):
     # A finished run is read, not made again; a part of it is its beginning.
     assert run_calibration(posterior, "fast", 70, 400, 1, path=path).seconds == whole.seconds
     assert equal(run_calibration(posterior, "fast", 20, 400, 1, path=path), run.head(20))
-    with pytest.raises(InputError, match="another seed"):
+    with pytest.raises(InputError, match=r"run that differs in seed \(1 there, 2 here\): choose"):
         run_calibration(posterior, "fast", 70, 400, 2, path=path)
 
 

@@ -137,7 +137,7 @@ def test_parts_of_another_run_are_refused(interrupted, posterior, galaxies):
         ("seed", (posterior, galaxies, interrupted, DRAWS, "fast", 1)),
     ):
         with pytest.raises(
-            sl.InputError, match=rf"partial keeps a run with another {what}.*delete"
+            sl.InputError, match=rf"partial keeps a run that differs in {what}.*delete"
         ):
             infer_catalogue(*arguments)
 

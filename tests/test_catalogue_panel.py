@@ -233,7 +233,7 @@ def test_a_store_with_other_settings_is_refused_in_words(posterior, galaxies, tm
     assert len(state.results) == N
     state.run()
     assert state.wait() and not state.running
-    assert "another draws" in state.message
+    assert "holds posteriors that differ in draws (50 there, 100 here): write" in state.message
 
 
 def test_a_run_that_fails_says_so(posterior, galaxies, monkeypatch):

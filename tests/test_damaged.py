@@ -321,7 +321,7 @@ def test_results_of_another_network_are_no_part_of_a_study(tmp_path, tiny_bundle
     store.save("showcase", fake_chain(sample.photometry))
     assert run_network(store, sample, str(tiny_bundle), methods=("fast",)) == 0
     first = store.load("showcase", "fast", str(sample.photometry.ids[0]))
-    with pytest.raises(sl.InputError, match=r"is of another bundle_hash .* anew with --fresh"):
+    with pytest.raises(sl.InputError, match=r"h5 differs in bundle_hash .* anew with --fresh"):
         run_network(store, sample, "nsa-ugriz", methods=("weighted",))
     again = store.load("showcase", "fast", str(sample.photometry.ids[0]))
     assert again.samples.tolist() == first.samples.tolist()  # nothing was removed
@@ -335,7 +335,7 @@ def test_a_chunk_of_another_set_is_named_and_made_anew(tmp_path, tiny_model):
     simulate(tmp_path / "b", 30, tiny_model, seed=2)
     name = "simulations-00000.safetensors"
     shutil.copy(tmp_path / "b" / name, tmp_path / "a" / name)
-    with pytest.raises(sl.InputError, match=f"{name}.*another settings.*makes this file anew"):
+    with pytest.raises(sl.InputError, match=f"{name}.*differ in settings.*makes this file anew"):
         SimulationSet.load(tmp_path / "a")
     with pytest.warns(UserWarning, match=f"{name}.*It is made anew now"):
         again = simulate(tmp_path / "a", 30, tiny_model, seed=1)

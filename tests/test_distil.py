@@ -96,7 +96,7 @@ def test_lessons_go_on_where_they_stopped_and_refuse_others(posterior, tmp_path,
         with pytest.warns(UserWarning, match=r"lessons-00001.*It is made anew now"):
             again = distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6)
         assert torch.equal(whole.phi, again.phi)
-    with pytest.raises(sl.InputError, match="lessons with another seed"):
+    with pytest.raises(sl.InputError, match="lessons that differ in seed"):
         distil.distil(tmp_path / "b", posterior, sl.showcase()[:4], 6, seed=1)
     with pytest.raises(sl.InputError, match="holds no lessons"):
         distil.Lessons.load(tmp_path)
@@ -191,7 +191,7 @@ def test_simulations_with_young_bursts_are_weighed(simulations, tiny_model, tmp_
     assert torch.equal(batch.weights, simulations.weights(rows))
     assert batch.weights.max() <= 1 / 0.75 and batch.weights.min() < 0.2
     simulate(tmp_path / "a", 600, tiny_model, young_bursts=0.5)
-    with pytest.raises(sl.InputError, match="another young_bursts"):
+    with pytest.raises(sl.InputError, match="that differ in young_bursts"):
         simulate(tmp_path / "a", 600, tiny_model)
     with pytest.raises(sl.InputError, match="share of young bursts is 1:"):
         simulate(tmp_path / "b", 600, tiny_model, young_bursts=1.0)

@@ -81,7 +81,7 @@ def test_simulations_survive_interruption(tmp_path, tiny_model, monkeypatch):
     again = simulate(tmp_path / "broken", 250, tiny_model, seed=4)
     assert torch.equal(whole.flux, again.flux)
     assert torch.equal(whole.phi, again.phi)
-    with pytest.raises(sl.InputError, match="another seed"):
+    with pytest.raises(sl.InputError, match="that differ in seed"):
         simulate(tmp_path / "whole", 250, tiny_model, seed=5)
 
 

@@ -67,8 +67,8 @@ class Chunks(NamedTuple):
         found = self.settings()
         if found is not None and (differing := difference(found, settings)):
             raise InputError(
-                f"{self.folder} holds {self.what} with another {differing}: choose an empty folder "
-                "or delete the old set."
+                f"{self.folder} holds {self.what} that differ in {differing}: choose an empty "
+                "folder or delete the old set."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._manifest, settings)
@@ -118,7 +118,7 @@ class Chunks(NamedTuple):
         chunk, about = load_tensors(path, what, remedy)
         with reading(path, what, remedy):
             if wrong := difference(about, _identity(settings, index)):
-                raise ValueError(f"they are of another {wrong}")
+                raise ValueError(f"they differ in {wrong}")
         return chunk
 
 

@@ -262,8 +262,8 @@ def _evaluate(flow: PosteriorFlow, validation: Batch) -> float:
 def _check_physics(what: str, physics: dict[str, Any], simulations: SimulationSet) -> None:
     if differing := difference(physics, {k: simulations.settings[k] for k in physics}):
         raise InputError(
-            f"The {what} was trained with another {differing} than the simulations have: take "
-            "simulations, start and lessons of the same model, bands and prior."
+            f"The {what} and the simulations differ in {differing}: take simulations, start and "
+            "lessons of the same model, bands and prior."
         )
 
 
@@ -332,7 +332,7 @@ def _resume(
     with reading(path, what, remedy):
         if differing := difference(state["identity"], identity):
             raise InputError(
-                f"{path} is the checkpoint of another training (another {differing}): "
+                f"{path} is the checkpoint of another training, which differs in {differing}: "
                 "choose an empty folder or delete it."
             )
         flow.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("flow.")})

@@ -168,7 +168,7 @@ class _Kept:
         found = read_json(self._manifest, "what is kept of a run", "delete its folder")
         if differing := difference(found, self.settings):
             raise InputError(
-                f"{self.folder} keeps a run with another {differing}: delete it, or write to "
+                f"{self.folder} keeps a run that differs in {differing}: delete it, or write to "
                 "another file."
             )
         parts, first = list[Any](), 0

@@ -241,8 +241,8 @@ def _resume(
     found = CalibrationRun.load(path)
     if differing := difference(found.settings, settings):
         raise InputError(
-            f"{path} holds a calibration run of another {differing}: choose another file or "
-            "delete it."
+            f"{path} holds a calibration run that differs in {differing}: choose another file "
+            "or delete it."
         )
     # Settings do not tell which version of the SED model it was: the galaxies do.
     few = min(len(found), _MOCKS)

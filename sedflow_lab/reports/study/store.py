@@ -66,8 +66,8 @@ class Store:
         if path.exists():
             if differing := difference(store.settings(), settings):
                 raise InputError(
-                    f"{folder} holds a study with another {differing}: choose another folder, or "
-                    "delete the old study."
+                    f"{folder} holds a study that differs in {differing}: choose another folder, "
+                    "or delete the old study."
                 )
         elif store.folder.exists() and any(store.folder.iterdir()):
             raise InputError(f"{folder} holds other files: choose an empty folder for the study.")
@@ -216,8 +216,8 @@ class Store:
                 found = {key: known[key] for key in wanted if key in known}
                 if differing := difference(found, wanted):
                     raise InputError(
-                        f"{path} is of another {differing}: infer all of it anew with --fresh, "
-                        "which keeps the chains, or choose another folder."
+                        f"{path} differs in {differing}: infer all of it anew with --fresh, which "
+                        "keeps the chains, or choose another folder."
                     )
 
     def samples(self) -> Iterator[Sample]:
