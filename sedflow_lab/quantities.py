@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from .errors import InputError
 
-__all__ = ["DERIVED", "NAMES", "PARAMETERS", "QUANTITIES", "Quantity", "get_quantity"]
+__all__ = [
+    "DERIVED",
+    "NAMES",
+    "PARAMETERS",
+    "QUANTITIES",
+    "REDSHIFT",
+    "Quantity",
+    "get_quantity",
+]
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ DERIVED: tuple[Quantity, ...] = (
              "log M★ now", "M☉", "log10 of the stellar mass still in stars and remnants"),
 )
 """What `sps.properties.derived` computes, in its order."""
+
+REDSHIFT = Quantity("redshift", "$z$", "", 0.0, 1.0, "z", "", "redshift, where it is uncertain")
 # fmt: on
 
 NAMES: tuple[str, ...] = tuple(q.name for q in PARAMETERS)

@@ -270,6 +270,35 @@ def test_corner_contours_hold_68_and_95_percent_of_the_weight():
     np.testing.assert_allclose(held, (0.68, 0.95), atol=0.03)
 
 
+def test_corner_does_not_stretch_to_a_few_stray_draws(model):
+    samples = np.repeat(get_prior().sample(1, seed=3)[None], 1000, axis=1)
+    samples[0, :, 0] = np.random.default_rng(0).normal(10, 0.02, 1000)
+    samples[0, :4, 0] = 8.0  # five magnitudes fainter
+    names = ("log_mstar", "abs_mag_r")
+    result = make_result(n=1, draws=1000, samples=samples)
+    axes = panels(plot_corner(result, 0, names, model=model, zoom=True), 2)
+    middle = np.median(result.derived(model, "sdss-ugriz")["abs_mag_r"])
+    for k, (at, sigma) in enumerate(((10, 0.02), (middle, 0.05))):
+        low, high = axes[k, k].get_xlim()
+        assert at - 5 * sigma < low < at - 2.5 * sigma
+        assert at + 2.5 * sigma < high < at + 5 * sigma
+
+
+def test_corner_has_the_redshift_where_it_is_uncertain(truth):
+    z = np.random.default_rng(0).normal(0.05, 0.004, (1, 400))
+    result = make_result(n=1, diagnostics={"draw_redshift": z})
+    names = ("tau_ism", "redshift")
+    axes = panels(plot_corner(result, 0, names, truth, prior="flat-dirichlet"), 2)
+    low, high = axes[1, 1].get_xlim()
+    assert 0.03 < low < 0.042 and 0.058 < high < 0.07
+    assert axes[1, 1].get_xlabel() == "$z$" and axes[1, 0].get_ylabel() == "$z$"
+    at = [line.get_xdata()[0] for line in axes[1, 1].lines]
+    assert at[0] == pytest.approx(np.median(z), abs=1e-4)
+    assert np.isnan(at[1:]).all()  # the parameters do not say which redshift is true
+    with pytest.raises(InputError, match=r"The redshift is known in the result .*: leave"):
+        plot_corner(make_result(n=1), 0, names)
+
+
 def test_corner_draws_the_truth_and_zooms_in_on_it():
     samples = make_result(n=1).samples
     samples[..., 0] = np.random.default_rng(0).normal(9.5, 0.05, size=samples.shape[:2])

@@ -17,7 +17,7 @@ from ..methods import Method
 from ..parameters import NAMES, PRIORS, Prior, get_prior
 from ..posterior.reweight import values_of
 from ..posterior.weighting import weighted_quantile
-from ..quantities import get_quantity
+from ..quantities import REDSHIFT, Quantity, get_quantity
 from ..sps import SEDModel
 from .layers import Layer, Results, as_layers, as_truth, title_of
 from .palette import COLORS, CREDIBLE, method_look
@@ -26,6 +26,8 @@ from .style import LabFigure, dress, new_figure, use_style
 __all__ = ["plot_corner"]
 
 _PRIOR_DRAWS = 200_000
+_STRAY = 0.005  # of the draws at either end, to which axes need not reach
+_NEED_NO_MODEL = {*NAMES, REDSHIFT.name}
 _METALLICITY_NOTE = (
     "Metallicities are PROVABGS labels:\n"
     "Z = 0.019 is solar (true Z is\n"
@@ -77,7 +79,8 @@ def plot_corner(
         Row in the first result, or id; the others are searched for its id.
     parameters : sequence of str, optional
         Names of parameters (default all 12) and, where `model` is given, of derived quantities
-        (`sedflow_lab.sps.properties.DERIVED`), also at rest (`sedflow_lab.sps.rest_frame`).
+        (`sedflow_lab.sps.properties.DERIVED`), also at rest (`sedflow_lab.sps.rest_frame`);
+        and ``"redshift"`` where it is uncertain.
     truth : array, shape (12,), optional
         True parameters, drawn as lines.
     title : str, optional
@@ -93,26 +96,27 @@ def plot_corner(
     Raises
     ------
     InputError
-        If a parameter is unknown or the results do not hold the same galaxy.
+        If a parameter is unknown, or the redshift known, or the results do not hold the same
+        galaxy.
     """
     layers, theta_true = as_layers(results, galaxy), as_truth(truth)
     names = tuple(NAMES if parameters is None else parameters)
-    _check_names(names, model)
-    columns = [values_of(names, layer.theta, layer.redshifts, model) for layer in layers]
+    _check_names(names, model, layers)
+    columns = [_values(names, layer.theta, model, layer.redshifts) for layer in layers]
     true = np.full(len(names), np.nan)
     if theta_true is not None:
-        true = values_of(names, theta_true[None], layers[0].redshift, model)[0]
+        true = _values(names, theta_true[None], model, layers[0].redshift)[0]
     quantities = [
         _axis(name, [values[:, k] for values in columns], layers, true[k], zoom)
         for k, name in enumerate(names)
     ]
     background = None
-    if prior is None and not set(names) <= set(NAMES):
+    if prior is None and not set(names) <= _NEED_NO_MODEL:
         made_under = layers[0].result.provenance.get("prior")
         prior = made_under if made_under in PRIORS else None
     if prior is not None:
         theta = get_prior(prior).sample(_PRIOR_DRAWS)
-        background = values_of(names, theta, layers[0].redshift, model)
+        background = _values(names, theta, model, layers[0].redshift)
 
     figure, axes = _grid(len(quantities))
     for i, row in enumerate(quantities):
@@ -131,23 +135,44 @@ def plot_corner(
     return figure
 
 
-def _check_names(names: tuple[str, ...], model: SEDModel | None) -> None:
+def _values(
+    names: tuple[str, ...], theta: np.ndarray, model: SEDModel | None, redshift: Any
+) -> np.ndarray:
+    """Quantities (D, K) of parameters (D, 12); of one redshift, as it was measured, it is NaN."""
+    z = np.full(len(theta), np.nan) if np.ndim(redshift) == 0 else redshift
+    others = [name for name in names if name != REDSHIFT.name]
+    found = {}
+    if others:
+        found = dict(zip(others, values_of(others, theta, redshift, model).T, strict=True))
+    return np.stack([found.get(name, z) for name in names], axis=-1)
+
+
+def _quantity(name: str) -> Quantity:
+    return REDSHIFT if name == REDSHIFT.name else get_quantity(name)
+
+
+def _check_names(names: tuple[str, ...], model: SEDModel | None, layers: list[Layer]) -> None:
     if not names or len(set(names)) < len(names):
         raise InputError("parameters needs one or more names, each of them once.")
     for name in names:
-        get_quantity(name)
-        if name not in NAMES and model is None:
+        _quantity(name)
+        if name not in _NEED_NO_MODEL and model is None:
             raise InputError(f"{name!r} is a derived quantity: give the model that computes it.")
+    known = [layer.look.label for layer in layers if np.ptp(layer.redshifts) == 0]
+    if REDSHIFT.name in names and known:
+        raise InputError(
+            f"The redshift is known in the result {known[0]!r}: leave 'redshift' out of parameters."
+        )
 
 
 def _axis(
     name: str, values: list[np.ndarray], layers: list[Layer], true: float, zoom: bool
 ) -> _Axis:
     """Label, limits, and as many bins as resolve the narrowest posterior."""
-    what = get_quantity(name)
+    what = _quantity(name)
     outer, inner = (
         [weighted_quantile(x, y.weights, (p, 1 - p)) for x, y in zip(values, layers, strict=True)]
-        for p in (0.001, 0.025)
+        for p in (_STRAY, 0.025)
     )
     ends = np.array(outer)
     low, high = np.nanmin([*ends[:, 0], true]), np.nanmax([*ends[:, 1], true])
@@ -222,7 +247,7 @@ def _draw_marginal(
     background: np.ndarray | None,
 ) -> None:
     edges = np.linspace(quantity.low, quantity.high, quantity.bins + 1)
-    if background is not None:
+    if background is not None and np.isfinite(background[:, k]).all():
         wide = np.linspace(quantity.low, quantity.high, 41)
         density = np.histogram(background[:, k], wide)[0] / np.diff(wide) / len(background)
         ax.stairs(gaussian_filter1d(density, 1.5), wide, **method_look("prior").line)
