@@ -36,6 +36,11 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
         page.get_by_text("length 100000").wait_for()
         first = settled(page, 2)  # the corner plot, and the walkers
 
+        # The list of what the walkers are shown in is not cut at the right.
+        listed = page.locator(".widget-dropdown", has_text="Walkers in")
+        right = "getBoundingClientRect().right"
+        assert listed.evaluate(f"e => e.{right} <= e.parentElement.{right}")
+
         # The chain shows up over the network's posterior while it runs.
         page.get_by_role("button", name="Run emcee").click()
         page.get_by_text("sampling …").wait_for()
