@@ -12,7 +12,13 @@ from ._lazy import lazy
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .anpe import AmortizedPosterior, fetch_network, load_posterior, networks
+    from .anpe import (
+        AmortizedPosterior,
+        example_galaxies,
+        fetch_network,
+        load_posterior,
+        networks,
+    )
     from .catalogue import infer_catalogue, open_catalogue
     from .diagnostics.runs import run_calibration
     from .errors import InputError

@@ -18,8 +18,9 @@ def test_a_catalogue_is_inferred_looked_at_and_opened(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     source = notebook.cells[1].source
-    assert "CataloguePanel()" in source
-    notebook.cells[1].source = source.replace("CataloguePanel()", "CataloguePanel(draws=200)")
+    call = "CataloguePanel(posterior=posterior"
+    assert call in source
+    notebook.cells[1].source = source.replace(call, f"{call}, draws=200")
     nbformat.write(notebook, tmp_path / "catalogue.ipynb")
     errors: list[str] = []
     with jupyterlab(tmp_path) as address, browser_page(address("catalogue.ipynb")) as page:

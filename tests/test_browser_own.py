@@ -38,9 +38,10 @@ def test_a_file_with_a_bad_row_is_given_mended_and_inferred(tmp_path: Path) -> N
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[2:3]
     source = notebook.cells[0].source
-    assert "OwnGalaxiesPanel(path)" in source
+    call = "OwnGalaxiesPanel(path, posterior)"
+    assert call in source
     given = "OwnGalaxiesPanel(draws=500, method='fast')"
-    notebook.cells[0].source = source.replace("OwnGalaxiesPanel(path)", given)
+    notebook.cells[0].source = source.replace(call, given)
     nbformat.write(notebook, tmp_path / "own.ipynb")
     errors: list[str] = []
     with jupyterlab(tmp_path) as address, browser_page(address("own.ipynb")) as page:

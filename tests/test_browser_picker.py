@@ -24,8 +24,9 @@ def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     source = notebook.cells[1].source
-    assert "PickerPanel()" in source
-    notebook.cells[1].source = source.replace("PickerPanel()", "PickerPanel(draws=100)")
+    call = "PickerPanel(posterior"
+    assert call in source
+    notebook.cells[1].source = source.replace(call, f"{call}, draws=100")
     nbformat.write(notebook, tmp_path / "picker.ipynb")
     errors: list[str] = []
     with jupyterlab(tmp_path) as address, browser_page(address("picker.ipynb")) as page:

@@ -12,7 +12,7 @@ from bokeh.events import Pan, PanEnd, PanStart
 
 import sedflow_lab as sl
 from sedflow_lab.panels import WhatIfPanel, WhatIfState
-from sedflow_lab.panels.whatif.state import PRESETS
+from sedflow_lab.panels.whatif.state import presets
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_changes_have_limits_and_unknown_bands_are_refused(state):
         state.preset("twins")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", presets(sl.get_bands("sdss-ugriz")))
 def test_presets_begin_with_what_was_measured(state, name):
     state.put(brighter={"r": 1.0})
     state.preset(name)

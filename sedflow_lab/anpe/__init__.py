@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .amortized import AmortizedPosterior, load_posterior
 from .bundle import Bundle, load_bundle
+from .examples import example_galaxies
 from .flow import FlowConfig, PosteriorFlow
 from .presets import PRESETS, TrainingConfig
 from .shelf import fetch_network, networks
@@ -17,6 +18,7 @@ __all__ = [
     "PosteriorFlow",
     "TrainingConfig",
     "TrainingRecord",
+    "example_galaxies",
     "fetch_network",
     "load_bundle",
     "load_posterior",

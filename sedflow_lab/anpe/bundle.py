@@ -69,6 +69,7 @@ class Bundle:
     support: Support | None = None  # what the training set looks like
     card: dict[str, Any] = field(default_factory=dict)  # calibration card, empty until it is made
     name: str = ""  # of the shipped bundle or of the folder
+    source: str = ""  # what loads it: a name on the shelf, or a folder; "" if it is not from there
     size: int = 0  # bytes on the disk, the card left out; 0 if it is not from there
 
     def physics(self) -> dict[str, Any]:
@@ -211,6 +212,7 @@ def _read(folder: Path, ssp: SSPGrid | None, any_grid: bool) -> tuple[Bundle, SS
             support=_support(folder / _SUPPORT, len(bands), sealed),
             card=_card(folder / _CARD, sealed),
             name=folder.name,
+            source=_source(folder),
             size=sum(p.stat().st_size for p in folder.iterdir() if p.name != _CARD),
         )
         if bundle.noise.bands != bands.names:
@@ -228,6 +230,13 @@ def _read(folder: Path, ssp: SSPGrid | None, any_grid: bool) -> tuple[Bundle, SS
             f"{grid.hash}: pass the grid it was trained with (ssp=), or train it again."
         )
     return bundle, grid
+
+
+def _source(folder: Path) -> str:
+    """What loads the bundle of a folder, wherever Python runs: its name on the shelf, or a path."""
+    with open_bundle(folder.name) as known:
+        on_the_shelf = known.is_absolute() and known == folder
+    return folder.name if on_the_shelf else str(folder.absolute())
 
 
 def _flow(

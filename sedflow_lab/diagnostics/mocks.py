@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -18,13 +20,17 @@ from ..posterior.result import PosteriorResult
 from ..posterior.weighting import weighted_quantile
 from ..quantities import QUANTITIES
 from ..sps import SEDModel
-from ..sps.bands import get_bands
+from ..sps.bands import BAND_SETS, get_bands
 
-__all__ = ["YOUNG", "Fault", "Origin", "draw_mocks", "narrow_result"]
+__all__ = ["ANOTHER", "YOUNG", "Fault", "Origin", "draw_mocks", "narrow_result"]
 
 YOUNG = 0.3
 """Age [Gyr] of bursts that are called young: 2 % of the prior are younger."""
 
+ANOTHER = "another"
+"""For the name of a filter: one that is called as a band is, and belongs to another survey."""
+
+_FIRST_TRIED = "decam2014-g"
 _MOST_REDSHIFT = 0.05
 _WILD = 10.0  # times as large is the noise of a wild measurement
 _BURST, _FARTHEST = FREE_NAMES.index("tburst"), 7.0  # in standard deviations
@@ -51,7 +57,8 @@ class Fault:
     redshift : float
         How far redshifts are told from the true ones; down where up is beyond the trained range.
     filters : str
-        Filter, such as ``decam2014-g``, through which the band of the same label is observed.
+        Filter, such as ``decam2014-g``, through which the band of the same label is observed, or
+        `ANOTHER` for one of another survey.
     line : float
         Emission in the middle band that the model does not know, in units of its starlight.
     bare : float
@@ -106,7 +113,8 @@ class Fault:
         if self.redshift:
             words.append(f"redshifts off by {self.redshift:+g}")
         if self.filters:
-            words.append(f"observed through {self.filters}")
+            of = "a filter of another survey" if self.filters == ANOTHER else self.filters
+            words.append(f"observed through {of}")
         if self.line:
             words.append(
                 f"an emission line of {self.line:g} times the starlight in the middle band"
@@ -189,7 +197,11 @@ class _Nature:
 
     def __init__(self, model: SEDModel, fault: Fault) -> None:
         self._fault = fault
-        self._model = _observed_through(model, fault.filters) if fault.filters else model
+        self._model = model
+        if fault.filters == ANOTHER:
+            self._model = _observed_otherwise(model)
+        elif fault.filters:
+            self._model = _observed_through(model, fault.filters)
         self.bands, self.redshift_max = self._model.bands, model.redshift_max
 
     def photometry(self, theta: torch.Tensor, redshift: torch.Tensor) -> torch.Tensor:
@@ -217,6 +229,18 @@ def _observed_through(model: SEDModel, name: str) -> SEDModel:
         birth_cloud_age=model.birth_cloud_age,
         ssp=model.ssp,
         redshift_max=model.redshift_max,
+    )
+
+
+def _observed_otherwise(model: SEDModel) -> SEDModel:
+    """The model with a filter of another survey, the first that reaches as far in redshift."""
+    bands = model.bands
+    for name in dict.fromkeys((_FIRST_TRIED, *chain(*BAND_SETS.values()))):
+        if name not in bands.names and name.rpartition("-")[2] in bands.labels:
+            with suppress(InputError):
+                return _observed_through(model, name)
+    raise InputError(
+        f"No other survey has a filter called {' or '.join(bands.labels)}: break something else."
     )
 
 

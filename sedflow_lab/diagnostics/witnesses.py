@@ -13,7 +13,7 @@ from ..anpe.support import FALSE_ALARM_RATE
 from ..anpe.trust import MAX_DISTANCE
 from ..parameters import NAMES
 from .calibration_run import CalibrationRun
-from .mocks import Fault
+from .mocks import ANOTHER, Fault
 from .scoring import SCORED
 
 __all__ = ["CASES", "SEEN", "WITNESSES", "Case", "Sight", "sights"]
@@ -97,7 +97,7 @@ CASES: Mapping[str, Case] = {
     "filter": Case(
         "a wrong filter",
         "nature",
-        Fault(filters="decam2014-g"),
+        Fault(filters=ANOTHER),
         why="One band is off by more than its error. The model bends as far as it can: its "
         "parameters are wrong, and draws fit a little worse, which takes many galaxies to see. No "
         "single galaxy is odd enough for the support.",

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..anpe import AmortizedPosterior
+from ..anpe import AmortizedPosterior, example_galaxies
 from ..diagnostics.broken import blinded, train_badly
 from ..diagnostics.calibration_run import CalibrationRun
 from ..diagnostics.mocks import YOUNG, Fault, draw_mocks
 from ..diagnostics.runs import run_calibration
 from ..diagnostics.witnesses import CASES, WITNESSES, Sight, sights
-from ..observations import showcase
 from ..observations.photometry import Photometry
 from ..parameters import NAMES
 from ..plots.marginals import plot_marginals
@@ -146,8 +145,9 @@ def check_support(answer: Any, bench: Bench) -> None:
 
 
 def check_mode(answer: Any, posterior: AmortizedPosterior, row: int) -> None:
-    """Share of young bursts in the exact posterior of a showcase galaxy."""
-    right = young_share(posterior.infer(showcase()[row], 2000, "weighted", seed=0))
+    """Share of young bursts in the exact posterior of one of the network's example galaxies."""
+    galaxy = example_galaxies(posterior)[row]
+    right = young_share(posterior.infer(galaxy, 2000, "weighted", seed=0))
     print(
         judge(
             answer,

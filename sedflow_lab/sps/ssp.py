@@ -81,6 +81,8 @@ class SSPGrid:
     provenance : dict
         How the grid was computed: isochrones, library, IMF, code and options; and the
         ``solar_metallicity`` of the stellar models.
+    source : str
+        The file that it was read from; ``""`` for the shipped one, and one that was never a file.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class SSPGrid:
     young_age_max_gyr: float
     surviving_mass: np.ndarray
     provenance: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
 
     def __post_init__(self) -> None:
         n_age, n_met, n_wave = len(self.age_gyr), len(self.metallicity), len(self.wavelength_aa)
@@ -192,7 +195,8 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
             arrays = {name: archive[name] for name in _ARRAYS}
             text = archive["provenance_json"].tobytes() if "provenance_json" in archive else b"{}"
         arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
-        return SSPGrid(**arrays, provenance=dict(json.loads(text)))
+        source = str(Path(path).absolute())
+        return SSPGrid(**arrays, provenance=dict(json.loads(text)), source=source)
 
 
 def nodes_around(nodes: np.ndarray, low: float, high: float) -> slice:
@@ -214,4 +218,4 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 @cache
 def _shipped_grid() -> SSPGrid:
     with as_file(files("sedflow_lab.data") / SHIPPED_GRID) as path:
-        return replace(load_ssp_grid(path), provenance=_SHIPPED_PROVENANCE)
+        return replace(load_ssp_grid(path), provenance=_SHIPPED_PROVENANCE, source="")

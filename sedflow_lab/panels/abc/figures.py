@@ -23,6 +23,7 @@ ABC_COLOR = SPARE_COLORS[0]
 _MOST = 3000  # points that are drawn
 _FEW = 100  # points that are drawn large
 _EXACT = COLORS["exact"]
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NOW: Any = {"dimension": "height", "line_color": "#888888", "line_dash": "dashed"}
 
 
@@ -114,7 +115,7 @@ class MarginalFigure:
 class PriceFigure:
     """What a tolerance costs, and what it buys: acceptance, and distance to the exact one."""
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int) -> None:
         self.acceptance = source_of("x", "y")
         self.expected = source_of("x", "y")
         self.distance = source_of("x", "y", "chance")
@@ -137,7 +138,8 @@ class PriceFigure:
             x_axis_type="log",
         )
         thin: Any = {"line_color": _EXACT, "line_dash": "dashed", "line_width": 1.6}
-        price.line("x", "y", source=self.expected, legend_label="evidence × ball ∝ ε⁵", **thin)
+        ball = f"evidence × ball ∝ ε{str(bands).translate(_RAISED)}"
+        price.line("x", "y", source=self.expected, legend_label=ball, **thin)
         thick: Any = {"line_color": ABC_COLOR, "line_width": 3}
         price.line("x", "y", source=self.acceptance, legend_label="ABC", **thick)
         gain.line("x", "y", source=self.distance, legend_label="ABC", **thick)

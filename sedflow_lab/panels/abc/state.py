@@ -14,6 +14,7 @@ from ...quantities import PARAMETERS
 from ...samplers.abc import ABCRun, expected_acceptance, run_abc
 from ...samplers.grid import Grid, binned
 from ...samplers.mass_and_dust import FREE, MassAndDust
+from ...sps import SEDModel
 from ..kit.choice import Source, open_posterior
 from ..kit.jobs import Job
 from ..kit.state import State, Traits
@@ -82,7 +83,8 @@ class ABCState(State):
     Parameters
     ----------
     posterior : AmortizedPosterior, str or Path, optional
-        From which the exact posterior of all twelve parameters is made, once it is asked for.
+        In whose bands the galaxy is seen, and from which the exact posterior of all twelve
+        parameters is made; default, `DEFAULT_BUNDLE`, which is loaded once that is asked for.
     **choice
         First values of traits.
     """
@@ -98,10 +100,11 @@ class ABCState(State):
     busy = traitlets.Bool(False)
 
     def __init__(self, posterior: Source = None, **choice: Any) -> None:
-        self._source = posterior
+        self._posterior = None if posterior is None else open_posterior(posterior)
         self._exact: dict[tuple[float, bool], Exact] = {}
         super().__init__(**choice)
-        self.problem = MassAndDust(error=self.error)
+        model = SEDModel() if self._posterior is None else self._posterior.model
+        self.problem = self._posed(model)
         self.observe(lambda _: self.start(), ["error", "all_twelve", "budget", "seed"])
 
     def start(self) -> None:
@@ -110,7 +113,7 @@ class ABCState(State):
             self.jobs.stop()
             self.message, self.findings = "", None
             if self.problem.error != self.error:
-                self.problem = MassAndDust(error=self.error, model=self.problem.model)
+                self.problem = self._posed(self.problem.model)
             problem, twelve = self.problem, self.all_twelve
             budget, seed = self.budget, self.seed
 
@@ -136,6 +139,11 @@ class ABCState(State):
 
             self._start("abc", "busy", "The simulations failed", work)
 
+    def _posed(self, model: SEDModel) -> MassAndDust:
+        """The galaxy with the present errors, no farther away than the model reaches."""
+        redshift = min(MassAndDust.redshift, model.redshift_max)
+        return MassAndDust(redshift=redshift, error=self.error, model=model)
+
     def cancel(self) -> None:
         """Stop simulating; what has been shown stays."""
         with self.jobs.lock:
@@ -157,7 +165,9 @@ class ABCState(State):
 
     def _find_all(self, problem: MassAndDust) -> Exact:
         """The exact posterior of all parameters, by way of the network."""
-        self._source = posterior = open_posterior(self._source)
+        if self._posterior is None:
+            self._posterior = open_posterior(None)
+        posterior = self._posterior
         photometry = problem.photometry(problem.observed[None])
         result = posterior.infer(photometry, _EXACT_DRAWS, "exact").resample(_EXACT_DRAWS)
         plane = result.samples[0][:, _COLUMNS]

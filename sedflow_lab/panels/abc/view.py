@@ -21,8 +21,8 @@ __all__ = ["ABCPanel"]
 
 _HELP = (
     "Parameters are drawn from the prior and galaxies simulated from them. <b>Kept</b> are those "
-    "whose five fluxes differ from the observed ones by less than the <b>tolerance ε</b>: the root "
-    "mean square of the differences, in units of their uncertainty σ. Turn ε down: what is kept "
+    "whose fluxes differ from the observed ones by less than the <b>tolerance ε</b>: the root mean "
+    "square of the differences, in units of their uncertainty σ. Turn ε down: what is kept "
     "closes in on the exact posterior, and there is less and less of it."
 )
 _FEW = 100
@@ -49,7 +49,7 @@ class ABCPanel(Panel):
         self.state = ABCState(posterior, **choice)
         super().__init__(self.state)
         problem = self.state.problem
-        self.plane, self.price = PlaneFigure(problem), PriceFigure()
+        self.plane, self.price = PlaneFigure(problem), PriceFigure(len(problem.sigma))
         self.marginals = [MarginalFigure(k, problem) for k in (0, 1)]
         self._make_controls()
         left = w.Layout(flex="1 1 340px", min_width="300px", max_width="560px")

@@ -20,7 +20,7 @@ from ...units import numbers
 from ..kit.listed import Listed
 from ..kit.summary import LEVELS, summary_of
 
-__all__ = ["WIDTH", "Results", "axis_text", "description"]
+__all__ = ["WIDTH", "Results", "axis_text", "description", "made_by", "opened"]
 
 WIDTH = "_width"
 """What is put behind the name of a quantity for half the width of its 68 % interval."""
@@ -67,9 +67,7 @@ class Results(Listed):
         InputError
             If it is not a table of posteriors.
         """
-        if isinstance(source, str | Path):
-            store = Path(source).expanduser().suffix == ".zarr"
-            source = open_catalogue(source) if store else read_table(source)
+        source = opened(source)
         if isinstance(source, Catalogue):
             names = [name + end for name in source.quantities for end in LEVELS]
             return cls._of_table(source.table(*_WORDS, *_OTHERS, *names), source)
@@ -103,6 +101,21 @@ class Results(Listed):
         """How the store calls the galaxy of a row: by its id, unless several have that."""
         name = str(self.ids[row])
         return name if (self.ids == name).sum() == 1 else int(row)
+
+
+def opened(source: Any) -> Any:
+    """What a path leads to, a store or a table; what is no path stays as it is."""
+    if not isinstance(source, str | Path):
+        return source
+    is_store = Path(source).expanduser().suffix == ".zarr"
+    return open_catalogue(source) if is_store else read_table(source)
+
+
+def made_by(source: Any) -> str:
+    """Name of the network that made results, or a store; ``""`` if they do not say."""
+    known = source.meta if isinstance(source, Table) else getattr(source, "provenance", {})
+    said = {str(name).lower(): value for name, value in known.items()}
+    return str(said.get("posterior") or said.get("bundle") or "")
 
 
 def axis_text(name: str) -> str:

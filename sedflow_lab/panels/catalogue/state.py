@@ -11,17 +11,18 @@ import numpy as np
 import traitlets
 from astropy.table import Table, vstack
 
+from ...anpe.bundle import fetched_bundles, shipped_bundles
 from ...catalogue.atlas import Progress, infer_catalogue
 from ...errors import InputError
 from ...exact import Outliers
 from ...methods import AMORTIZED
 from ...observations import Photometry, read_photometry
-from ..kit.choice import Outcome, Source
+from ..kit.choice import Outcome, Source, open_posterior
 from ..kit.jobs import Job
 from ..kit.selection import LinkedState
 from ..kit.state import Traits
 from ..kit.summary import summaries
-from .results import WIDTH, Results
+from .results import WIDTH, Results, made_by, opened
 
 __all__ = ["PLANES", "CatalogueState"]
 
@@ -51,9 +52,10 @@ class CatalogueState(LinkedState):
         such as ``atlas.zarr``.
     photometry : Photometry or path, optional
         The galaxies, to infer them, or to see the posterior of one. Default: those of the store,
-        or `sedflow_lab.showcase` if there are no results either.
+        or `sedflow_lab.example_galaxies` if there are no results either.
     posterior : AmortizedPosterior, str or Path, optional
-        A posterior, a shipped bundle by name, or a folder.
+        A posterior, a shipped bundle by name, or a folder; default, the one on the shelf that made
+        the results, or `DEFAULT_BUNDLE`.
     out : path, optional
         A store for the run, ``atlas.zarr``, in which it outlives the notebook; default, memory.
     **choice
@@ -86,12 +88,17 @@ class CatalogueState(LinkedState):
             results = self.out
         self.can_run = photometry is not None or results is None
         self._parts: list[Table] = []
-        super().__init__(posterior, None, **choice)
-        found = None if results is None else Results.of(results, self.posterior.model)
+        results = opened(results)
+        maker = made_by(results)
+        if posterior is None and maker in (*shipped_bundles(), *fetched_bundles()):
+            posterior = maker
+        posterior = open_posterior(posterior)
+        found = None if results is None else Results.of(results, posterior.model)
         if isinstance(photometry, str | Path):
-            photometry = read_photometry(photometry, self.posterior.bands, on_bad="flag")
-        if photometry is not None:
-            self.galaxies = photometry
+            photometry = read_photometry(photometry, posterior.bands, on_bad="flag")
+        super().__init__(posterior, photometry, **choice)
+        if not self.can_run:
+            self.examples = None  # they are not looked at
         self.total = len(self.galaxies)
         self.observe(lambda _: self._show_galaxy(), "tapped")
         self.observe(lambda _: self._forget(), ["method", "draws", "seed"])
@@ -194,6 +201,12 @@ class CatalogueState(LinkedState):
 
     def _open(self, found: Results, row: int, job: Job) -> Outcome:
         began, photometry = time.perf_counter(), self._photometry(found, row)
+        if photometry.bands != self.posterior.bands:
+            made, here = (", ".join(b.names) for b in (photometry.bands, self.posterior.bands))
+            raise InputError(
+                f"these results are in {made}, and this panel's network is for {here}: give the "
+                "one that made them, as posterior=."
+            )
         if found.store is not None:
             try:
                 result = found.store.posterior(found.which(row))

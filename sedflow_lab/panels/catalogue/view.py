@@ -77,7 +77,7 @@ class CataloguePanel(LinkedPanel):
         self._make_list()
         self._make_galaxy()
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP) + html.of_galaxies(self.state.simulated)),
             self._run_controls,
             self.status,
             self._badge_box,

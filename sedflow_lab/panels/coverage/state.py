@@ -118,9 +118,11 @@ class CoverageState(State):
     opening = traitlets.Bool(False)  # whether an example is
 
     def __init__(self, posterior: Source = None, **choice: Any) -> None:
+        self._given: dict[str, AmortizedPosterior] = {}  # by what stands for its name
         if isinstance(posterior, AmortizedPosterior):
             self.posterior = posterior
-            choice.setdefault("bundle", "the given posterior")
+            choice.setdefault("bundle", posterior.bundle.source or "the given posterior")
+            self._given[choice["bundle"]] = posterior
         else:
             choice["bundle"] = str(posterior or choice.get("bundle", DEFAULT_BUNDLE))
             self.posterior = open_posterior(choice["bundle"])
@@ -246,7 +248,7 @@ class CoverageState(State):
 
     def _load(self, name: str) -> None:
         try:
-            self.posterior = open_posterior(name)
+            self.posterior = self._given.get(name) or open_posterior(name)
         except InputError as error:
             self.message = str(error)
             return

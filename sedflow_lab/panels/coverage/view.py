@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from ...anpe.bundle import shipped_bundles
+from ...anpe.bundle import fetched_bundles, shipped_bundles
 from ...diagnostics.calibration_run import OBSERVABLES
 from ...diagnostics.scoring import SCORED
 from ...diagnostics.witnesses import CASES, WITNESSES, Sight
@@ -101,8 +101,7 @@ class CoveragePanel(Panel):
 
     def _make_controls(self) -> None:
         state = self.state
-        shipped = shipped_bundles()
-        names = [*shipped, *({state.bundle} - set(shipped)), _OTHER]
+        names = list(dict.fromkeys([*shipped_bundles(), *fetched_bundles(), state.bundle, _OTHER]))
         self.posterior = drop_down("Posterior", names, 270, value=state.bundle)
         self.folder = w.Text(placeholder="folder of a bundle, then Enter", continuous_update=False)
         self.folder.layout.width, self.folder.layout.display = "240px", "none"

@@ -15,6 +15,7 @@ from ...parameters import NAMES, PARAMETERS, get_prior
 from ...sps import SEDModel
 from ...sps.histories import METALLICITY_RANGE
 from ...sps.properties import derived
+from ..kit.choice import Source, open_posterior
 from ..kit.state import State
 from .curves import Curves, make_curves
 
@@ -83,8 +84,9 @@ class ExplorerState(State):
 
     Parameters
     ----------
-    model : SEDModel, optional
-        Default: the one of SDSS u g r i z.
+    model : SEDModel, AmortizedPosterior, str or Path, optional
+        A model, or a network for whose it stands: one that ships by name, or a folder. Default:
+        the model of SDSS u g r i z.
     fan : str, default `LAST_MOVED`
     **values
         First values of parameters and ``redshift`` that are not those of `START`.
@@ -102,9 +104,11 @@ class ExplorerState(State):
     frame = traitlets.Instance(Frame, read_only=True)  # what to show
 
     def __init__(
-        self, model: SEDModel | None = None, fan: str = LAST_MOVED, **values: float
+        self, model: SEDModel | Source = None, fan: str = LAST_MOVED, **values: float
     ) -> None:
-        self.model = SEDModel() if model is None else model
+        if not isinstance(model, SEDModel):
+            model = SEDModel() if model is None else open_posterior(model).model
+        self.model = model
         self.limits = {p.name: (p.low, p.high) for p in PARAMETERS}
         farthest = self.model.redshift_max
         self.limits["redshift"] = (min(REDSHIFT_MIN, 0.1 * farthest), farthest)

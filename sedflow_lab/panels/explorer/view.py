@@ -12,6 +12,7 @@ from ...quantities import QUANTITIES
 from ...sps import SEDModel
 from ..kit import html
 from ..kit.base import Panel
+from ..kit.choice import Source
 from ..kit.colors import FAN_COLORS
 from ..kit.widgets import button, columns, drop_down
 from .figures import AttenuationFigure, MetallicityFigure, RateFigure, SpectrumFigure
@@ -41,10 +42,8 @@ class ExplorerPanel(Panel):
 
     Parameters
     ----------
-    model : SEDModel, optional
-        Default: the one of SDSS u g r i z.
-    **values
-        First values of parameters, ``redshift`` and ``fan``, as of `ExplorerState`.
+    model, **values
+        As of `ExplorerState`.
 
     Examples
     --------
@@ -52,7 +51,7 @@ class ExplorerPanel(Panel):
     >>> panel.state.put(n_dust=-1.5)
     """
 
-    def __init__(self, model: SEDModel | None = None, **values: Any) -> None:
+    def __init__(self, model: SEDModel | Source = None, **values: Any) -> None:
         self.state = ExplorerState(model, **values)
         super().__init__(self.state)
         model = self.state.model

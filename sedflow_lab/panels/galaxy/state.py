@@ -100,6 +100,8 @@ class GalaxyState(GalaxyChoice):
     ) -> None:
         self._plain: Outcome | None = None
         super().__init__(posterior, photometry, **choice)
+        if truth is None and self.examples is not None:
+            truth = self.examples.truth
         self.truths = None if truth is None else np.asarray(truth, dtype=float)
         expected = (len(self.galaxies), 12)
         if self.truths is not None and self.truths.shape != expected:
@@ -150,7 +152,8 @@ class GalaxyState(GalaxyChoice):
         flat = self.flat if self.outcome is not self._plain else ()
         floor = ERROR_FLOOR if self.error_floor else 0.0
         measured = self.galaxies[self.index]
-        return code_of(measured, self.outcome, floor=floor, outliers=self.allowed, flat=flat)
+        more: Any = {"floor": floor, "outliers": self.allowed, "flat": flat}
+        return code_of(self.posterior, measured, self.outcome, **more)
 
     def cancel(self) -> None:
         """Give up what is under way: emcee, or else the exact posterior for the network's."""

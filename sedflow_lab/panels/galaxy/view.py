@@ -85,8 +85,9 @@ class GalaxyPanel(Panel):
         self._make_drawers()
         figures = {"sed": self.sed.layout, "history": self.history.figure}
         numbers = w.VBox([self.table], layout={"flex": "1 1 400px", "min_width": "290px"})
+        help_text = html.folded_help("What this is, and how to read it", _HELP)
         self.children = [
-            w.HTML(html.folded_help("What this is, and how to read it", _HELP)),
+            w.HTML(help_text + html.of_galaxies(self.state.simulated)),
             self._controls,
             self.status,
             row(self.advice, self.act),
@@ -287,7 +288,7 @@ class GalaxyPanel(Panel):
             names, model = state.quantities, state.posterior.model
             made = figure_links_of([outcome, *others], names, model, state.zoom)
         self.figure_links.value = made
-        self.view.value = words.shared(state.to_json()) if part == 4 else ""
+        self.view.value = words.shared(state) if part == 4 else ""
 
     def _tell(self) -> None:
         """Say how far to trust what is shown, what it cost, and what went wrong."""

@@ -14,6 +14,8 @@ from ...posterior.weighting import weighted_quantile
 from ...quantities import DERIVED, PARAMETERS, get_quantity
 from ..kit import html
 from ..kit.choice import Outcome
+from ..kit.takeaway import loading_code
+from .state import GalaxyState
 
 __all__ = ["PIN_COLOR", "about", "remarks", "shared", "table"]
 
@@ -49,10 +51,15 @@ def about(outcome: Outcome) -> list[str]:
     return parts
 
 
-def shared(view: str) -> str:
+def shared(state: GalaxyState) -> str:
     """A view to be copied, and how to open it."""
-    lines = f"from sedflow_lab.panels import GalaxyPanel\n\nGalaxyPanel.from_json({view!r})\n"
-    return html.paragraph("Whoever runs this sees what you see now:") + html.code(lines)
+    lines, more = loading_code(state.posterior), ", posterior"
+    said = "Whoever runs this sees what you see now:"
+    if state.examples is None:
+        said, more = "Who has the same galaxies sees what you see now:", ", posterior, galaxies"
+    lines += ["", "from sedflow_lab.panels import GalaxyPanel", ""]
+    lines.append(f"GalaxyPanel.from_json({state.to_json()!r}{more})\n")
+    return html.paragraph(said) + html.code("\n".join(lines))
 
 
 def remarks(outcome: Outcome, blamed: Blame | None, few: bool) -> list[str]:

@@ -14,13 +14,14 @@ import numpy as np
 import traitlets
 
 from ...anpe import AmortizedPosterior, load_posterior
+from ...anpe.examples import Examples, find_examples
 from ...errors import InputError
 from ...exact import Outliers
-from ...observations import Photometry, showcase
+from ...observations import Photometry
 from ...posterior.result import PosteriorResult
 from ...posterior.reweight import implied_prior, values_of
 from ...quantities import QUANTITIES
-from ...sps import SEDModel
+from ...sps import BandSet, SEDModel
 from ...sps.rest_frame import at_rest
 from .state import State
 
@@ -33,6 +34,7 @@ __all__ = [
     "Outcome",
     "Source",
     "describe",
+    "main_bands",
     "open_posterior",
 ]
 
@@ -102,9 +104,14 @@ class GalaxyChoice(State):
     posterior : AmortizedPosterior, str or Path, optional
         A posterior, a shipped bundle by name, or a folder; default `DEFAULT_BUNDLE`.
     photometry : Photometry, optional
-        The galaxies to choose from; default `sedflow_lab.showcase` in the posterior's bands.
+        The galaxies to choose from; default `sedflow_lab.example_galaxies` of the posterior.
     **choice
         First values of traits.
+
+    Attributes
+    ----------
+    examples : Examples or None
+        The galaxies and what is known of them, if none were given.
     """
 
     index = traitlets.Int(0)  # row of the chosen galaxy
@@ -117,7 +124,11 @@ class GalaxyChoice(State):
         self.posterior = open_posterior(posterior)
         _ = self.posterior.model  # is built when first touched: not on the first galaxy's time
         self._priors: dict[float, Mapping[str, np.ndarray]] = {}
-        self.galaxies = showcase(self.posterior.bands) if photometry is None else photometry
+        self.examples: Examples | None = None
+        if photometry is None:
+            self.examples = find_examples(self.posterior)
+            photometry = self.examples.photometry
+        self.galaxies: Photometry = photometry
         if not len(self.galaxies):
             raise InputError("There is no galaxy to choose from: give photometry of one or more.")
         super().__init__(**choice)
@@ -129,6 +140,11 @@ class GalaxyChoice(State):
                 f"There is no galaxy {proposal.value}: choose 0 to {len(self.galaxies) - 1}."
             )
         return int(proposal.value)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the galaxies are simulated, for want of real ones."""
+        return self.examples is not None and self.examples.truth is not None
 
     @property
     def galaxy(self) -> Photometry:
@@ -178,11 +194,25 @@ class GalaxyChoice(State):
 
 def describe(galaxy: Photometry) -> str:
     """One line for the list of galaxies: id, redshift, magnitude and colour."""
-    magnitudes = dict(zip(galaxy.bands.labels, galaxy.magnitude[0], strict=True))
+    labels, magnitudes = galaxy.bands.labels, galaxy.magnitude[0]
     uncertain = f" ± {galaxy.redshift_sigma[0]:.2g}" if galaxy.redshift_sigma[0] else ""
     parts = [str(galaxy.ids[0]), f"z {galaxy.redshift[0]:.4f}{uncertain}"]
-    if "r" in magnitudes:
-        parts.append(f"r {magnitudes['r']:.2f}")
-    if {"g", "r"} <= set(magnitudes):
-        parts.append(f"g−r {magnitudes['g'] - magnitudes['r']:.2f}")
+    blue, main = main_bands(galaxy.bands)
+    if np.isfinite(magnitudes[main]):
+        parts.append(f"{labels[main]} {magnitudes[main]:.2f}")
+    if blue != main and np.isfinite(magnitudes[[blue, main]]).all():
+        color = magnitudes[blue] - magnitudes[main]
+        parts.append(f"{labels[blue]}−{labels[main]} {color:.2f}")
     return "  ·  ".join(parts)
+
+
+def main_bands(bands: BandSet) -> tuple[int, int]:
+    """The two bands, by number, whose colour and magnitude tell galaxies apart at first sight.
+
+    They are g and r, or else the middle one and the one before it.
+    """
+    labels = bands.labels
+    if {"g", "r"} <= set(labels):
+        return labels.index("g"), labels.index("r")
+    middle = len(labels) // 2
+    return max(middle - 1, 0), middle

@@ -85,6 +85,12 @@ border-bottom:1px solid var(--sedflow-rule)}
 </style>"""
 
 
+_SIMULATED = (
+    "No real galaxies ship in the bands of this network: these are simulated, drawn from its prior "
+    "and seen with its noise."
+)
+
+
 def help_text(text: str) -> str:
     """What a panel is for; it brings the style sheet, so each panel begins with one."""
     return _STYLE + paragraph(text)
@@ -93,6 +99,11 @@ def help_text(text: str) -> str:
 def folded_help(title: str, text: str) -> str:
     """A help of one line that opens; it brings the style sheet as `help_text` does."""
     return _STYLE + paragraph(f"<details><summary>{title}</summary>{text}</details>")
+
+
+def of_galaxies(simulated: bool) -> str:
+    """Say of galaxies that they are no real ones, where that is so."""
+    return remark(_SIMULATED) if simulated else ""
 
 
 def badge(word: str) -> str:

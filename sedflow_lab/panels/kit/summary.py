@@ -52,4 +52,5 @@ def summaries(
             result = result.hold_redshifts()
         table = summary_of(result, posterior.model)
         table.meta |= {"draws": draws, "seed": seed, "method": method}
+        table.meta["posterior"] = posterior.bundle.name
         yield part, table, result

@@ -13,15 +13,25 @@ from ...exact import Outliers
 from ...observations.photometry import Photometry
 from ...observations.write import encode_table
 from ...quantities import NAMES, get_quantity
+from ...sps import load_ssp_grid
 from . import html
 from .choice import Outcome
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from ...anpe import AmortizedPosterior
     from ...sps import SEDModel
 
-__all__ = ["code_of", "draws_of", "figure_links_of", "links_of", "links_to", "netcdf_of"]
+__all__ = [
+    "code_of",
+    "draws_of",
+    "figure_links_of",
+    "links_of",
+    "links_to",
+    "loading_code",
+    "netcdf_of",
+]
 
 _KINDS: Mapping[str, str] = {
     ".ecsv": "text/plain",
@@ -30,7 +40,24 @@ _KINDS: Mapping[str, str] = {
 }
 
 
+def loading_code(posterior: AmortizedPosterior) -> list[str]:
+    """Lines of Python that load a posterior, with the stellar populations that it was made with."""
+    bundle, grid = posterior.bundle, posterior.model.ssp
+    name = repr(bundle.source or bundle.name)
+    if grid.hash == load_ssp_grid().hash:
+        return ["import sedflow_lab as sl", "", f"posterior = sl.load_posterior({name})"]
+    missing = "" if grid.source else f"  # save {grid.title} there first: grid.save"
+    return [
+        "import sedflow_lab as sl",
+        "from sedflow_lab.sps import load_ssp_grid",
+        "",
+        f"grid = load_ssp_grid({grid.source or f'{grid.name}.npz'!r}){missing}",
+        f"posterior = sl.load_posterior({name}, ssp=grid)",
+    ]
+
+
 def code_of(
+    posterior: AmortizedPosterior,
     photometry: Photometry,
     outcome: Outcome,
     seed: int = 0,
@@ -42,6 +69,7 @@ def code_of(
 
     Parameters
     ----------
+    posterior : AmortizedPosterior
     photometry : Photometry
         One galaxy, as it was measured: without an error floor, and with all its bands.
     outcome : Outcome
@@ -59,9 +87,7 @@ def code_of(
         more += f", outliers=sl.Outliers({allowed.probability!r})"
     uncertain = float(photometry.redshift_sigma[0])
     lines = [
-        "import sedflow_lab as sl",
-        "",
-        f"posterior = sl.load_posterior({result.provenance['bundle']!r})",
+        *loading_code(posterior),
         "galaxy = sl.Photometry(",
         f"    flux={_numbers(photometry.flux[0])},  # {', '.join(labels)} [nanomaggies]",
         f"    sigma={_numbers(photometry.sigma[0])},",

@@ -21,6 +21,7 @@ from ..kit.choice import Source, open_posterior
 from ..kit.jobs import Job
 from ..kit.state import State, Traits
 from ..kit.summary import summaries
+from ..kit.takeaway import loading_code
 
 __all__ = ["ERRORS", "MOST_INFERRED", "MOST_UPLOADED", "VALUES", "OwnState", "code_of_reading"]
 
@@ -178,6 +179,14 @@ class OwnState(State):
         self._put({"message": "", "warning": found.warning, "galaxies": found})
 
     @property
+    def file(self) -> str:
+        """What Python reads: the path of the file, or the name of one that a browser sent."""
+        path = self._path
+        if path is None or path.parent == Path(self._folder.name):
+            return self.name
+        return str(path.absolute())
+
+    @property
     def code(self) -> str:
         """Python that reads and infers the same; empty where nothing can be read."""
         return "" if self.galaxies is None else code_of_reading(self)
@@ -228,11 +237,9 @@ def code_of_reading(state: OwnState) -> str:
     how = f"draws={state.draws}, method={state.method!r}, seed=0, on_bad='flag'"
     return "\n".join(
         [
-            "import sedflow_lab as sl",
-            "",
-            f"posterior = sl.load_posterior({state.posterior.bundle.name!r})",
+            *loading_code(state.posterior),
             "galaxies = sl.read_photometry(",
-            f"    {state.name!r},",
+            f"    {state.file!r},",
             "    posterior.bands,",
             *lines,
             ")",

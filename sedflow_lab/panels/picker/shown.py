@@ -18,6 +18,7 @@ from ...posterior.result import PosteriorResult
 from ...quantities import QUANTITIES
 from ...sps import SEDModel
 from ...units import LN10, numbers
+from ..kit.choice import main_bands
 from ..kit.listed import Listed
 
 if TYPE_CHECKING:
@@ -103,14 +104,16 @@ class Shown(Listed):
 def planes_of(found: Shown, photometry: Photometry) -> tuple[tuple[str, str], ...]:
     """What five planes show at first: magnitude, colours, sky, redshift, and what is inferred."""
     labels = photometry.bands.labels
-    k = labels.index("g") if {"g", "r"} <= set(labels) else max(0, len(labels) // 2 - 1)
-    main, last = labels[min(k + 1, len(labels) - 1)], len(labels) - 2
-    color = f"{labels[k]}-{labels[k + 1]}"
-    other = max(0, k - 1) if k else min(1, last)
+    first, second = sorted(main_bands(photometry.bands))
+    color, main = f"{labels[first]}-{labels[second]}", labels[main_bands(photometry.bands)[1]]
+    # Another colour beside it: the bluer one, if there is one.
+    pair = (first - 1, first) if first else (second, second + 1)
+    known = pair[1] < len(labels)
+    other = f"{labels[pair[0]]}-{labels[pair[1]]}" if known else f"snr_{main}"
     sky = ("ra", "dec") if "ra" in found.columns else ("redshift", f"snr_{main}")
     return (
         (f"abs_{main}", color),
-        (color, f"{labels[other]}-{labels[other + 1]}"),
+        (color, other),
         sky,
         ("redshift", f"mag_{main}"),
         ("log_mstar", "log_ssfr_1gyr"),

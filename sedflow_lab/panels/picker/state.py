@@ -11,7 +11,6 @@ import traitlets
 
 from ...errors import InputError
 from ...observations.files import read_table
-from ...observations.nsa import showcase_table
 from ...observations.photometry import Photometry
 from ...observations.sky import nearest, parse_place, positions_of
 from ...observations.tables import has_columns
@@ -46,7 +45,7 @@ class PickerState(LinkedState):
         As of `GalaxyChoice`.
     photometry : Photometry or path, optional
         The galaxies, or a file of them, whose bad rows are flagged; default
-        `sedflow_lab.showcase`.
+        `sedflow_lab.example_galaxies`.
     table : Table, optional
         Positions and other numbers of the galaxies, in the same rows. A file and the showcase
         bring their own.
@@ -71,13 +70,13 @@ class PickerState(LinkedState):
         **choice: Any,
     ) -> None:
         posterior = open_posterior(posterior)
-        bands = posterior.bands
-        if photometry is None:
-            photometry = table = showcase_table()
-        elif isinstance(photometry, str | Path):
-            photometry = table = read_table(photometry, lambda one: has_columns(one, bands))
-        if not isinstance(photometry, Photometry):
-            photometry = Photometry.from_table(photometry, bands, on_bad="flag")
+        if isinstance(photometry, str | Path):
+            table = read_table(photometry, lambda one: has_columns(one, posterior.bands))
+            photometry = Photometry.from_table(table, posterior.bands, on_bad="flag")
+        super().__init__(posterior, photometry)
+        if self.examples is not None:
+            table = self.examples.table
+        photometry = self.galaxies
         if table is not None and len(table) != len(photometry):
             raise InputError(
                 f"The table has {len(table):,} rows for {len(photometry):,} galaxies: give one "
@@ -85,9 +84,8 @@ class PickerState(LinkedState):
             )
         self.table = table
         self.positions = None if table is None else positions_of(table)
-        super().__init__(posterior, photometry)
         found = Shown.of(photometry, self.positions, table, self.posterior.model)
-        first = int(np.argmax(photometry.usable))
+        first = int(np.argmax(self.posterior.check(photometry) == ""))
         self.observe(lambda _: self._judge(), "chosen")
         self.observe(self._follow, "tapped")
         self._put({"planes": planes_of(found, photometry)} | choice)

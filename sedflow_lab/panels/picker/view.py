@@ -67,14 +67,15 @@ class PickerPanel(LinkedPanel):
         self._make_list()
         self._make_about()
         state = self.state
-        self.galaxy = GalaxyPanel(state.posterior, state.galaxies, index=state.index)
+        truth = None if state.examples is None else state.examples.truth
+        self.galaxy = GalaxyPanel(state.posterior, state.galaxies, truth, index=state.index)
         self._list_box.children[0].children = (
             *self._list_box.children[0].children,
             self.previous,
             self.next,
         )
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP) + html.of_galaxies(self.state.simulated)),
             self._search_box,
             self.status,
             row(self._badge_box, self.progress),

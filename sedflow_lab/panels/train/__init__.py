@@ -1,1 +1,1 @@
-"""Train a network, watch it learn, and see what it is worth beside the one that ships."""
+"""Train a network, watch it learn, and see what it is worth beside another."""

@@ -25,7 +25,7 @@ from .state import GRID, Examined
 __all__ = ["MINE", "THEIRS", "EfficiencyFigure", "ExamFigure", "LossFigure"]
 
 MINE, THEIRS = SPARE_COLORS[0], COLORS["fast"]
-"""Colours of the network that is trained here, and of the one that ships."""
+"""Colours of the network that is trained here, and of the one that it is compared with."""
 
 _GREY = "#b5b5b5"
 _HEIGHT = 300
@@ -33,9 +33,9 @@ _FAR = 1e9  # steps
 
 
 class LossFigure:
-    """Loss over steps: of training, of validation, and of trainings before."""
+    """Loss over steps: of training, of validation, of trainings before, and where a rival ended."""
 
-    def __init__(self, shipped: float | None) -> None:
+    def __init__(self, rival: str, reached: float | None) -> None:
         self.training, self.validation = source_of("x", "y"), source_of("x", "y")
         self.others = source_of("xs", "ys", "how")
         x, y = ("Step", 0, 100), ("Loss [nats]", 5, 16)
@@ -50,10 +50,10 @@ class LossFigure:
         plot.line("x", "y", source=self.validation, legend_label="validation", **look)
         # What is evaluated once only is a point.
         plot.scatter("x", "y", source=self.validation, size=4, color=MINE)
-        if shipped is not None:
-            label = "shipped network"
-            plot.line([0, _FAR], [shipped] * 2, color=THEIRS, line_width=1.6, legend_label=label)
-        self._shipped = shipped
+        if reached is not None:
+            label = f"{rival} network"
+            plot.line([0, _FAR], [reached] * 2, color=THEIRS, line_width=1.6, legend_label=label)
+        self._reached = reached
         small_legend(plot.legend, location="top_right", ncols=2)
 
     def update(self, record: TrainingRecord, steps: int, others: Iterable[tuple[str, Any]]) -> None:
@@ -67,7 +67,7 @@ class LossFigure:
         self.training.data = {"x": record.step, "y": record.training_loss}
         self.validation.data = {"x": record.step, "y": record.validation_loss}
         lines = [record.training_loss, record.validation_loss, *self.others.data["ys"]]
-        values = np.concatenate([*lines, [] if self._shipped is None else [self._shipped]])
+        values = np.concatenate([*lines, [] if self._reached is None else [self._reached]])
         longest = max([steps, *(r.step[-1] for _, r in before)])
         set_range(self.figure.x_range, 0, longest)
         if len(values):
@@ -77,14 +77,14 @@ class LossFigure:
             set_range(self.figure.y_range, low - margin, high + 4 * margin)
 
     def clear(self) -> None:
-        """Show nothing but what ships."""
+        """Show nothing but where the rival ended."""
         empty(self.training, self.validation, self.others)
 
 
 class ExamFigure:
     """p–p curves of all quantities less the diagonal, in the band of right posteriors."""
 
-    def __init__(self) -> None:
+    def __init__(self, rival: str) -> None:
         self.band = source_of("x", "low", "high")
         self.curves = {name: source_of("xs", "ys", "name") for name in ("theirs", "mine")}
         x = ("Percentile of the truth, or credibility", 0, 1)
@@ -93,7 +93,7 @@ class ExamFigure:
         ends = {"base": "x", "lower": "low", "upper": "high", "source": self.band}
         shade: Any = {"fill_color": "#dddddd", "fill_alpha": 0.8, "level": "underlay"}
         plot.add_layout(Band(**ends, **shade, line_color=None))
-        for name, color, label in (("theirs", THEIRS, "shipped"), ("mine", MINE, "yours")):
+        for name, color, label in (("theirs", THEIRS, rival), ("mine", MINE, "yours")):
             look: Any = {"line_color": color, "line_width": 1.5, "line_alpha": 0.75}
             lines = plot.multi_line(
                 "xs", "ys", source=self.curves[name], legend_label=label, **look
@@ -123,11 +123,11 @@ class ExamFigure:
 class EfficiencyFigure:
     """Share of simulations whose sampling efficiency is below a value, for two networks."""
 
-    def __init__(self) -> None:
+    def __init__(self, rival: str) -> None:
         self.lines = {name: source_of("x", "y") for name in ("theirs", "mine")}
         x, y = ("Sampling efficiency", 1e-3, 1), ("Share of simulations below", 0, 1)
         plot = self.figure = new_plot("Efficiency", _HEIGHT, x, y, x_axis_type="log")
-        for name, color, label in (("theirs", THEIRS, "shipped"), ("mine", MINE, "yours")):
+        for name, color, label in (("theirs", THEIRS, rival), ("mine", MINE, "yours")):
             look: Any = {"line_color": color, "line_width": 2.5, "mode": "after"}
             plot.step("x", "y", source=self.lines[name], legend_label=label, **look)
         ticks_at(plot.xaxis, plot.xgrid, (0.001, 0.01, 0.1, 1))

@@ -15,7 +15,7 @@ import traitlets
 
 from ..._threads import one_thread
 from ...anpe.amortized import AmortizedPosterior, load_posterior
-from ...anpe.bundle import Bundle
+from ...anpe.bundle import Bundle, shipped_bundles
 from ...anpe.flow import FlowConfig
 from ...anpe.presets import PRESETS, TrainingConfig, make_config
 from ...anpe.recipe import train_bundle
@@ -94,7 +94,7 @@ class Examined:
 
 
 class TrainState(GalaxyChoice):
-    """A network that is trained in a background thread, and examined beside the one that ships.
+    """A network that is trained in a background thread, and examined beside another.
 
     Every choice has a checkpoint of its own: one that was cancelled goes on where it stopped, and
     one that is done goes on with more steps.
@@ -102,9 +102,9 @@ class TrainState(GalaxyChoice):
     Parameters
     ----------
     posterior : AmortizedPosterior, str or Path, optional
-        The network to compare with; default, the one that ships.
+        The network to compare with, whose bands and noise are taken; default `DEFAULT_BUNDLE`.
     photometry : Photometry, optional
-        Real galaxies to look at with both; default `sedflow_lab.showcase`.
+        Galaxies to look at with both; default `sedflow_lab.example_galaxies`.
     folder : path, optional
         Where simulations, checkpoints and networks are kept; default, a folder that vanishes.
     **choice
@@ -141,6 +141,12 @@ class TrainState(GalaxyChoice):
         super().__init__(posterior, photometry, **choice)
         self.observe(lambda _: self._look_again(), list(_CHOICES))
         self.observe(lambda _: self._draw(), "index")
+
+    @property
+    def rival(self) -> str:
+        """What the network to compare with is called."""
+        bundle = self.posterior.bundle
+        return "shipped" if bundle.source in shipped_bundles() else bundle.name or "other"
 
     @property
     def config(self) -> TrainingConfig:
@@ -279,7 +285,7 @@ class TrainState(GalaxyChoice):
             run = run_calibration(self.posterior, "fast", count, _EXAM_DRAWS, stop=job.stop)
             if job.stop.is_set():
                 return {}
-            found["theirs"] = Examined.of(self.posterior.bundle, run, "the one that ships")
+            found["theirs"] = Examined.of(self.posterior.bundle, run, f"the {self.rival} one")
         self.network = network
         found |= {"drawn": self._both(network, self.galaxy)}
         return found | {"progress": Progress("", config.steps, record)}

@@ -63,9 +63,9 @@ class TrainPanel(Panel):
         self.state = TrainState(posterior, photometry, folder, **choice)
         super().__init__(self.state)
         record = self.state.posterior.bundle.training.get("record", {})
-        shipped = record.get("validation_loss") or [None]
-        self.loss = LossFigure(shipped[-1])
-        self.exam, self.efficiency = ExamFigure(), EfficiencyFigure()
+        losses, rival = record.get("validation_loss") or [None], self.state.rival
+        self.loss = LossFigure(rival, losses[-1])
+        self.exam, self.efficiency = ExamFigure(rival), EfficiencyFigure(rival)
         self.corner = CornerFigure()
         self._make_controls()
         wide = w.Layout(flex="1 1 300px", min_width="265px", max_width="640px")
@@ -74,7 +74,7 @@ class TrainPanel(Panel):
         corner = corner_box(self._show("corner", self.corner.figure))
         beside = w.VBox([self.table, self._room_box], layout={"flex": "1 1 330px"})
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP) + html.of_galaxies(self.state.simulated)),
             self._controls,
             self.verdict,
             columns(*figures),
@@ -120,8 +120,9 @@ class TrainPanel(Panel):
         self.verdict = w.HTML(layout=w.Layout(min_height="52px"))  # what is below does not jump
         self.galaxy = galaxy_list(state, 385)
         self._link(index=self.galaxy)
-        keys = html.line_key(MINE, "yours"), html.line_key("#6f6f6f", "shipped")
-        key = w.HTML(html.strip(("<b>A real galaxy by both</b>", *keys), small=True))
+        what = "simulated" if state.simulated else "real"
+        keys = html.line_key(MINE, "yours"), html.line_key("#6f6f6f", html.escape(state.rival))
+        key = w.HTML(html.strip((f"<b>A {what} galaxy by both</b>", *keys), small=True))
         self._galaxies = row(key, self.galaxy, *galaxy_buttons(state))
         self.table = w.HTML()
         self.name = w.Text(description="Name", placeholder="yours", layout={"width": "220px"})
@@ -165,7 +166,7 @@ class TrainPanel(Panel):
                     part.clear()
                 else:
                     part.update(mine, theirs)
-        self.table.value = _report(mine, theirs)
+        self.table.value = _report(mine, theirs, self.state.rival)
         self._offer()
         self._tell()
 
@@ -175,7 +176,7 @@ class TrainPanel(Panel):
         with self._together():
             if drawn:
                 self.corner.update(drawn["mine"]._replace(method="yours"))
-                self.corner.show_behind(drawn["theirs"], "shipped")
+                self.corner.show_behind(drawn["theirs"], self.state.rival)
             else:
                 self.corner.clear()
 
@@ -191,7 +192,7 @@ class TrainPanel(Panel):
             self.bar_text.value = _stage(progress)
         lines = [html.failure(state.message)] if state.message else []
         if state.mine is not None and not state.busy:
-            lines.append(_verdict(state.mine, state.theirs))
+            lines.append(_verdict(state.mine, state.theirs, state.rival))
         elif progress is not None and progress.done:
             lines.append(_losses(progress))
         if state.goes_on and not state.busy:
@@ -233,10 +234,11 @@ def _losses(progress: Progress) -> str:
     )
 
 
-def _verdict(mine: Examined, theirs: Examined | None) -> str:
+def _verdict(mine: Examined, theirs: Examined | None, rival: str) -> str:
     """What came of it, in a sentence or two."""
     exam = mine.exam
-    beside = "" if theirs is None else f" (shipped: {_percent(theirs.exam.efficiency)})"
+    other = html.escape(rival)
+    beside = "" if theirs is None else f" ({other}: {_percent(theirs.exam.efficiency)})"
     return (
         f"{exam.steps:,} steps in {exam.seconds:.0f} s: <b>{exam.calibrated} of "
         f"{exam.quantities}</b> quantities are calibrated, as far as {exam.galaxies} simulations "
@@ -261,12 +263,12 @@ _ROWS = (
 )
 
 
-def _report(mine: Examined | None, theirs: Examined | None) -> str:
+def _report(mine: Examined | None, theirs: Examined | None, rival: str) -> str:
     """The numbers of both networks beside each other."""
     if mine is None:
         return ""
     exams = [mine.exam, *([] if theirs is None else [theirs.exam])]
-    keys = (html.line_key(MINE, "yours"), html.line_key(THEIRS, "shipped"))
+    keys = (html.line_key(MINE, "yours"), html.line_key(THEIRS, html.escape(rival)))
     heads = "".join(f"<th>{key}</th>" for key in ("", *keys[: len(exams)]))
     return html.table([heads], [(label, *map(of, exams)) for label, of in _ROWS])
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,11 +14,12 @@ from ...errors import InputError
 from ...observations.photometry import Photometry
 from ...posterior.information import information_gain
 from ...quantities import QUANTITIES
+from ...sps import BandSet
 from ..kit.choice import GalaxyChoice, Outcome, Source
 from ..kit.jobs import Job
 from ..kit.state import Traits
 
-__all__ = ["MOST_BRIGHTER", "NOISE_RANGE", "PRESETS", "WhatIfState"]
+__all__ = ["MOST_BRIGHTER", "NOISE_RANGE", "Preset", "WhatIfState", "presets"]
 
 MOST_BRIGHTER = 2.0
 """Magnitudes by which a band may be made brighter or fainter."""
@@ -29,15 +29,31 @@ NOISE_RANGE = (0.05, 20.0)
 
 _LEAST_REDSHIFT = 0.001
 
-PRESETS: Mapping[str, str] = MappingProxyType(
-    {
-        "no u band": "Leave out the bluest band",
-        "errors halved": "Observe four times longer",
-        "10 × S/N": "Observe a hundred times longer",
-        "u and z only": "Keep the two ends of the spectrum",
+
+class Preset(NamedTuple):
+    """A change with a name."""
+
+    meaning: str
+    bands: tuple[str, ...]  # labels of those that are kept
+    noise: float = 1.0  # factor on all uncertainties
+
+
+def presets(bands: BandSet) -> dict[str, Preset]:
+    """Changes by name, of photometry in these bands."""
+    order = np.argsort(bands.effective_wavelength, kind="stable")
+    labels = tuple(bands.labels[k] for k in order)
+    made = {
+        "errors halved": Preset("Observe four times longer", labels, 0.5),
+        "10 × S/N": Preset("Observe a hundred times longer", labels, 0.1),
     }
-)
-"""Changes with a name, and what they mean."""
+    if len(labels) == 2:  # none can be spared
+        return made
+    first, last = labels[0], labels[-1]
+    return {
+        f"no {first} band": Preset("Leave out the bluest band", labels[1:]),
+        **made,
+        f"{first} and {last} only": Preset("Keep the two ends of the spectrum", (first, last)),
+    }
 
 
 class WhatIfState(GalaxyChoice):
@@ -168,19 +184,18 @@ class WhatIfState(GalaxyChoice):
         self._follow()
 
     def preset(self, name: str) -> None:
-        """Make one of the `PRESETS` of the photometry as it was measured."""
-        bands = self.bands
-        noise, kept = dict.fromkeys(bands, 1.0), bands
-        if name == "no u band":
-            kept = bands[1:]
-        elif name == "errors halved":
-            noise = dict.fromkeys(bands, 0.5)
-        elif name == "10 × S/N":
-            noise = dict.fromkeys(bands, 0.1)
-        elif name == "u and z only":
-            kept = (bands[0], bands[-1])
-        else:
-            raise InputError(f"There is no {name!r}: choose of {', '.join(PRESETS)}.")
+        """Make one of the `presets` of the photometry as it was measured.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name, or the galaxy was not observed in two of its bands.
+        """
+        bands, known = self.bands, presets(self.posterior.bands)
+        if name not in known:
+            raise InputError(f"There is no {name!r}: choose of {', '.join(known)}.")
+        kept = tuple(band for band in bands if band in known[name].bands)
+        noise = dict.fromkeys(bands, known[name].noise)
         self.put(dict.fromkeys(bands, 0.0), noise, float(self.galaxy.redshift[0]), kept)
 
     def gain(self, outcome: Outcome, name: str) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from ...errors import InputError
 from ...methods import BADGES
 from ...observations.photometry import Photometry
 from ...posterior.weighting import weighted_quantile
@@ -18,7 +19,7 @@ from ..kit.choice import Outcome, Source
 from ..kit.corner import CornerFigure
 from ..kit.widgets import button, columns, corner_box, galaxy_buttons, galaxy_list, row
 from .figures import PhotometryFigure
-from .state import MOST_BRIGHTER, NOISE_RANGE, PRESETS, WhatIfState
+from .state import MOST_BRIGHTER, NOISE_RANGE, WhatIfState, presets
 
 __all__ = ["WhatIfPanel"]
 
@@ -78,7 +79,7 @@ class WhatIfPanel(Panel):
         )
         corner = corner_box(self._show("corner", self.corner.figure), self.zoom)
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP) + html.of_galaxies(self.state.simulated)),
             row(self.galaxy, self.previous, self.next, self.exact),
             row(*self.presets, self.reset),
             self.status,
@@ -103,8 +104,8 @@ class WhatIfPanel(Panel):
         self._link(index=self.galaxy, exact=self.exact)
         self.reset = button("As measured", "undo", state.reset, "Undo all changes")
         self.presets = [
-            button(name, "magic", partial(state.preset, name), meaning)
-            for name, meaning in PRESETS.items()
+            button(name, "magic", partial(self._make, name), preset.meaning)
+            for name, preset in presets(state.posterior.bands).items()
         ]
         most = state.posterior.bundle.redshift_max
         self.redshift = w.FloatSlider(
@@ -152,6 +153,12 @@ class WhatIfPanel(Panel):
         self.zoom = w.Checkbox(description="Zoom in on the posterior", indent=False)
         self.zoom.observe(lambda _: self._zoomed(), "value")
         self.status, self.words = w.HTML(), w.HTML()
+
+    def _make(self, preset: str) -> None:
+        try:
+            self.state.preset(preset)
+        except InputError as error:  # the galaxy lacks the bands
+            self.state.message = str(error)
 
     def _dragged(self, band: str, what: str, value: float) -> None:
         """A point or an error bar [nanomaggies] is held by the mouse."""

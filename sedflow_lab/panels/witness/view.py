@@ -76,7 +76,7 @@ class WitnessPanel(Panel):
             layout=w.Layout(flex="1 1 380px", min_width="360px", max_width="760px"),
         )
         self.children = [
-            w.HTML(html.help_text(_HELP)),
+            w.HTML(html.help_text(_HELP) + html.of_galaxies(self.state.simulated)),
             self._controls,
             self.status,
             columns(left, right),
