@@ -5,8 +5,6 @@ It has three bands and redshifts to 0.6, was trained for seconds, and has no cal
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,7 +131,7 @@ def test_networks_on_the_shelf_are_loaded_by_name_in_code(posterior, folder):
 
 
 def test_the_picker(posterior):
-    panel = panels.PickerPanel(posterior, draws=50)
+    panel = panels.PickerPanel(posterior, draws=100)
     state = panel.state
     assert SIMULATED in panel.children[0].value and SIMULATED not in panel.galaxy.children[0].value
     assert state.planes[:2] == (("abs_r", "g-r"), ("g-r", "r-z"))
@@ -238,11 +236,11 @@ def test_the_wrong_filter_is_never_the_networks_own(posterior):
     named, _ = draw_mocks(*how, Fault(filters="sdss2010-g"))
     assert np.array_equal(wrong.flux, named.flux)
     ratio = wrong.flux / right.flux
-    assert np.allclose(ratio[:, 1:], 1) and 0.005 < np.abs(ratio[:, 0] - 1).max() < 0.5
+    assert np.allclose(ratio[:, 1:], 1) and 0.01 < np.median(np.abs(ratio[:, 0] - 1)) < 0.3
 
 
 def test_a_catalogue_and_the_network_that_made_it(posterior):
-    panel = panels.CataloguePanel(posterior=posterior, draws=50)
+    panel = panels.CataloguePanel(posterior=posterior, draws=100)
     state = panel.state
     assert SIMULATED in panel.children[0].value
     assert panel.run.description == "Infer 24 galaxies"
@@ -250,15 +248,17 @@ def test_a_catalogue_and_the_network_that_made_it(posterior):
     assert state.wait(120) and state.finished
     state.tapped = 4
     assert state.wait(60) and state.outcome.photometry.ids[0] == "simulated-05"
-    result = posterior.infer(state.galaxies[:2], 50)
+    table, galaxies = state.table, state.galaxies
     panel.close()
     # A panel for other bands says what it lacks.
-    wrong = panels.CatalogueState(result, state.galaxies[:2], "nsa-ugriz")
+    wrong = panels.CatalogueState(table, galaxies, "nsa-ugriz")
     wrong.tapped = 0
     assert wrong.wait(60) and wrong.outcome is None
-    assert "this panel's network is for sdss2010-u" in wrong.message
-    assert wrong.message.endswith("give the one that made them, as posterior=.")
+    sentence = "this panel's network is for sdss2010-u"
+    assert sentence in wrong.message and wrong.message.endswith("made them, as posterior=.")
     wrong.close()
+    with pytest.raises(sl.InputError, match=sentence):
+        panels.CatalogueState(posterior.infer(galaxies[:1], 50), galaxies[:1], "nsa-ugriz")
 
 
 def test_results_name_a_network_of_the_shelf(folder, tmp_path, monkeypatch):
@@ -316,7 +316,7 @@ SHORTER = {
 @pytest.mark.parametrize(
     "name", ["03_pick_and_infer", "08_break_it", "09_your_own_galaxies", "10_catalogue"]
 )
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_notebook_runs_with_another_network(name, folder, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path = ROOT / "notebooks" / f"{name}.ipynb"
@@ -329,13 +329,8 @@ def test_a_notebook_runs_with_another_network(name, folder, monkeypatch):
         for cell in notebook.cells:
             cell.source = cell.source.replace(long, short)
     where = {"metadata": {"path": path.parent}}
-    NotebookClient(notebook, timeout=200, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
     for cell in notebook.cells:
         if "solution" in cell.metadata.get("tags", ()):
             printed = "".join(out.get("text", "") for out in cell.outputs)
             assert printed.startswith("Right"), printed
-
-
-def test_examples_need_no_widgets():
-    code = "import sys, sedflow_lab.anpe.examples as e; assert 'ipywidgets' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,6 +17,8 @@ from ...errors import InputError
 from ...exact import Outliers
 from ...methods import AMORTIZED
 from ...observations import Photometry, read_photometry
+from ...posterior.result import PosteriorResult
+from ...sps import BandSet
 from ..kit.choice import Outcome, Source, open_posterior
 from ..kit.jobs import Job
 from ..kit.selection import LinkedState
@@ -93,6 +95,8 @@ class CatalogueState(LinkedState):
         if posterior is None and maker in (*shipped_bundles(), *fetched_bundles()):
             posterior = maker
         posterior = open_posterior(posterior)
+        if isinstance(results, PosteriorResult):
+            _check_bands(results.bands, posterior.bands)
         found = None if results is None else Results.of(results, posterior.model)
         if isinstance(photometry, str | Path):
             photometry = read_photometry(photometry, posterior.bands, on_bad="flag")
@@ -201,12 +205,7 @@ class CatalogueState(LinkedState):
 
     def _open(self, found: Results, row: int, job: Job) -> Outcome:
         began, photometry = time.perf_counter(), self._photometry(found, row)
-        if photometry.bands != self.posterior.bands:
-            made, here = (", ".join(b.names) for b in (photometry.bands, self.posterior.bands))
-            raise InputError(
-                f"these results are in {made}, and this panel's network is for {here}: give the "
-                "one that made them, as posterior=."
-            )
+        _check_bands(photometry.bands, self.posterior.bands)
         if found.store is not None:
             try:
                 result = found.store.posterior(found.which(row))
@@ -238,6 +237,15 @@ class CatalogueState(LinkedState):
         }
         one = self.galaxies[int(rows[0])]
         return one.with_error_floor(floor) if floor else one
+
+
+def _check_bands(made: BandSet, here: BandSet) -> None:
+    """Refuse results of a network for other bands than the panel's."""
+    if made != here:
+        raise InputError(
+            f"These results are in {', '.join(made.names)}, and this panel's network is for "
+            f"{', '.join(here.names)}: give the one that made them, as posterior=."
+        )
 
 
 class _Pace:
