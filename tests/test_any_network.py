@@ -142,7 +142,8 @@ def test_the_picker(posterior):
     assert panel.galaxy.state.truth is not None
     state.find("187.28 2.05")
     assert "no positions" in state.message
-    assert "no position, no picture" in panel.picture.value
+    assert "no position, no picture" in panel.picture.value and panel.ask.layout.display == "none"
+    assert "Signal to noise" in panel._heads[2].value
     panel.close()
 
 

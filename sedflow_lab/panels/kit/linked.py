@@ -39,7 +39,7 @@ class LinkedPanel(Panel):
     """
 
     _components = ("bokeh-widgets", "bokeh-tables")
-    _titles: ClassVar[tuple[str, ...]] = ()  # of the planes
+    _titles: tuple[str, ...] = ()  # of the planes
     _share: ClassVar[int | None] = None  # the plane that is a map of badges
     _plane_height: ClassVar[int] = 300  # pixels
 

@@ -62,6 +62,8 @@ class PickerPanel(LinkedPanel):
     ) -> None:
         self.state = PickerState(posterior, photometry, table, **choice)
         super().__init__(self.state)
+        if self.state.positions is None:
+            self._titles = (*self._titles[:2], "Signal to noise", *self._titles[3:])
         self._make_search()
         self._make_planes()
         self._make_list()
@@ -145,6 +147,7 @@ class PickerPanel(LinkedPanel):
             layout=w.Layout(width="auto"),
         )
         self.ask.observe(lambda _: self._show_about(), "value")
+        self.ask.layout.display = None if self.state.positions is not None else "none"
         room = w.Layout(flex="1 1 310px", min_width="290px", margin="4px 6px")
         beside = row(self.picture, self.ask, align_items="flex-start")
         self._about_box = w.VBox([self.about, beside], layout=room)
