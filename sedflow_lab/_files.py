@@ -22,6 +22,7 @@ from .errors import InputError, WriteError
 __all__ = [
     "cannot_write",
     "difference",
+    "expanded",
     "fingerprint",
     "locked",
     "read_json",
@@ -50,6 +51,11 @@ _SEAL = "sha256"
 _LONGEST_JSON = 2**28  # bytes; ours have a thousandth of it
 
 
+def expanded(path: str | Path) -> Path:
+    """A path whose ~ is a user's home; as it is where no user is called so."""
+    return Path(os.path.expanduser(path))
+
+
 def cannot_write(error: OSError, path: str | Path | None = None) -> WriteError | None:
     """The sentence on a disk that is full or may not be written; None for other errors."""
     remedy = _REMEDIES.get(error.errno or 0)
@@ -74,10 +80,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
+    InputError
+        If the path has no name.
     WriteError
         If the disk is full or may not be written.
     """
-    path = Path(path)
+    path = _named(path)
     mine = f".{path.stem}.{_host()}-"
     partial, before = (
         path.with_name(f"{mine}{os.getpid()}{word}.partial{path.suffix}") for word in ("", ".old")
@@ -100,6 +108,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if before.exists() and not path.exists():  # an error came between the two steps
             os.replace(before, path)
         _remove(before)
+
+
+def _named(path: str | Path) -> Path:
+    """A path to write to; InputError where it is empty or a folder without a name, such as `.`."""
+    if not (path := Path(path)).name:
+        raise InputError(f"Nothing can be written to {str(path)!r}: give a name.")
+    return path
 
 
 @contextmanager
@@ -134,10 +149,12 @@ def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
 
     Raises
     ------
+    InputError
+        If the path has no name.
     WriteError
         If another process has it.
     """
-    path = Path(path)
+    path = _named(path)
     beside = path.with_name(f".{path.name}.lock")
     until = time.monotonic() + patience
     while (lock := _lock(beside)) is _BUSY:

@@ -582,3 +582,16 @@ def test_seeds_and_numbers_of_sets_are_bounded(tmp_path, tiny_model, changed):
     with pytest.raises(InputError, match=rf"{name} is -?\d+: give [01] to 1,099,511,627,775"):
         simulate(tmp_path / "set", **{"n": 10, "model": tiny_model} | changed)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("path", ["~nobody-is-called-so/x.csv", "x" * 300 + ".csv", "/dev/null"])
+def test_paths_that_lead_to_no_file_are_named(path):
+    with pytest.raises(InputError, match=r"does not exist|is no plain file") as error:
+        read_photometry(path)
+    assert path in one_sentence(error)
+
+
+@pytest.mark.parametrize("columns", [{3: "flux_u"}, {"flux_u": 3}, {None: None}])
+def test_columns_that_are_no_names_are_refused(columns):
+    with pytest.raises(InputError, match="columns"):
+        Photometry.from_table(galaxies().to_table(), columns=columns)

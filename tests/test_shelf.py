@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import sedflow_lab as sl
-from sedflow_lab.anpe.bundle import shelf, shipped_bundles
+from sedflow_lab.anpe.bundle import attach, shelf, shipped_bundles
 from sedflow_lab.anpe.shelf import digest_of, fetch_network, networks, pack_network
 from sedflow_lab.commands.main import main
-from sedflow_lab.errors import InputError, SedflowError
+from sedflow_lab.errors import InputError, SedflowError, WriteError
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,87 @@ def test_a_damaged_one_is_listed_with_its_problem(packed):
     (folder / "bundle.json").write_text("{}")
     row = networks()[networks()["name"] == "tiny"][0]
     assert "tiny" in row["problem"]
+
+
+@pytest.mark.parametrize("what", ["weights.safetensors", "card.json", "card without figures"])
+def test_a_damaged_one_hides_no_other(packed, what):
+    folder = fetch_network(packed[0])
+    if what == "card without figures":
+        attach(folder, card={"network": sl.load_posterior("tiny").bundle.hash, "goals": []})
+    else:
+        (folder / what).unlink(missing_ok=True)
+        (folder / what).mkdir()
+    found = {row["name"]: row for row in networks()}
+    assert found["nsa-ugriz"]["problem"] == ""
+    assert what.split()[0].partition(".")[0] in found["tiny"]["problem"]
+    assert "tiny" in found["tiny"]["problem"]
+
+
+def test_networks_on_the_shelf_are_listed_from_there(packed, tmp_path, monkeypatch):
+    """And neither from a folder that is called the same, nor from what ships by now."""
+    folder = fetch_network(packed[0])
+    (tmp_path / "here" / "tiny").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copytree(folder, shelf() / "nsa-ugriz")
+    found = [row for row in networks() if row["origin"] == "fetched"]
+    assert {row["sha256"] for row in found} == {packed[1]}
+    assert [row["problem"] for row in found if row["name"] == "tiny"] == [""]
+    (twice,) = (row["problem"] for row in found if row["name"] == "nsa-ugriz")
+    assert "Another network called nsa-ugriz ships" in twice
+
+
+@pytest.mark.parametrize("name", [" ", "a\nb", "\x1b[31m", "\udcff", "x" * 300, " a", "-x", "\0b"])
+def test_names_that_cannot_be_typed_or_written_are_refused(packed, name):
+    with pytest.raises(InputError, match="cannot be called"):
+        fetch_network(packed[0], name=name)
+
+
+def test_no_network_has_a_name_that_is_too_long():
+    with pytest.raises(InputError, match="There is no posterior bundle at xxx"):
+        sl.load_posterior("x" * 300)
+
+
+def test_what_follows_a_path_in_an_address_is_no_part_of_the_name(packed):
+    with serve(packed[0].parent) as address:
+        folder = fetch_network(f"{address}/tiny.zip?download=1", packed[1], progress=False)
+    assert folder.name == "tiny"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http://[x/y.zip", "http://a b/y.zip", "http://ä/y.zip"]
+)
+def test_addresses_that_are_none_are_refused(url):
+    with pytest.raises(InputError, match=r"cannot be called|is not a web address"):
+        fetch_network(url, "0" * 64)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no such device")
+def test_devices_are_no_archives():
+    with pytest.raises(InputError, match=r"/dev/zero \(it is not a file\)"):
+        fetch_network("/dev/zero")
+
+
+def test_a_damaged_one_is_told_from_another_when_fetched_again(packed):
+    folder = fetch_network(packed[0])
+    (folder / "support.json").write_text("{}")
+    with pytest.raises(InputError, match=r"or this one damaged: .* or remove .*tiny\.$"):
+        fetch_network(packed[0])
+
+
+def test_a_file_in_the_way_of_the_shelf_is_named(packed, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEDFLOW_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file in the way of the folder .*SEDFLOW_CACHE"):
+        fetch_network(packed[0])
+
+
+def test_a_full_disk_is_no_fault_of_the_input(packed, monkeypatch):
+    def full(*args, **how):
+        raise WriteError("Cannot write x (No space left on device): make room, or elsewhere.")
+
+    monkeypatch.setattr("sedflow_lab.anpe.shelf.download", full)
+    with pytest.raises(WriteError, match=r"or elsewhere\.$"):
+        fetch_network("http://example.org/x.zip", "0" * 64)
 
 
 def test_commands(packed, tiny_bundle, tmp_path, capsys):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -172,7 +173,7 @@ def open_bundle(name: str | Path) -> Iterator[Path]:
     if str(name) in shipped_bundles():
         with as_file(files("sedflow_lab.data") / "bundles" / str(name)) as folder:
             yield folder
-    elif not Path(name).exists() and str(name) in fetched_bundles():
+    elif not os.path.exists(name) and str(name) in fetched_bundles():
         yield shelf() / str(name)
     else:
         yield Path(name)
@@ -180,7 +181,7 @@ def open_bundle(name: str | Path) -> Iterator[Path]:
 
 def _read(folder: Path, ssp: SSPGrid | None, any_grid: bool) -> tuple[Bundle, SSPGrid]:
     path = folder / _DESCRIPTION
-    if not path.exists():
+    if not os.path.exists(path):  # which pathlib would not ask of a name that is too long
         known = ", ".join((*shipped_bundles(), *fetched_bundles()))
         raise InputError(
             f"There is no posterior bundle at {folder}: give a folder written by "

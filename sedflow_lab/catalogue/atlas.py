@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._files import difference, locked
+from .._files import difference, expanded, locked
 from .._version import __version__
 from ..anpe import AmortizedPosterior, load_posterior
 from ..errors import InputError
@@ -154,7 +154,7 @@ def _check(
     outliers: Outliers | None,
 ) -> Path:
     """The path of the store, once what is asked for makes sense."""
-    out = Path(out).expanduser()
+    out = expanded(out)
     if out.suffix != ".zarr":
         raise InputError(f"{out} is no name of a store: give one that ends in .zarr.")
     if not out.absolute().parent.is_dir():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._files import fingerprint, reading, replacing, write_bytes
+from .._files import expanded, fingerprint, reading, replacing, write_bytes
 from ..errors import InputError
 from ..parameters import N_THETA
 from ..sps.bands import BandSet
@@ -104,7 +104,7 @@ class Store:
         _check_packages()
         address = str(address).rstrip("/")
         if "://" not in address:
-            address = str(Path(address).expanduser().absolute())
+            address = str(expanded(address).absolute())
         with reading(address, "the catalogue's store", "give the folder that infer wrote"):
             values = json.loads(_get(f"{address}/zarr.json"))["attributes"][_NAME]
             if values["format"] != _FORMAT:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .._files import locked
+from .._files import expanded, locked
 from ..errors import InputError
 
 __all__ = ["claimed"]
@@ -63,7 +63,7 @@ def claimed(args: argparse.Namespace) -> Iterator[None]:
 def _named(args: argparse.Namespace, names: tuple[str, ...]) -> list[tuple[str, Path]]:
     """Arguments that are given and name a path, with the path."""
     given = [(name, getattr(args, name, None)) for name in names]
-    return [(name, Path(text).expanduser()) for name, text in given if isinstance(text, str)]
+    return [(name, expanded(text)) for name, text in given if isinstance(text, str)]
 
 
 def _same(a: Path, b: Path) -> bool:

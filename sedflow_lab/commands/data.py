@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .._files import expanded
 from . import shared
 from .shared import option
 
@@ -50,7 +50,7 @@ def _noise(args: argparse.Namespace) -> None:
     photometry = shared.read_catalog(args, args.bands, "flag")
     shared.warn_of(photometry.problems)
     noise = fit_noise(photometry)
-    out = Path(args.out).expanduser()
+    out = expanded(args.out)
     noise.save(out)
     table = describe_noise(noise, photometry)
     print(f"The noise model of {table.meta['galaxies']:,} galaxies is in {out}.")
@@ -174,4 +174,4 @@ def _compare(args: argparse.Namespace) -> None:
     if args.table:
         write_table(summary, args.table)
     if args.out:
-        save_figure(plot_comparison(comparison), Path(args.out).expanduser(), dpi=150)
+        save_figure(plot_comparison(comparison), expanded(args.out), dpi=150)

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._files import expanded
 from . import shared
 from .shared import option
 
@@ -130,7 +131,7 @@ def _flags(args: argparse.Namespace, atlas: Path) -> Table:
     path, galaxies = _flags_path(args), read_positions(atlas)
     if getattr(args, "source", None) is None:
         return fetch_flags(*galaxies, path, progress=shared.is_interactive())
-    table = read_flags(Path(args.source).expanduser(), *galaxies)
+    table = read_flags(expanded(args.source), *galaxies)
     write_table(table, path)
     return table
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from .._files import expanded
 from ..errors import InputError
 from ..methods import AMORTIZED
 
@@ -257,7 +258,7 @@ def read_catalog(args: argparse.Namespace, bands: Any, on_bad: Any) -> Photometr
     from ..observations.checks import PhotometryWarning
     from ..observations.nsa import VERSIONS, read_nsa
 
-    path = Path(args.catalog).expanduser()
+    path = expanded(args.catalog)
     columns = columns_of(args)
     for version in VERSIONS:
         if path.name == f"nsa_{version}.fits" and not columns:
@@ -378,7 +379,7 @@ def _handling(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> 
 
 def check_path(name: str | Path, endings: Collection[str]) -> Path:
     """Make sure that a file can be written under this name, before hours are spent on it."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix.lower() not in endings:
         raise InputError(
             f"{path} cannot be written: give a name that ends in {', '.join(endings)}."

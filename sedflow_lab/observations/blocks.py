@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from .._files import expanded
 from ..errors import InputError
 from .files import (
     choose,
@@ -95,7 +96,7 @@ def read_blocks(
 def _fetched(path: str | Path) -> Path:
     """The path of a file, fetched if it is an address."""
     if "://" not in str(path):
-        return Path(path).expanduser()
+        return expanded(path)
     import fsspec
 
     try:

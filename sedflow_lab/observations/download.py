@@ -12,12 +12,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from .._files import cannot_write, locked, to_disk, write_text, writing
+from .._files import cannot_write, expanded, locked, to_disk, write_text, writing
 from ..errors import InputError, SedflowError
 
-__all__ = ["cache_folder", "download"]
+__all__ = ["cache_folder", "download", "is_address"]
 
 BLOCK = 1 << 18  # bytes
 STALLS = 3  # tries in a row that bring nothing
@@ -27,7 +28,7 @@ WAIT = 1.0  # seconds before the next try, once nothing came; doubles
 def cache_folder() -> Path:
     """Folder for downloads: ``$SEDFLOW_CACHE``, else the user's cache on this platform."""
     if folder := os.environ.get("SEDFLOW_CACHE"):
-        return Path(folder).expanduser()
+        return expanded(folder)
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
@@ -35,6 +36,16 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "sedflow_lab"
+
+
+def is_address(url: str) -> bool:
+    """Whether a file may be asked for there: what else there is in it has to be escaped with %."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        return False
+    return known and url.isascii() and url.isprintable() and " " not in url
 
 
 def download(
@@ -63,9 +74,9 @@ def download(
     WriteError
         If the disk is full or may not be written, or another process downloads the same.
     """
-    if not url.startswith(("http://", "https://")):
+    if not is_address(url):
         raise InputError(f"The address {url!r} is not a web address: give one with http or https.")
-    path = Path(path).expanduser()
+    path = expanded(path)
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):

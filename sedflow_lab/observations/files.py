@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import expanded
 from ..errors import InputError
 from .checks import PhotometryWarning
 from .limits import LIMIT_SIGMAS
@@ -133,7 +135,7 @@ def read_table(
         rows; if several tables of it have the columns, or none is the one that `hdu` names.
     """
     try:
-        path = Path(path).expanduser()
+        path = expanded(path)
     except TypeError as error:
         raise InputError(
             f"This {type(path).__name__} is not the path of a file: give a path to read_photometry "
@@ -150,8 +152,10 @@ def read_table(
 @contextmanager
 def reading_table(path: Path) -> Iterator[None]:
     """Say in one sentence what is wrong with the file of a table."""
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+    # os.path has answers for names that are too long, too; a pipe is there, but is read once only.
+    if not os.path.isfile(path):
+        there = "is no plain file" if os.path.exists(path) else "does not exist"
+        what = "is a folder, not a file" if os.path.isdir(path) else there
         raise InputError(f"The file {path} {what}: give the path of a CSV, ECSV or FITS table.")
     if path.stat().st_size == 0:
         raise InputError(f"The file {path} is empty: give a table with a header and rows.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._files import expanded
 from ..errors import InputError, SedflowError
 from ..units import MAG_TO_FLUX, Measured, flux_from, sigma_from_ivar
 from .download import cache_folder, download
@@ -166,7 +167,7 @@ def read_nsa(
     index, offset, floor = (
         np.array(x) for x in zip(*(_BANDS[n] for n in bands.names), strict=True)
     )
-    with _open(Path(path).expanduser()) as data:
+    with _open(expanded(path)) as data:
         release = _release(data.names, version, path)
         rows = slice(None) if rows is None else rows
         try:
@@ -197,7 +198,7 @@ def read_positions(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray
     InputError
         If the file is not the Atlas, is damaged, or has no positions.
     """
-    with _open(Path(path).expanduser()) as data:
+    with _open(expanded(path)) as data:
         _release(data.names, None, path)
         if not {"RA", "DEC"} <= set(data.names):
             raise InputError(f"The file {path} lacks RA or DEC: download the Atlas again.")
@@ -267,7 +268,7 @@ def _release(names: list[str], version: str | None, path: str | Path) -> Version
 
 def nsa_folder(folder: str | Path | None = None) -> Path:
     """Where the Atlas is kept: ``nsa`` in the cache folder, or another that is given."""
-    return cache_folder() / "nsa" if folder is None else Path(folder).expanduser()
+    return cache_folder() / "nsa" if folder is None else expanded(folder)
 
 
 def download_nsa(

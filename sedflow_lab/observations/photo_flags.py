@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._files import locked, read_json, write_json
+from .._files import expanded, locked, read_json, write_json
 from ..errors import InputError, SedflowError
 from .files import read_table
 from .sdss import match_positions
@@ -97,7 +97,7 @@ def fetch_flags(
     from astropy.table import vstack
     from tqdm.auto import tqdm
 
-    path = Path(path).expanduser()
+    path = expanded(path)
     ids, ra, dec = np.asarray(ids).astype(str), np.asarray(ra, float), np.asarray(dec, float)
     if path.exists():
         return _checked(read_table(path), ids, path)

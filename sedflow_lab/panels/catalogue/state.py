@@ -11,6 +11,7 @@ import numpy as np
 import traitlets
 from astropy.table import Table, vstack
 
+from ..._files import expanded
 from ...anpe.bundle import fetched_bundles, shipped_bundles
 from ...catalogue.atlas import Progress, infer_catalogue
 from ...errors import InputError
@@ -85,7 +86,7 @@ class CatalogueState(LinkedState):
         out: str | Path | None = None,
         **choice: Any,
     ) -> None:
-        self.out = None if out is None else Path(out).expanduser()
+        self.out = None if out is None else expanded(out)
         if results is None and self.out is not None and self.out.exists():
             results = self.out
         self.can_run = photometry is not None or results is None

@@ -10,7 +10,7 @@ from typing import Any, cast
 import traitlets
 from astropy.table import Table, vstack
 
-from ..._files import write_bytes
+from ..._files import expanded, write_bytes
 from ...errors import InputError
 from ...methods import AMORTIZED
 from ...observations.extinction import LAWS
@@ -105,7 +105,7 @@ class OwnState(State):
 
     def open(self, path: str | Path) -> None:
         """Read a file of this machine."""
-        self._path = Path(path).expanduser()
+        self._path = expanded(path)
         self._begin(self._path.name)
 
     def receive(self, name: str, content: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import plots
-from ..._files import write_text
+from ..._files import expanded, write_text
 from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
 from ...diagnostics.calibration_run import CalibrationRun
@@ -232,11 +232,11 @@ def make_figures(
     unknown = [key for key in only if key not in FIGURES]
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}: choose of {', '.join(FIGURES)}.")
-    folder = Path(folder).expanduser()
-    runs = folder / "runs" if store is None else Path(store).expanduser()
+    folder = expanded(folder)
+    runs = folder / "runs" if store is None else expanded(store)
     for each in (folder, runs):
         each.mkdir(parents=True, exist_ok=True)
-    kept = None if study is None else Store(Path(study).expanduser())
+    kept = None if study is None else Store(expanded(study))
     how: dict[str, Any] = {"progress": progress, "stop": stop}
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     maker = _Maker(posterior, settings or FigureSettings(), runs, kept, how, where)

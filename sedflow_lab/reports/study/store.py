@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._files import difference, read_json, reading, write_json
+from ..._files import difference, expanded, read_json, reading, write_json
 from ...errors import InputError
 from ...methods import RECIPE
 from ...observations.photometry import Photometry
@@ -61,7 +61,7 @@ class Store:
         InputError
             If the folder holds a study with other settings, or other files.
         """
-        store = cls(Path(folder).expanduser())
+        store = cls(expanded(folder))
         path = store.folder / _SETTINGS
         if path.exists():
             if differing := difference(store.settings(), settings):
