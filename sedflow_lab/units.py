@@ -175,7 +175,7 @@ def _number(value: Any) -> float | None:
         return np.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -55,6 +55,9 @@ def test_nothing_is_said_where_no_limit_is_needed():
         ("upper_limit_u", u.Jy, 6.0 * 3.631e-6),
         ("mag_limit_u", None, 22.5 - 2.5 * np.log10(6.0)),
         ("flux_limit_u", u.ABmag, 22.5 - 2.5 * np.log10(6.0)),
+        ("image_limit_u", None, 6.0),
+        ("nanomaggies_limit_u", None, 6.0),
+        ("maglim_u", None, 22.5 - 2.5 * np.log10(6.0)),
     ],
 )
 def test_limits_have_names_and_units_as_fluxes_do(name, unit, limit):
@@ -62,9 +65,9 @@ def test_limits_have_names_and_units_as_fluxes_do(name, unit, limit):
     table[name] = np.full(3, limit)
     table[name].unit = unit
     with pytest.warns(UserWarning, match="upper limit in band u"):
-        found = Photometry.from_table(table, limit_sigmas=2)
+        found = Photometry.from_table(table, columns={"limit_u": name}, limit_sigmas=2)
     assert found.sigma[[0, 2], 0] == pytest.approx([3.0, 3.0], rel=1e-6)
-    assert understood(table, found.bands)["limit_u"][0] == name
+    assert understood(table, found.bands, {"limit_u": name})["limit_u"][0] == name
 
 
 def test_limits_beside_magnitudes_and_fluxes_in_other_units():
@@ -84,6 +87,11 @@ def test_limits_beside_magnitudes_and_fluxes_in_other_units():
     with pytest.warns(UserWarning, match="upper limit"):
         found = Photometry.from_table(magnitudes)
     assert (found.flux[0, 0], found.sigma[0, 0]) == (0.0, pytest.approx(2.0, rel=1e-6))
+    magnitudes["flux_limit_u"] = magnitudes["limit_u"] * 0 + 6.0  # nanomaggies, as it says
+    del magnitudes["limit_u"]
+    with pytest.warns(UserWarning, match="upper limit"):
+        found = Photometry.from_table(magnitudes)
+    assert (found.flux[0, 0], found.sigma[0, 0]) == (0.0, pytest.approx(2.0, rel=1e-6))
 
 
 def test_limits_that_cannot_be_used_are_flagged_or_refused():
@@ -92,7 +100,7 @@ def test_limits_that_cannot_be_used_are_flagged_or_refused():
     with pytest.warns(UserWarning):
         found = Photometry.from_table(table, on_bad="flag")
     assert "uncertainty in band u is -6" in found.problems[0]
-    for sigmas in (0, -3, np.nan, np.inf):
+    for sigmas in (0, -3, np.nan, np.inf, None, "3"):
         with pytest.raises(InputError, match="standard deviations make no sense"):
             Photometry.from_table(table, limit_sigmas=sigmas)
 

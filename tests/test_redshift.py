@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import astropy.units as u
 import numpy as np
 import pytest
 import torch
@@ -69,6 +70,13 @@ def test_uncertainties_that_cannot_be_used_are_flagged_or_refused(bad):
     assert f"the redshift's uncertainty is {bad:g} but must be from 0" in some.problems[0]
     for refused in (lambda: flat([0.1], [bad], "raise"), lambda: some[1].with_redshift_sigma(bad)):
         with pytest.raises(sl.InputError, match="uncertainty"):
+            refused()
+
+
+@pytest.mark.parametrize("bad", ["x", {}, 1j, [None], object(), 300 * u.km / u.s, [0.1] * 3, [[0]]])
+def test_what_is_no_uncertainty_is_refused(bad):
+    for refused in (lambda: flat([0.1], bad), lambda: flat([0.1], [0.0]).with_redshift_sigma(bad)):
+        with pytest.raises(sl.InputError, match="redshift"):
             refused()
 
 

@@ -141,17 +141,22 @@ def as_index(index: Any, n: int) -> Any:
 
 def as_redshift(redshift: Any, n: int, name: str = "redshift") -> np.ndarray:
     """Read N redshifts."""
+    values = np.atleast_1d(_without_unit(redshift, name))
+    if values.shape != (n,):
+        raise InputError(
+            f"{name} has the shape {values.shape} for {n} galaxies: give one a galaxy."
+        )
+    return values
+
+
+def _without_unit(redshift: Any, name: str) -> np.ndarray:
+    """Read redshifts of any shape, which have no unit."""
     values, unit = split_unit(redshift, name)
     if not is_blank(unit) and str(unit) != "redshift":
         velocity = ", as velocities are made of them in several ways, of which z = v/c is but one"
         raise InputError(
             f"The {name} has the unit {str(unit)!r}: give plain redshifts"
             f"{velocity if _is_velocity(str(unit)) else ''}."
-        )
-    values = np.atleast_1d(values)
-    if values.shape != (n,):
-        raise InputError(
-            f"{name} has the shape {values.shape} for {n} galaxies: give one a galaxy."
         )
     return values
 
@@ -161,10 +166,8 @@ def as_redshift_sigma(sigma: Any, n: int, strict: bool = False) -> np.ndarray:
 
     Strict raises InputError where one cannot be used.
     """
-    values = np.zeros(n) if sigma is None else sigma
-    if np.ndim(values) == 0:
-        values = np.full(n, float(values))
-    values = as_redshift(values, n, "redshift_sigma")
+    values = np.zeros(n) if sigma is None else _without_unit(sigma, "redshift_sigma")
+    values = as_redshift(np.full(n, values) if values.ndim == 0 else values, n, "redshift_sigma")
     if strict and not _is_redshift_sigma(values).all():
         bad = values[~_is_redshift_sigma(values)][0]
         raise InputError(f"An uncertainty of a redshift is {bad:g} but must be {_REDSHIFT_SIGMA}.")

@@ -35,7 +35,7 @@ def with_limit(
     InputError
         If a limit cannot be of so many standard deviations.
     """
-    if not 0 < sigmas < np.inf:
+    if not (isinstance(sigmas, int | float) and 0 < sigmas < np.inf):
         raise InputError(
             f"Upper limits of {sigmas} standard deviations make no sense: give a number above 0, "
             "such as 3."

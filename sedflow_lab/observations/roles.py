@@ -45,6 +45,9 @@ _LOOKED_FOR = {
     "asinhmag": ("asinhmag_err",),
 }
 _LIMITS = ("limit", "flux_limit", "upper_limit", "mag_limit")
+# Words in names of limits: "image" and "nanomaggies" speak of no magnitudes.
+_SAYS_FLUX = re.compile("flux|nmgy|maggie|jy")
+_SAYS_MAGNITUDE = re.compile("mag(nitudes?|s|ab|lim[a-z]*)?(?![a-z])")
 _SINGLE = ("redshift", "id", "ebv", "redshift_sigma")
 _ROLES = ("flux", "mag", "asinhmag", "sigma", "ivar", "mag_err", "asinhmag_err", "limit")
 
@@ -72,13 +75,13 @@ class Finder:
         for role, name in self.columns.items():
             if role not in roles:
                 raise InputError(
-                    f"The role {role!r} in columns is not known{closest(role, roles)}: use "
+                    f"The role {role!r} in columns is not known{closest(str(role), roles)}: use "
                     f"{', '.join(roles[:10])} and so on for each band."
                 )
             if name is not None and name not in self.table.colnames:
                 raise InputError(
                     f"The table has no column {name!r}, which columns names for {role!r}"
-                    f"{closest(name, self.table.colnames)}: the table has {self._listing()}."
+                    f"{closest(str(name), self.table.colnames)}: the table has {self._listing()}."
                 )
 
     def find(self, candidates: Sequence[str]) -> str | None:
@@ -212,12 +215,17 @@ class Finder:
         return self.find([name for prefix in _LIMITS for name in _spellings(prefix, key)])
 
     def limit(self, key: str, flux: Measured) -> Measured | None:
-        """Upper limits of one band, 1-D; without a unit they have that of its flux."""
+        """Upper limits of one band, 1-D; without a unit they have that of its flux.
+
+        A name that says what they are, such as flux_limit_u beside magnitudes, is believed.
+        """
         if (column := self.limit_column(key)) is None:
             return None
         values, unit = split_unit(self.column(column), name := f"column {column!r}")
-        magnitudes = "magnitude" in flux.what[0] or "mag" in plain_name(column)
-        if is_blank(unit) and not magnitudes:
+        plain, of_magnitudes = plain_name(column), "magnitude" in flux.what[0]
+        is_flux, is_magnitude = _SAYS_FLUX.search(plain), _SAYS_MAGNITUDE.search(plain)
+        magnitudes = not is_flux and bool(of_magnitudes or is_magnitude)
+        if is_blank(unit) and not magnitudes and not of_magnitudes:
             unit = flux.unit[0]
         return flux_from(values, unit, name, "mag" if magnitudes else "flux")
 
