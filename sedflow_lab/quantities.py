@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from .errors import InputError
@@ -137,28 +138,34 @@ def get_quantity(name: str) -> Quantity:
 
 def _magnitude(name: str, band: str) -> Quantity:
     description = f"absolute AB magnitude in {band} at rest, dust included"
-    label, text = rf"$M_{{\rm {band}}}$", f"M {band}"
+    label, text = rf"$M_{{\rm {_in_maths(band)}}}$", f"M {band}"
     return Quantity(name, label, "mag", -25.0, -8.0, text, "mag", description, "mag")
 
 
 def _colour(name: str, bands: str) -> Quantity:
     text = bands.replace("_", " − ", 1)
     description = f"colour {bands.replace('_', ' - ', 1)} at rest, dust included"
-    label = rf"$({bands.replace('_', '-', 1)})_0$"
+    label = rf"$({_in_maths(bands.replace('_', '-', 1))})_0$"
     return Quantity(name, label, "mag", -0.5, 2.5, text, "mag", description, "mag")
 
 
 def _k_correction(name: str, band: str) -> Quantity:
     description = f"K-correction in {band}, apparent less absolute magnitude and distance modulus"
-    label, text = rf"$K_{{\rm {band}}}$", f"K {band}"
+    label, text = rf"$K_{{\rm {_in_maths(band)}}}$", f"K {band}"
     return Quantity(name, label, "mag", -0.5, 2.0, text, "mag", description, "mag")
 
 
 def _mass_to_light(name: str, band: str) -> Quantity:
     description = f"log10 of surviving mass per luminosity in {band} at rest, dust included"
-    label, text = rf"$\log M_*/L_{{\rm {band}}}$", f"log M/L {band}"
+    label, text = rf"$\log M_*/L_{{\rm {_in_maths(band)}}}$", f"log M/L {band}"
     unit = r"$M_\odot/L_\odot$"
     return Quantity(name, label, unit, -2.0, 1.5, text, "M☉/L☉", description)
+
+
+def _in_maths(band: str) -> str:
+    """A band's label as part of a formula: files of filters may be called as they like."""
+    plain = re.sub(r"[\\^~]", "/", band)
+    return re.sub(r"([_$%{}#&])", r"\\\1", plain).replace(" ", r"\ ")
 
 
 _AT_REST = {

@@ -240,3 +240,11 @@ def test_corner_plots_and_flat_priors_know_them(posterior, galaxies_of_test):
         plot_corner(result, parameters=["abs_mag_Ks"], model=posterior.model)
     flat = result.reweight(["log_ml_r"], posterior.model)
     assert flat.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("band", ["a_b_c", "100%$x^", "{", "\\rm", "#", "a b", "x~y", "&", "g-1"])
+def test_labels_of_filters_of_any_name_can_be_drawn(band):
+    from matplotlib.mathtext import MathTextParser
+
+    for kind in ("abs_mag", "colour_r", "k_corr", "log_ml"):
+        MathTextParser("path").parse(get_quantity(f"{kind}_{band}").label)
