@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -849,3 +851,49 @@ def test_warnings_are_sentences_without_lines_of_python(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "sedflow-lab: warning: The bands W1, W2 lie beyond 2.5 micron" in said
     assert ".py:" not in said and "UserWarning" not in said
+
+
+@pytest.mark.parametrize("encoding", [None, "ascii"])
+def test_output_that_cannot_be_shown_ends_no_command(
+    encoding: str | None, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where the output is closed (`>&-`), or the terminal lacks the letters of a name."""
+    raw = BytesIO()
+    stream = None if encoding is None else TextIOWrapper(raw, encoding=encoding)
+    out = tmp_path / "ünï.zip"
+    with monkeypatch.context() as at:
+        at.setattr(sys, "stdout", stream)
+        assert main(["networks", "pack", str(tiny_bundle), str(out)]) == 0
+    assert out.exists()
+    assert raw.getvalue() == b"" if encoding is None else rb"\xfcn\xef.zip" in raw.getvalue()
+
+
+def test_homes_of_nobody_are_files_that_are_not_there(tmp_path, capsys):
+    said = fails(capsys, "infer", "~nobody-is-called-so/x.csv", "--out", tmp_path / "o.csv")
+    assert "~nobody-is-called-so/x.csv does not exist" in said
+
+
+@pytest.mark.parametrize("out", ["", ".", "/"])
+def test_an_output_without_a_name_is_refused(out, capsys):
+    assert "Nothing can be written to" in fails(capsys, "infer", "x.csv", "--out", out)
+    assert "Nothing can be written to" in fails(capsys, "simulate", out)
+
+
+def test_too_little_memory_is_told_in_a_sentence(monkeypatch, capsys):
+    def greedy():
+        raise MemoryError("Unable to allocate 8.94 GiB")
+
+    monkeypatch.setattr("sedflow_lab.anpe.shelf.networks", greedy)
+    assert main(["networks"]) == 1
+    assert capsys.readouterr().err == (
+        "sedflow-lab: error: This needs more memory than there is (Unable to allocate 8.94 GiB): "
+        "ask for fewer draws or galaxies at a time.\n"
+    )
+
+
+def test_warnings_stay_sentences_where_python_makes_errors_of_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    warnings.simplefilter("error")  # pytest puts back what was
+    out = str(tmp_path / "sims")
+    assert main(["simulate", out, "-n", "3", "--bands", "sdss-wise", "--redshift-max", "0.01"]) == 0
+    assert "sedflow-lab: warning: The bands W1, W2 lie beyond" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 
 from .._files import cannot_write
 from .._version import __version__
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 means done, 1 that a file cannot be written or that a check has found something wrong, 2 that
     the input cannot be used, 130 that Ctrl-C or the system (SIGTERM) ended it.
     """
+    _steady_streams()
     parser = build_parser()
     try:
         args = parser.parse_args(argv)
@@ -77,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output, such as "head", has gone: no more of it, and no complaint.
         _leave_output()
         return 0
+    except MemoryError as error:
+        reason = str(error).strip().rstrip(".")
+        text = f"This needs more memory than there is{f' ({reason})' if reason else ''}"
+        return _complain(f"{text}: ask for fewer draws or galaxies at a time.", 1)
     except OSError as error:
         if (sentence := cannot_write(error)) is not None:
             if error.filename is None:  # the output itself
@@ -89,6 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nsedflow-lab: stopped{_what_is_kept(args, interrupt)}", file=sys.stderr)
         return 130
     return code
+
+
+def _steady_streams() -> None:
+    """Escape what a terminal cannot show; what goes to a closed stream goes nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_output() -> None:

@@ -334,6 +334,10 @@ def spoken_warnings() -> Iterator[None]:
                 as_python_does(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
+        if any(text.startswith("error") for text in sys.warnoptions):
+            # Who has Python make errors of warnings means those of programs, not our sentences.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", UserWarning)
         yield
 
 
