@@ -297,11 +297,13 @@ def reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read and understood into one sentence.
 
     A damaged file can fail in any layer, from zlib to the constructor of what it describes, so
-    every exception counts. An `InputError` that names the file stays as it is. What the file is,
-    and the remedy, are worded as for `read_json`.
+    every exception counts, but not a disk that is full. An `InputError` that names the file stays
+    as it is. What the file is, and the remedy, are worded as for `read_json`.
     """
     try:
         yield
+    except WriteError:
+        raise
     except Exception as error:
         if isinstance(error, InputError) and str(path) in str(error):
             raise

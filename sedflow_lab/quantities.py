@@ -165,7 +165,7 @@ def _mass_to_light(name: str, band: str) -> Quantity:
 def _in_maths(band: str) -> str:
     """A band's label as part of a formula: files of filters may be called as they like."""
     plain = re.sub(r"[\\^~]", "/", band)
-    return re.sub(r"([_$%{}#&])", r"\\\1", plain).replace(" ", r"\ ")
+    return re.sub(r"([_$%{}#])", r"\\\1", plain).replace(" ", r"\ ")
 
 
 _AT_REST = {

@@ -873,6 +873,14 @@ def test_homes_of_nobody_are_files_that_are_not_there(tmp_path, capsys):
     assert "~nobody-is-called-so/x.csv does not exist" in said
 
 
+def test_links_that_lead_to_themselves_are_told(tmp_path, capsys):
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    assert "no.csv does not exist" in fails(capsys, "infer", tmp_path / "no.csv", "--out", loop)
+    said = fails(capsys, "infer", loop, "--out", tmp_path / "o.csv")
+    assert "loop.csv" in said
+
+
 @pytest.mark.parametrize("out", ["", ".", "/"])
 def test_an_output_without_a_name_is_refused(out, capsys):
     assert "Nothing can be written to" in fails(capsys, "infer", "x.csv", "--out", out)

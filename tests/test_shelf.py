@@ -218,9 +218,11 @@ def test_a_full_disk_is_no_fault_of_the_input(packed, monkeypatch):
     def full(*args, **how):
         raise WriteError("Cannot write x (No space left on device): make room, or elsewhere.")
 
-    monkeypatch.setattr("sedflow_lab.anpe.shelf.download", full)
-    with pytest.raises(WriteError, match=r"or elsewhere\.$"):
-        fetch_network("http://example.org/x.zip", "0" * 64)
+    for name, source in (("download", "http://example.org/x.zip"), ("write_bytes", packed[0])):
+        with monkeypatch.context() as at:
+            at.setattr(f"sedflow_lab.anpe.shelf.{name}", full)
+            with pytest.raises(WriteError, match=r"or elsewhere\.$"):
+                fetch_network(source, "0" * 64)
 
 
 def test_commands(packed, tiny_bundle, tmp_path, capsys):

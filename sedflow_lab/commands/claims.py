@@ -48,7 +48,7 @@ def claimed(args: argparse.Namespace) -> Iterator[None]:
     read = [(name, path) for name, path in read if path.exists() or name == "simulations"]
     for k, (name, path) in enumerate(written):
         for other, given in (*read, *written[:k]):
-            inside = path.resolve() in given.resolve().parents
+            inside = _real(path) in _real(given).parents
             if _same(path, given) or (inside and args.command == _IN_WHOLE):
                 raise InputError(
                     f"{path} is given for {name} and for {other}, and would be overwritten: "
@@ -71,4 +71,9 @@ def _same(a: Path, b: Path) -> bool:
     try:
         return os.path.samefile(a, b)
     except OSError:  # one is not there
-        return a.resolve() == b.resolve()
+        return _real(a) == _real(b)
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; one that leads to itself is its own end."""
+    return Path(os.path.realpath(path))
