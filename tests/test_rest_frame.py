@@ -167,6 +167,15 @@ def test_tables_have_rest_frame_quantities_where_asked_for(posterior, galaxies_o
     assert table["abs_mag_r"] == pytest.approx(np.median(values, axis=1), abs=0.02)
 
 
+def test_quantities_at_rest_are_the_same_bits_in_whatever_company(model):
+    samples = sl.get_prior().sample(90, seed=0).reshape(6, 15, 12)
+    several = sl.PosteriorResult.of(sl.showcase()[:6], samples, "fast", "ok")
+    found = several.derived(model, "sdss-ugriz")
+    for k, one in enumerate(several):
+        for name, values in one.derived(model, "sdss-ugriz").items():
+            np.testing.assert_array_equal(values[0], found[name][k], err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def posterior():
     return sl.load_posterior()

@@ -310,11 +310,16 @@ class PosteriorResult:
         from ..sps.properties import derived
         from ..sps.rest_frame import at_rest
 
-        good, nothing = self.usable, np.full(self.weights.shape, np.nan)
-        at = (self.samples[good], self.draw_redshift[good])
-        found = derived(*at, model)
-        if rest_frame is not None:
-            found |= at_rest(model, rest_frame)(*at)
+        good, redshift = np.flatnonzero(self.usable), self.draw_redshift
+        parts = []
+        # One by one, so that the last digits of a galaxy depend on no other.
+        for rows in good[:, None] if len(good) else [good]:
+            at = (self.samples[rows], redshift[rows])
+            parts.append(derived(*at, model))
+            if rest_frame is not None:
+                parts[-1] |= at_rest(model, rest_frame)(*at)
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        nothing = np.full(self.weights.shape, np.nan)
         return {name: with_rows(nothing.copy(), good, values) for name, values in found.items()}
 
     def to_table(self, i: int = 0) -> Table:
