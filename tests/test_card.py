@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sedflow_lab.reports.card import CardSettings, make_card
 from sedflow_lab.reports.card.badges import summarise_badges
 from sedflow_lab.reports.card.goals import judge_goals
 from sedflow_lab.reports.card.measure import measure_rows, summarise
+from sedflow_lab.reports.card.page import render
 
 SMALL = CardSettings(
     simulations=24,
@@ -25,6 +27,7 @@ SMALL = CardSettings(
     weighted_draws=80,
     exact=0,
     catalogue_draws=60,
+    judged=0,
     batch=0,
 )
 OPTIONS = (
@@ -55,6 +58,7 @@ def carded(bundle, tmp_path_factory):
 
 def test_command_writes_card_and_page(carded, bundle):
     card = sl.load_posterior(bundle).card
+    assert {goal["reached"] for goal in card["goals"]} <= {True, False}
     assert card | {"sha256": fingerprint(card)} == json.loads((bundle / "card.json").read_text())
     assert card["network"] == sl.load_posterior(bundle).bundle.hash
     assert card["calibration"]["fast"]["simulations"] == 24
@@ -93,7 +97,7 @@ def test_second_run_measures_nothing_again(carded, bundle, monkeypatch, capsys):
 
     monkeypatch.setattr("sedflow_lab.anpe.AmortizedPosterior.infer", refuse)
     argv = ["card", str(bundle), "--out", str(carded), *OPTIONS]
-    assert main(argv) == 0
+    assert main([*argv, "--catalogue", str(carded.with_name("galaxies.ecsv"))]) == 0
     assert "goals are reached" in capsys.readouterr().out
 
 
@@ -109,6 +113,27 @@ def test_stopped_run_goes_on(bundle, tmp_path):
     assert "showcase" not in card["galaxies"]
     for key in ("calibration", "galaxies", "support", "training"):
         assert card[key] == again[key]
+
+
+def test_simulations_stand_in_for_real_galaxies(bundle, tmp_path):
+    posterior = sl.load_posterior(bundle)
+    card, _ = make_card(posterior, tmp_path, replace(SMALL, exact=2, judged=3, batch=2))
+    assert card["exact"]["galaxies"] == 2
+    assert card["badges"]["galaxies"] == 3
+    assert card["batch"]["all"]["galaxies"] == 2
+    reached = {goal["goal"]: goal["reached"] for goal in card["goals"]}
+    assert "at least 65 % of simulated galaxies called ok" in reached
+    assert reached[
+        "every galaxy of the simulations with positive fluxes has a posterior inside the prior, "
+        "and a badge"
+    ]
+    unmeasured = [goal for goal, found in reached.items() if found is None]
+    assert len(unmeasured) == 4
+    assert all("showcase galaxies" in goal or "catalogue galaxies" in goal for goal in unmeasured)
+    page = render(card, "tiny", {})
+    assert "Of 3 simulated galaxies the network's" in page
+    assert "draws of 2 simulated galaxies" in page
+    assert page.count("not measured: no real galaxies in these bands") == 4
 
 
 def test_too_few_simulations_are_refused(bundle, tmp_path, capsys):

@@ -88,7 +88,7 @@ def _figures(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
     with reading(path, "the calibration card", "make it anew with sedflow-lab card"):
         found = card["galaxies"]["simulations"]
         middle = found["quantile_levels"].index(0.5)
-        reached = [bool(goal["reached"]) for goal in card["goals"]]
+        reached = [bool(g["reached"]) for g in card["goals"] if g["reached"] is not None]
         return {
             "efficiency": float(found["efficiency"][middle]),
             "ok": found["badges"].get("ok", 0) / found["galaxies"],

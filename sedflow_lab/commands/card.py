@@ -37,7 +37,7 @@ def add_commands(commands: shared.Commands) -> None:
         parser,
         "--catalogue FILE",
         "real galaxies, all of which are inferred: columns as for 'infer'; bands without a "
-        "usable value are masked",
+        "usable value are masked (default: simulated ones stand in for them)",
     )
     for name, default, least, meaning in (
         ("simulations", 2000, 20, "simulations of the calibration tests"),
@@ -45,7 +45,7 @@ def add_commands(commands: shared.Commands) -> None:
         ("draws", 1000, 50, "draws of each"),
         ("galaxies", 192, 1, "galaxies of each kind whose efficiency is measured"),
         ("weighted-draws", 10_000, 50, "draws of each"),
-        ("exact", 48, 0, "real galaxies whose exact posterior is timed; 0 for none"),
+        ("exact", 48, 0, "showcase galaxies whose exact posterior is timed; 0 for none"),
         ("judged", 300, 0, "galaxies of the catalogue whose badge is held against exact draws"),
         ("batch", 200, 0, "others, whose exact posteriors are timed together"),
     ):
@@ -97,7 +97,8 @@ def _card(args: argparse.Namespace) -> None:
     card, runs = made
     page = write_page(card, runs, out, posterior.bundle.name)
     shared.say(f"the card is in {attach(args.posterior, card=card) / 'card.json'}")
-    reached = sum(goal["reached"] for goal in card["goals"])
-    print(f"{reached} of {len(card['goals'])} goals are reached; the page is {page}.")
+    reached = [goal["reached"] for goal in card["goals"] if goal["reached"] is not None]
+    print(f"{sum(reached)} of {len(reached)} goals are reached; the page is {page}.")
     for goal in card["goals"]:
-        print(f"  {'yes' if goal['reached'] else 'NO':>4}  {goal['goal']}: {goal['found']}")
+        word = {True: "yes", False: "NO", None: "–"}[goal["reached"]]
+        print(f"  {word:>4}  {goal['goal']}: {goal['found']}")

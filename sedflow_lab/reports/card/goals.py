@@ -16,12 +16,13 @@ __all__ = ["judge_goals", "name_limits"]
 
 
 def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
-    """Compare a card's measurements with the goals; what was not measured is left out.
+    """Compare a card's measurements with the goals; what was not asked for is left out.
 
     Returns
     -------
     list of dict
-        Each with the goal in words (``goal``), what was found (``found``), and ``reached``.
+        Each with the goal in words (``goal``), what was found (``found``), and ``reached``, which
+        is None where it takes real galaxies and there were none.
     """
     goals = (
         *_badges(card),
@@ -29,16 +30,20 @@ def judge_goals(card: dict[str, Any]) -> list[dict[str, Any]]:
         *_calibration(card["calibration"]),
         *_others(card),
     )
-    return [{"goal": g, "found": found, "reached": bool(reached)} for g, found, reached in goals]
+    return [
+        {"goal": goal, "found": found, "reached": None if reached is None else bool(reached)}
+        for goal, found, reached in goals
+    ]
 
 
-Goal = tuple[str, str, bool]  # the goal, what was found, and whether it is reached
+Goal = tuple[str, str, bool | None]  # the goal, what was found, and whether it is reached
 
 
 def _badges(card: dict[str, Any]) -> Iterator[Goal]:
     if not (found := card["badges"]):
         return
-    of = f"of {found['ok']} real galaxies called ok"
+    kind = "real" if "catalogue" in card["galaxies"] else "simulated"
+    of = f"of {found['ok']} {kind} galaxies called ok"
     for key, off, limit in (("ok_wrong", WRONG, 0.01), ("ok_misleads", MISLEADS, 0.05)):
         yield (
             f"ok is wrong by more than {off} σ in at most {limit:.0%}",
@@ -46,7 +51,7 @@ def _badges(card: dict[str, Any]) -> Iterator[Goal]:
             found[key] <= limit * found["ok"],
         )
     yield (
-        "at least 65 % of real galaxies called ok",
+        f"at least 65 % of {kind} galaxies called ok",
         f"{found['ok_share']:.0%} of {found['galaxies']}",
         found["ok_share"] >= 0.65,
     )
@@ -58,15 +63,14 @@ def _efficiency(galaxies: dict[str, Any]) -> Iterator[Goal]:
         ("showcase", "showcase galaxies that the model fits", "efficiency_where_it_fits"),
         ("catalogue", "catalogue galaxies that the model fits", "efficiency_where_it_fits"),
     ):
-        if name in galaxies:
-            found = dict(zip(LEVELS, galaxies[name][key], strict=True))
-            for words, level, limit in (("median", 0.5, 0.45), ("10 % quantile of the", 0.1, 0.05)):
-                value = found[level] or 0.0
-                yield (
-                    f"{words} sampling efficiency of {what} at least {limit:.0%}",
-                    f"{value:.1%} at {galaxies[name]['draws']:,} draws",
-                    value >= limit,
-                )
+        found = galaxies.get(name)
+        for words, level, limit in (("median", 0.5, 0.45), ("10 % quantile of the", 0.1, 0.05)):
+            goal = f"{words} sampling efficiency of {what} at least {limit:.0%}"
+            if found is None:
+                yield goal, "not measured: no real galaxies in these bands", None
+                continue
+            value = dict(zip(LEVELS, found[key], strict=True))[level] or 0.0
+            yield goal, f"{value:.1%} at {found['draws']:,} draws", value >= limit
 
 
 def _calibration(runs: dict[str, Any]) -> Iterator[Goal]:
@@ -92,14 +96,15 @@ def _calibration(runs: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _others(card: dict[str, Any]) -> Iterator[Goal]:
-    if found := card["galaxies"].get("catalogue"):
-        lost = found["positive_without_posterior"]
-        yield (
-            "every catalogue galaxy with positive fluxes has a posterior inside the prior, and a "
-            "badge",
-            f"{found['positive'] - lost:,} of {found['positive']:,}",
-            lost == 0,
-        )
+    kind = "catalogue" if "catalogue" in card["galaxies"] else "simulations"
+    found = card["galaxies"][kind]
+    lost = found["positive_without_posterior"]
+    yield (
+        f"every galaxy of the {kind} with positive fluxes has a posterior inside the prior, and a "
+        "badge",
+        f"{found['positive'] - lost:,} of {found['positive']:,}",
+        lost == 0,
+    )
     exact, speed, size = card.get("exact"), card["speed"], card["bundle_bytes"]
     if exact and exact["fits"]:
         yield (

@@ -54,7 +54,7 @@ class CardSettings:
     draws: int = 1000  # of each of them
     galaxies: int = 192  # of each kind, whose sampling efficiency is measured
     weighted_draws: int = 10_000  # of each of them
-    exact: int = 48  # real galaxies whose exact posterior is timed
+    exact: int = 48  # showcase galaxies whose exact posterior is timed
     particles: int = 1000  # of each of them
     catalogue_draws: int = 500  # fast ones, of each galaxy of a catalogue
     judged: int = 300  # galaxies of a catalogue whose badge is held against exact draws
@@ -82,6 +82,7 @@ def make_card(
     settings : CardSettings
     showcase, catalogue : Photometry, optional
         Real galaxies in the posterior's bands: a few that are measured in detail, and many.
+        Simulated ones stand in for them where badges are judged and exact posteriors timed.
     progress : bool
     stop : threading.Event, optional
         Set it to end early.
@@ -103,19 +104,16 @@ def make_card(
     speed = bench.once("speed", mocks, lambda: measure_speed(posterior, mocks))
     machine = bench.once("machine", mocks, _machine)
     exact = badges = batch = None
-    if showcase is not None and settings.exact:
-        step = max(1, len(showcase) // settings.exact)
-        chosen = showcase[::step][: settings.exact]
+    if settings.exact:
+        few = mocks if showcase is None else showcase
+        chosen = few[:: max(1, len(few) // settings.exact)][: settings.exact]
         exact = bench.infer("exact", chosen, "exact", settings.particles)
-    if catalogue is not None:
-        usable = catalogue[posterior.check(catalogue) == ""]
-        usable = usable[np.random.default_rng(settings.seed).permutation(len(usable))]
-        judged, timed = usable[: settings.judged], usable[settings.judged :][: settings.batch]
-        if len(timed) and not bench.stopped:
-            asked = posterior, timed, settings.particles, settings.seed
-            batch = bench.once("batch", timed, lambda: _time_batch(*asked))
-        if settings.judged and not bench.stopped:
-            badges = bench.judge(judged, 2 * settings.particles)
+    judged, timed = _chosen(posterior, catalogue, settings)
+    if len(timed) and not bench.stopped:
+        asked = posterior, timed, settings.particles, settings.seed
+        batch = bench.once("batch", timed, lambda: _time_batch(*asked))
+    if len(judged) and not bench.stopped:
+        badges = bench.judge(judged, 2 * settings.particles)
     sizes = dict.fromkeys(("fast", "weighted"), settings.simulations)
     if settings.exact_simulations:
         sizes["exact"] = settings.exact_simulations
@@ -304,6 +302,19 @@ def _measure_support(
             "suspect_bands": dict(Counter(blamed[blamed != ""].tolist()).most_common()),
         }
     return found
+
+
+def _chosen(
+    posterior: AmortizedPosterior, catalogue: Photometry | None, settings: CardSettings
+) -> tuple[Photometry, Photometry]:
+    """Usable galaxies whose badges are judged, and others that are timed together."""
+    n = settings.judged + settings.batch
+    if catalogue is None:
+        many = _mocks(posterior, max(1, n), settings.seed + 3000)
+    else:
+        many = catalogue[posterior.check(catalogue) == ""]
+        many = many[np.random.default_rng(settings.seed).permutation(len(many))]
+    return many[: settings.judged], many[settings.judged : n]
 
 
 def _mocks(posterior: AmortizedPosterior, n: int, seed: int) -> Photometry:

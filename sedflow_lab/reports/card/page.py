@@ -14,6 +14,7 @@ from .measure import LEVELS
 __all__ = ["render", "write_page"]
 
 _LEVELS = ", ".join(f"{100 * level:.0f}" for level in LEVELS) + " %"
+_REACHED = {True: "yes", False: "**no**", None: "–"}
 _CAPTIONS = {
     "pp": "p–p curves of the twelve parameters: the fraction of simulations whose truth lies "
     "below each credible level. Right posteriors stay within the band.",
@@ -68,7 +69,7 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         "## Goals",
         markdown_table(
             ("goal", "found", "reached"),
-            ((g["goal"], g["found"], "yes" if g["reached"] else "**no**") for g in card["goals"]),
+            ((g["goal"], g["found"], _REACHED[g["reached"]]) for g in card["goals"]),
         ),
         "## Known limits",
         "\n".join(f"- {limit}" for limit in card["limits"]),
@@ -94,9 +95,11 @@ def render(card: dict[str, Any], name: str, figures: dict[str, str]) -> str:
         _galaxy_table(card["galaxies"]),
     ]
     if card["badges"]:
-        blocks += _badge_lines(card["badges"])
+        kind = "real" if "catalogue" in card["galaxies"] else "simulated"
+        blocks += _badge_lines(card["badges"], kind)
     if card["exact"]:
-        blocks += _exact_lines(card["exact"])
+        kind = "showcase" if "showcase" in card["galaxies"] else "simulated"
+        blocks += _exact_lines(card["exact"], kind)
     if card["support"]:
         blocks += _support_lines(card["support"])
     speed = card["speed"]
@@ -199,9 +202,9 @@ def _galaxy_table(groups: dict[str, Any]) -> str:
     return markdown_table([*heads, "seconds a galaxy", "badges"], rows)
 
 
-def _badge_lines(found: dict[str, Any]) -> list[str]:
+def _badge_lines(found: dict[str, Any], kind: str) -> list[str]:
     return [
-        f"**Badges against exact posteriors.** Of {found['galaxies']} galaxies of the catalogue "
+        f"**Badges against exact posteriors.** Of {found['galaxies']} {kind} galaxies "
         f"the network's posterior ({found['draws']:,} draws) is called ok for {found['ok']}. For "
         f"{found['ok_misleads']} of these a marginal is off by more than {MISLEADS} σ (Wasserstein "
         "distance in the exact posterior's standard deviations, the largest over 12 parameters "
@@ -217,9 +220,9 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _exact_lines(found: dict[str, Any]) -> list[str]:
+def _exact_lines(found: dict[str, Any], kind: str) -> list[str]:
     text = (
-        f"{found['draws']:,} exact draws of {found['galaxies']} showcase galaxies, one after "
+        f"{found['draws']:,} exact draws of {found['galaxies']} {kind} galaxies, one after "
         f"another, took {found['seconds_median']:.2f} s at the median "
         f"({found['processor_seconds_median']:.2f} s of the processor), "
         f"{found['seconds_a_galaxy']:.2f} s on average "
