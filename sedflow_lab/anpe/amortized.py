@@ -24,7 +24,7 @@ from ..parameters import N_THETA, Prior, get_prior
 from ..posterior.result import PosteriorResult
 from ..sps import BandSet, SEDModel, SSPGrid
 from .block import Network, infer_galaxy
-from .bundle import Bundle, load_bundle
+from .bundle import Bundle, load_bundle, shipped_for
 from .support import SupportScore
 
 if TYPE_CHECKING:
@@ -283,9 +283,11 @@ class AmortizedPosterior:
         if on_bad not in ("raise", "flag"):
             raise InputError(f"on_bad must be 'raise' or 'flag', not {on_bad!r}.")
         if photometry.bands != self.bands:
+            other = shipped_for(photometry.bands)
             raise InputError(
                 f"This posterior is for the bands {', '.join(self.bands.names)}, but the "
-                f"photometry has {', '.join(photometry.bands.names)}."
+                f"photometry has {', '.join(photometry.bands.names)}"
+                + (f": take the network {other}, which has them." if other else ".")
             )
         problems = photometry.problems.astype(object)
         for row in np.flatnonzero(photometry.redshift > self.bundle.redshift_max):

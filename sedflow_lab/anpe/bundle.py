@@ -43,6 +43,7 @@ __all__ = [
     "open_bundle",
     "shelf",
     "shipped_bundles",
+    "shipped_for",
 ]
 
 SCHEMA = 2
@@ -143,6 +144,16 @@ def shipped_bundles() -> tuple[str, ...]:
     return tuple(
         sorted(f.name for f in (files("sedflow_lab.data") / "bundles").iterdir() if f.is_dir())
     )
+
+
+def shipped_for(bands: BandSet) -> str | None:
+    """Name of the shipped bundle of these bands, if there is one."""
+    for name in shipped_bundles():
+        with open_bundle(name) as folder:
+            known = read_json(folder / _DESCRIPTION, "the bundle", "install the package again")
+        if BandSet.from_json(known["bands"]) == bands:
+            return name
+    return None
 
 
 def shelf() -> Path:

@@ -26,7 +26,11 @@ def add_commands(commands: shared.Commands) -> None:
         _card,
         "run the same command again to go on.",
     )
-    option(parser, "posterior BUNDLE", "nsa-ugriz, which ships, or a folder of 'train'")
+    option(
+        parser,
+        "posterior BUNDLE",
+        "a network that 'sedflow-lab networks' lists, or a folder of 'train'",
+    )
     option(parser, "--out FOLDER", "folder for the page", required=True)
     option(
         parser,

@@ -223,7 +223,8 @@ def add_posterior(parser: Parser) -> None:
     option(
         parser,
         "--posterior NAME",
-        "trained posterior: nsa-ugriz, which ships, or a folder made by 'sedflow-lab train'",
+        "trained posterior: a network that 'sedflow-lab networks' lists, or a folder made by "
+        "'sedflow-lab train'",
         default="nsa-ugriz",
     )
     option(

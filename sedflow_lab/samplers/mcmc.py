@@ -91,9 +91,9 @@ def run_mcmc(
         Let each band be bad with a small probability; then ``bad_band`` (B) is among the
         diagnostics, the probability that each of them is.
     start : str, AmortizedPosterior, PosteriorResult, array, or tuple of these, optional
-        Where the walkers start: ``"prior"``; ``"posterior"``, the shipped network's posterior;
-        an amortized posterior; a result with a row for each galaxy; or parameters of shape
-        (n, 12). By default the shipped network's posterior if there is one for these bands,
+        Where the walkers start: ``"prior"``; ``"posterior"``, that of the network that ships for
+        these bands; an amortized posterior; a result with a row for each galaxy; or parameters of
+        shape (n, 12). By default the posterior of a network that ships, if one has these bands,
         else the prior. From the prior, each ensemble starts at the best of many draws, flattened
         by a temperature that leaves them diverse. With a tuple, ensembles take its starts in
         turn: after ``("posterior", "prior")`` convergence says that both lead to one place.

@@ -180,9 +180,11 @@ def resolve_start(start: Any, photometry: Photometry) -> tuple[Start, str]:
     name = "amortized posterior"
     if start == "posterior" or start is None:
         from ..anpe import load_posterior
+        from ..anpe.bundle import shipped_for
 
         try:
-            given, start, name = start, load_posterior(), "shipped posterior"
+            given, name = start, "shipped posterior"
+            start = load_posterior(shipped_for(photometry.bands) or "nsa-ugriz")
             start.check(photometry[photometry.usable], "raise")
         except SedflowError:
             if given == "posterior":

@@ -1,0 +1,67 @@
+"""Every network that ships: its card, its recipe, and a galaxy taken through all methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sedflow_lab as sl
+from sedflow_lab.anpe.bundle import load_bundle, shipped_bundles
+from sedflow_lab.anpe.presets import PRESETS
+from sedflow_lab.anpe.simulate import mock_photometry
+from sedflow_lab.diagnostics.comparison import Draws, median_shift, width_ratio
+from sedflow_lab.observations.surveys import SURVEYS, noise_of
+
+CARDS = Path(__file__).resolve().parents[1] / "docs" / "cards"
+
+
+def test_all_surveys_are_on_the_shelf():
+    assert set(shipped_bundles()) == {"nsa-ugriz", *SURVEYS}
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_a_network_of_a_survey_is_what_its_command_makes(name: str):
+    survey, bundle = SURVEYS[name], load_bundle(name)[0]
+    assert bundle.bands.name == survey.bands
+    assert bundle.redshift_max == survey.redshift_max
+    assert bundle.noise == noise_of(survey)
+    assert bundle.training["config"] == PRESETS["shelf"].to_dict()
+    assert bundle.size < 3e6
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_a_network_has_its_card_and_the_page_of_it(name: str):
+    card = sl.load_posterior(name).card
+    page = (CARDS / name / "card.md").read_text()
+    assert page.startswith(f"# Calibration card of {name}\n")
+    for goal in card["goals"]:
+        assert goal["goal"] in page and goal["found"] in page
+    for method in ("fast", "weighted"):
+        assert card["calibration"][method]["simulations"] == 2000
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_the_page_which_network_tells_depths_and_redshift(name: str):
+    page = (CARDS.parent / "guide" / "networks.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line)
+    survey = SURVEYS[name]
+    assert ", ".join(map(str, survey.depth)) in row
+    assert f"| {survey.redshift_max:g} |" in row
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_network_exact_posterior_and_emcee_agree(name: str):
+    """A simulated galaxy that the network has not seen; emcee knows nothing of the network."""
+    posterior = sl.load_posterior(name)
+    model, noise = posterior.model, posterior.bundle.noise
+    galaxy = mock_photometry(model, posterior.prior, noise, 1, seed=11)[0]
+    chain = sl.run_mcmc(galaxy, model, start="prior", seed=1)
+    assert chain.badge[0] == "converged"
+    truth = Draws(chain.samples[0])
+    for method in ("fast", "weighted", "exact"):
+        found = posterior.infer(galaxy, 4000, method, seed=1)
+        draws = Draws(found.samples[0], found.weights[0])
+        shift, width = median_shift(draws, truth), width_ratio(draws, truth)
+        print(f"{name} {method} {found.badge[0]} {np.abs(shift).max():.3f} {width}")
