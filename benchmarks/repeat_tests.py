@@ -6,6 +6,8 @@ cores. Needs Linux.
 
     python benchmarks/repeat_tests.py --seeds 10 --cores 1 2 --out docs/tests.md
     python benchmarks/repeat_tests.py --seeds 3 --cores 2 -- -m "chance and not browser"
+
+Seeds take the numbers of cores in turn.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
+
+from sedflow_lab.anpe.recipe import processor_name
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "| seed | cores | passed | failed | skipped | minutes |\n|---:|---:|---:|---:|---:|---:|\n"
@@ -57,23 +62,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="how many, from --first on")
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2], help="in turn")
     parser.add_argument("--out", type=Path, help="page whose runs to replace")
     parser.add_argument("selection", nargs="*", default=["-m", "chance"], help="for pytest")
     args = parser.parse_args()
     rows: list[str] = []
     failures: list[str] = []
-    for seed in range(args.first, args.first + args.seeds):
-        for cores in args.cores:
-            row, failed = repeat(seed, cores, args.selection)
-            rows, failures = [*rows, row], [*failures, *failed]
-            said = " ".join(args.selection)
-            text = f"`pytest {said}`:\n\n{HEAD}" + "\n".join(rows) + "\n"
-            text += "".join(f"\n* failed: {name}" for name in failures) + "\n" * bool(failures)
-            print(text, flush=True)
-            if args.out:
-                before, _, rest = args.out.read_text().partition(_BEGIN)
-                args.out.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+    said = " ".join(f'"{word}"' if " " in word else word for word in args.selection)
+    began = f"`pytest {said}` from {date.today()} on, on {processor_name()}:\n\n{HEAD}"
+    for k in range(args.seeds):
+        row, failed = repeat(args.first + k, args.cores[k % len(args.cores)], args.selection)
+        rows, failures = [*rows, row], [*failures, *failed]
+        text = began + "\n".join(rows) + "\n"
+        text += "".join(f"\n* failed: {name}" for name in failures) + "\n" * bool(failures)
+        print(text, flush=True)
+        if args.out:
+            before, _, rest = args.out.read_text().partition(_BEGIN)
+            args.out.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
     sys.exit(bool(failures))
 
 
