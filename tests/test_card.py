@@ -115,12 +115,13 @@ def test_stopped_run_goes_on(bundle, tmp_path):
         assert card[key] == again[key]
 
 
-def test_simulations_stand_in_for_real_galaxies(bundle, tmp_path):
-    posterior = sl.load_posterior(bundle)
-    card, _ = make_card(posterior, tmp_path, replace(SMALL, exact=2, judged=3, batch=2))
-    assert card["exact"]["galaxies"] == 2
-    assert card["badges"]["galaxies"] == 3
-    assert card["batch"]["all"]["galaxies"] == 2
+def test_simulations_stand_in_for_real_galaxies(tmp_path):
+    posterior = sl.load_posterior("nsa-ugriz")  # of which exact posteriors are quick
+    few = replace(SMALL, exact=1, judged=2, batch=1)
+    card, _ = make_card(posterior, tmp_path, few)
+    assert card["exact"]["galaxies"] == 1
+    assert card["badges"]["galaxies"] == 2
+    assert card["batch"]["all"]["galaxies"] == 1
     reached = {goal["goal"]: goal["reached"] for goal in card["goals"]}
     assert "at least 65 % of simulated galaxies called ok" in reached
     assert reached[
@@ -131,8 +132,8 @@ def test_simulations_stand_in_for_real_galaxies(bundle, tmp_path):
     assert len(unmeasured) == 4
     assert all("showcase galaxies" in goal or "catalogue galaxies" in goal for goal in unmeasured)
     page = render(card, "tiny", {})
-    assert "Of 3 simulated galaxies the network's" in page
-    assert "draws of 2 simulated galaxies" in page
+    assert "Of 2 simulated galaxies the network's" in page
+    assert "draws of 1 simulated galaxies" in page
     assert page.count("not measured: no real galaxies in these bands") == 4
 
 
