@@ -40,8 +40,8 @@ settings.load_profile("lab")
 STATISTICAL = frozenset(
     "abc anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
     "galaxy_by_galaxy learned likeness mcmc mixture moves nested noise_simulate odd_photometry "
-    "outliers parameters population posterior redshift refine reweight settling support training "
-    "witnesses".split()
+    "outliers parameters population posterior redshift refine reweight settling shipped_networks "
+    "support training witnesses".split()
 )
 """Modules, test_ left out, whose tests hold random numbers against what they should be."""
 
