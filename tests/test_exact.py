@@ -141,3 +141,16 @@ def test_thinned_points_keep_large_weights_and_every_mean():
     rows, thinned = thin(weights, 2000, generator)
     assert torch.equal(torch.sort(rows).values, torch.arange(2000))
     assert thinned.tolist() == pytest.approx(weights[rows].tolist(), rel=1e-4, abs=1e-9)
+
+
+def test_points_of_no_weight_are_never_among_the_thinned():
+    weights = torch.softmax(torch.randn(1000, generator=torch.Generator().manual_seed(0)), 0)
+    weights[::4] = 0.0
+    weights /= weights.sum()
+    for n in (700, 900):  # some are left out, and there are not enough
+        rows, thinned = thin(weights, n, torch.Generator().manual_seed(1))
+        assert (weights[rows] > 0).all()
+        assert float(thinned.sum()) == pytest.approx(1, abs=1e-5)
+    assert len(torch.unique(rows)) == 750
+    together = torch.zeros(1000).index_add(0, rows, thinned)
+    assert together.tolist() == pytest.approx(weights.tolist(), rel=1e-4)

@@ -71,3 +71,13 @@ def test_network_exact_posterior_and_emcee_agree(name: str):
         assert error.max() < 0.07
         assert (np.abs(median_shift(draws, truth)) < off + 6 * error).all(), method
         assert (np.abs(width_ratio(draws, truth) - 1) < off + 6 * error).all(), method
+
+
+def test_weighted_draws_are_within_the_prior_at_its_edge():
+    """A dwarf at the least massive end, of which few points have any weight."""
+    posterior = sl.load_posterior("legacy-grz")
+    flux, sigma = [2.673e-4, 2.633e-3, 1.504e-2], [5.419e-6, 2.011e-5, 3.182e-4]
+    dwarf = sl.Photometry([flux], [sigma], [0.0948], bands="decam-grz")
+    samples = posterior.infer(dwarf, 1000, "weighted", seed=0).samples[0]
+    assert samples[:, 0].min() >= 7
+    assert np.isfinite(posterior.prior.to_free(samples)).all()  # which refuses what is beyond it

@@ -142,10 +142,13 @@ def thin(
     Returns
     -------
     rows : tensor of int, shape (n,)
-        In random order.
+        In random order; the largest again, at no weight, where fewer than n have any.
     weights : tensor, shape (n,)
     """
-    ordered, order = weights.double().clamp_min(1e-30).sort(descending=True)
+    ordered, order = weights.double().sort(descending=True)
+    # Points of no weight may be impossible, such as those beyond the prior.
+    order = torch.where(ordered > 0, order, order[0])
+    ordered = ordered.clamp_min(1e-30)
     left = ordered.flip(0).cumsum(0).flip(0)  # of the k-th largest and all below it
     threshold = left[:n] / torch.arange(n, 0, -1, device=weights.device)
     kept = int((ordered[:n] > threshold).sum())  # fewer than n: the last threshold is above all
