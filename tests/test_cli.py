@@ -667,7 +667,7 @@ def test_simulate_makes_a_set_and_says_what_it_is(
     assert main(["simulate", str(tmp_path / "set")]) == 0
     assert (SimulationSet.load(tmp_path / "set").flux == before).all()
     said = fails(capsys, "simulate", tmp_path / "set", "--seed", 4)
-    assert "holds simulations that differ in seed (0 there, 4 here): choose" in said
+    assert "holds simulations that differ in seed (3 there, 4 here): choose" in said
 
 
 def test_training_record_tells_how_it_was_made(tiny_bundle: Path):

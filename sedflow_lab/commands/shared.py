@@ -223,8 +223,8 @@ def add_posterior(parser: Parser) -> None:
     option(
         parser,
         "--posterior NAME",
-        "trained posterior: a network that 'sedflow-lab networks' lists, or a folder made by "
-        "'sedflow-lab train'",
+        "trained posterior: nsa-ugriz, legacy-grz, panstarrs-grizy or lsst-ugrizy, which ship, one "
+        "that was fetched ('sedflow-lab networks'), or a folder made by 'sedflow-lab train'",
         default="nsa-ugriz",
     )
     option(
