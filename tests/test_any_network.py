@@ -306,7 +306,7 @@ def test_training(posterior, tmp_path):
 SHORTER = {
     "03_pick_and_infer": {'method="auto"': 'method="fast"'},
     "08_break_it": {
-        "simulations=100, draws=100": "simulations=20, draws=20",
+        "simulations=100, draws=100": "simulations=24, draws=50",
         '("few", "small", "early")': '("early",)',
         'bench.look("few", 4)': 'bench.look("early", 4)',
     },
