@@ -18,7 +18,7 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-LESSONS = ("06_train_your_own", "07_abc_to_npe", "08_break_it", "11_population")
+LESSONS = ("05_coverage", "06_train_your_own", "07_abc_to_npe", "08_break_it", "11_population")
 LONGEST = {"06_train_your_own": 360.0}
 LONG = 180.0  # seconds, on two cores
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import test_notebooks
 from conftest import TINY
 from nbclient import NotebookClient
 
@@ -305,11 +306,7 @@ def test_training(posterior, tmp_path):
 
 SHORTER = {
     "03_pick_and_infer": {'method="auto"': 'method="fast"'},
-    "08_break_it": {
-        "simulations=100, draws=100": "simulations=24, draws=50",
-        '("few", "small", "early")': '("early",)',
-        'bench.look("few", 4)': 'bench.look("early", 4)',
-    },
+    "08_break_it": test_notebooks.SHORTER["08_break_it"],
     "10_catalogue": {"draws=1000": "draws=100"},
 }
 

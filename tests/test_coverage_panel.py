@@ -85,23 +85,23 @@ def test_one_simulation_can_be_opened(finished):
 @pytest.fixture(scope="module")
 def fine(posterior):
     """Quantities of a run without faults that are as they should be."""
-    state = CoverageState(posterior, simulations=128, draws=100)
+    state = CoverageState(posterior, simulations=48, draws=60)
     state.start()
     assert state.wait(120)
     return state.findings.check.uniform
 
 
-SWITCHES = {
-    "understated": {"sigma": 0.4},
-    "overstated": {"sigma": 2.5},
-    "shifted": {"prior_shift": 0.75},
-    "narrowed": {"narrow": 0.5},
+SWITCHES = {  # so strong that few simulations are enough
+    "understated": {"sigma": 0.1},
+    "overstated": {"sigma": 10.0},
+    "shifted": {"prior_shift": 2.0},
+    "narrowed": {"narrow": 0.2},
 }
 
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_every_switch_is_caught(posterior, fine, name):
-    state = CoverageState(posterior, simulations=128, draws=100, **SWITCHES[name])
+    state = CoverageState(posterior, simulations=48, draws=60, **SWITCHES[name])
     state.start()
     assert state.wait(120)
     check = state.findings.check

@@ -22,7 +22,6 @@ SLIPS = {"That is the square.": 16.0, "That is its inverse.": 0.25}
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (None, "Not answered yet: put your number in place of None, and run the cell again."),
         (4.05, "Right: 4.05."),
         (np.float64(3.95), "Right: 3.95."),
         (16.1, "16.1 is not it. That is the square."),
@@ -36,6 +35,13 @@ SLIPS = {"That is the square.": 16.0, "That is its inverse.": 0.25}
 )
 def test_an_answer_is_right_or_helped(answer, sentence):
     assert judge(answer, 4.0, 0.1, HINT, SLIPS) == sentence
+
+
+def test_what_is_not_answered_yet_is_told_at_once(capsys):
+    break_it.check_support(None, bench=None)  # nothing is worked out
+    said = capsys.readouterr().out
+    assert said == ("Not answered yet: put your number in place of None, and run the cell again.\n")
+    assert "support" in break_it.check_support.__doc__
 
 
 def test_the_price_of_other_errors_is_told_from_that_which_is_asked_for(capsys):

@@ -16,6 +16,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUNDLE = Path(sedflow_lab.__file__).parent / "data" / "bundles" / DEFAULT_BUNDLE
 
 SHORTER = {
+    "03_pick_and_infer": {"chosen[:5]": "chosen[:2]"},
+    "05_coverage": {
+        "simulations=200, draws=200": "simulations=24, draws=60",
+        "simulations=120, draws=200": "simulations=60, draws=60",
+    },
     "06_train_your_own": {
         "simulations=200_000, steps=5_000": "simulations=1_000, steps=40, examined=20",
         'simulations=2_000, steps=1_000, size="small", examined=100': (
@@ -23,9 +28,22 @@ SHORTER = {
         ),
         "simulations=2_000, steps=1_000": "simulations=1_000, steps=40",
     },
-    "08_break_it": {"simulations=100, draws=100": "simulations=24, draws=50"},
+    "07_abc_to_npe": {"draw(10_000, rng)": "draw(1_000, rng)", "epochs=20": "epochs=4"},
+    "08_break_it": {
+        "simulations=100, draws=100": "simulations=24, draws=50",
+        '("underestimated", "overestimated", "wild")': '("underestimated",)',
+        '("prior", "filter", "redshift")': '("redshift",)',
+        '("outside", "dust")': '("dust",)',
+        '("few", "small", "early")': '("early",)',
+        'bench.look("few", 4)': 'bench.look("early", 4)',
+    },
+    "11_population": {
+        "infer(galaxies, draws=800": "infer(galaxies[::4], draws=800",
+        "bootstrap_population(evidence, fitted, 20)": "bootstrap_population(evidence, fitted, 4)",
+        "bootstrap_population(sample, two, 10)": "bootstrap_population(sample, two, 3)",
+    },
 }
-"""Budgets of trainings that are minutes, and what they are here: benchmarks/lessons.py runs all."""
+"""Budgets that are minutes, and what they are here: benchmarks/lessons.py runs lessons whole."""
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

@@ -31,6 +31,7 @@ from .trust import badge
 __all__ = ["Network", "infer_galaxy"]
 
 _ROUNDS = 60  # of redrawing what fell off the prior on the mass
+_HOPELESS_DRAWS, _HOPELESS_SHARE = 1000, 1e-3  # so many, of which less is inside: given up
 _TRIAL_DRAWS = 1000  # draws by which the network is judged
 _SCATTERED = {"fast": 4096, "weighted": 16_384, "exact": 16_384}  # points that owe it nothing
 # Among 4,096 points of the prior the nearest to any of 7,071 real galaxies has χ² below 7,600.
@@ -80,8 +81,8 @@ class Network:
 
         Redshifts are from their prior: what the photometry tells of them only weights know. What
         falls off the prior on the mass is drawn again, with its redshift. A network that puts
-        almost nothing inside is a network that knows nothing of this galaxy; after many rounds
-        what is left is put on the edge.
+        almost nothing inside is a network that knows nothing of this galaxy: once that is plain,
+        or after many rounds, what is left is put on the edge.
         """
         mass = PARAMETERS[0]
 
@@ -110,6 +111,8 @@ class Network:
                 drawn = drawn + torch.bincount(rows, minlength=len(drawn))
                 kept = kept + torch.bincount(rows[good], minlength=len(drawn))
                 outside[outside.clone()] = ~good
+                hopeless = (drawn >= _HOPELESS_DRAWS) & (kept < _HOPELESS_SHARE * drawn)
+                outside &= ~hopeless[:, None]
         phi[..., 0] = phi[..., 0].clamp(mass.low, mass.high)
         accepted = (kept / drawn).clamp_min(1.0 / (draws * _ROUNDS))
         log_accepted = torch.log(accepted)[:, None]

@@ -11,13 +11,14 @@ from ..posterior.weighting import kish_ess
 from ..samplers.abc import expected_acceptance, run_abc
 from ..samplers.learned import Learned
 from ..samplers.mass_and_dust import MassAndDust
-from .answers import judge
+from .answers import exercise, judge
 
 __all__ = ["check_efficiency", "check_price", "check_summary", "sampling_efficiency"]
 
 _BUDGET, _NEAREST = 300_000, 300
 
 
+@exercise
 def check_price(answer: Any) -> None:
     """How many simulations give 1,000 draws at ε = 0.5 with errors of 2 %."""
     galaxy = MassAndDust(error=0.02)
@@ -42,6 +43,7 @@ def check_price(answer: Any) -> None:
     )
 
 
+@exercise
 def check_summary(answer: Any, galaxy: MassAndDust) -> None:
     """Distance to the exact posterior where the r band alone is the summary."""
     run = run_abc(
@@ -81,6 +83,7 @@ def sampling_efficiency(npe: Learned, galaxy: MassAndDust, draws: np.ndarray) ->
     return float(kish_ess(weights) / len(draws))
 
 
+@exercise
 def check_efficiency(answer: Any, npe: Learned, galaxy: MassAndDust, draws: np.ndarray) -> None:
     """Sampling efficiency of the network's draws (n, 2)."""
     right = sampling_efficiency(npe, galaxy, draws)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec
 
-__all__ = ["judge"]
+__all__ = ["exercise", "judge"]
+
+P = ParamSpec("P")
 
 _MISSING = "Not answered yet: put your number in place of None, and run the cell again."
+
+
+def exercise(
+    check: Callable[Concatenate[Any, P], None],
+) -> Callable[Concatenate[Any, P], None]:
+    """A check that says at once, without working out the answer, where there is none to judge."""
+
+    @functools.wraps(check)
+    def checked(answer: Any, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if answer is None:
+            print(_MISSING)
+        else:
+            check(answer, *args, **kwargs)
+
+    return checked
 
 
 def judge(
@@ -18,8 +36,8 @@ def judge(
 
     Parameters
     ----------
-    answer : float or None
-        The learner's; None where there is none yet.
+    answer : float
+        The learner's.
     right : float
     within : float
         Largest difference that is still right.
@@ -28,8 +46,6 @@ def judge(
     slips : mapping of str to float, optional
         What likely mistakes give, by the sentence that helps.
     """
-    if answer is None:
-        return _MISSING
     try:
         number = float(answer)
     except (TypeError, ValueError):

@@ -18,7 +18,7 @@ from ..observations.photometry import Photometry
 from ..parameters import NAMES
 from ..plots.marginals import plot_marginals
 from ..plots.style import LabFigure
-from .answers import judge
+from .answers import exercise, judge
 
 __all__ = ["Bench", "check_mode", "check_prior", "check_support", "young_share"]
 
@@ -111,6 +111,7 @@ def young_share(result: Any) -> float:
     return float(result.weights[0][young].sum())
 
 
+@exercise
 def check_prior(answer: Any) -> None:
     """Parameters in which the prior, as a posterior, is not calibrated."""
     print(
@@ -125,6 +126,7 @@ def check_prior(answer: Any) -> None:
     )
 
 
+@exercise
 def check_support(answer: Any, bench: Bench) -> None:
     """Share of galaxies outside the support where the line is weak."""
     right = bench.sights("nothing", Fault(line=_LINE))["support"].size
@@ -144,6 +146,7 @@ def check_support(answer: Any, bench: Bench) -> None:
     )
 
 
+@exercise
 def check_mode(answer: Any, posterior: AmortizedPosterior, row: int) -> None:
     """Share of young bursts in the exact posterior of one of the network's example galaxies."""
     galaxy = example_galaxies(posterior)[row]

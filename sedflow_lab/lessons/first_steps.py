@@ -17,7 +17,7 @@ from ..parameters import NAMES
 from ..posterior.result import PosteriorResult
 from ..sps import SEDModel
 from ..units import magnitude
-from .answers import judge
+from .answers import exercise, judge
 
 __all__ = [
     "check_bits",
@@ -49,6 +49,7 @@ def _say(
 # 01_quickstart
 
 
+@exercise
 def check_dusty(answer: Any, result: PosteriorResult) -> None:
     """Probability that the first galaxy has an optical depth above 0.5."""
     right = float((result.samples[0, :, _DUST] > 0.5).mean())
@@ -66,6 +67,7 @@ def check_dusty(answer: Any, result: PosteriorResult) -> None:
     )
 
 
+@exercise
 def check_without_u(answer: Any, posterior: AmortizedPosterior, galaxy: Photometry) -> None:
     """Width of the optical depth without the u band, over that with it."""
     widths = [
@@ -83,6 +85,7 @@ def check_without_u(answer: Any, posterior: AmortizedPosterior, galaxy: Photomet
     )
 
 
+@exercise
 def check_ok(answer: Any, posterior: AmortizedPosterior, galaxies: Photometry) -> None:
     """How many of some galaxies are called ok."""
     found = posterior.infer(galaxies, 1000, "fast", seed=0)
@@ -99,6 +102,7 @@ def check_ok(answer: Any, posterior: AmortizedPosterior, galaxies: Photometry) -
 # 02_sed_model
 
 
+@exercise
 def check_mass(answer: Any) -> None:
     """Change of every magnitude where the mass is doubled."""
     right = -2.5 * np.log10(2.0)
@@ -114,6 +118,7 @@ def check_mass(answer: Any) -> None:
     )
 
 
+@exercise
 def check_distance(answer: Any, model: SEDModel, theta: np.ndarray) -> None:
     """Change of the r magnitude of a galaxy (12,) from redshift 0.05 to 0.1."""
     near, far = (float(magnitude(model.photometry(theta, z))[2]) for z in (0.05, 0.1))
@@ -130,6 +135,7 @@ def check_distance(answer: Any, model: SEDModel, theta: np.ndarray) -> None:
     )
 
 
+@exercise
 def check_reddening(answer: Any, model: SEDModel, theta: np.ndarray) -> None:
     """Optical depth at which a galaxy (12,), dust-free otherwise, is 0.2 mag redder in g − r."""
 
@@ -154,6 +160,7 @@ def check_reddening(answer: Any, model: SEDModel, theta: np.ndarray) -> None:
 # 04_anpe_vs_mcmc
 
 
+@exercise
 def check_error(answer: Any, chain: PosteriorResult) -> None:
     """Monte Carlo error of the mean of log M★."""
     std, ess = float(chain.samples[0, :, 0].std()), float(chain.diagnostics["ess_bulk"][0][0])
@@ -167,6 +174,7 @@ def check_error(answer: Any, chain: PosteriorResult) -> None:
     )
 
 
+@exercise
 def check_steps(answer: Any, chain: PosteriorResult) -> None:
     """Steps for 10,000 effective draws of the slowest parameter."""
     steps = float(chain.diagnostics["n_steps"][0])
@@ -180,6 +188,7 @@ def check_steps(answer: Any, chain: PosteriorResult) -> None:
     )
 
 
+@exercise
 def check_z_score(answer: Any, fast: PosteriorResult, chain: PosteriorResult) -> None:
     """Difference of the means of log M★ in units of the chain's standard deviation."""
     a, b = (made.samples[0, :, 0] for made in (fast, chain))
@@ -197,6 +206,7 @@ def check_z_score(answer: Any, fast: PosteriorResult, chain: PosteriorResult) ->
 # 05_coverage
 
 
+@exercise
 def check_coverage(answer: Any) -> None:
     """How often a 68 % interval of a posterior that is 0.7 times as wide holds the truth."""
     right = 2 * stats.norm.cdf(0.7 * stats.norm.isf(0.16)) - 1
@@ -213,6 +223,7 @@ def check_coverage(answer: Any) -> None:
     )
 
 
+@exercise
 def check_holm(answer: Any) -> None:
     """What the smallest of fifteen p-values must be below."""
     _say(
@@ -224,6 +235,7 @@ def check_holm(answer: Any) -> None:
     )
 
 
+@exercise
 def check_simulations(answer: Any) -> None:
     """Simulations at which a departure of 3 points is seen."""
     right = (1.36 / 0.03) ** 2
@@ -239,16 +251,19 @@ def check_simulations(answer: Any) -> None:
 # 12_what_if
 
 
+@exercise
 def check_no_u(answer: Any, state: WhatIfState) -> None:
     """Bits of the recent star-formation rate that are lost without u."""
     _moved(answer, state, "log_sfr_100myr", observed=("g", "r", "i", "z"))
 
 
+@exercise
 def check_bits(answer: Any, state: WhatIfState) -> None:
     """Bits of log M★ that are gained with half the errors."""
     _moved(answer, state, "log_mstar", noisier=dict.fromkeys("ugriz", 0.5))
 
 
+@exercise
 def check_redshift(answer: Any, state: WhatIfState) -> None:
     """Change of the mean of log M★ [dex] where the redshift is 0.01 larger."""
     now, before = _changed(state, redshift=_measured(state) + 0.01)

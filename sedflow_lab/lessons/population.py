@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..posterior.population import Evidence, Population, fit_population
-from .answers import judge
+from .answers import exercise, judge
 
 __all__ = ["QUIESCENT", "check_forgotten", "check_noise", "check_quiescent", "toy"]
 
@@ -32,6 +32,7 @@ def toy(
     return truth, shrink * data[:, None] + np.sqrt(shrink) * noise * unit
 
 
+@exercise
 def check_noise(answer: Any) -> None:
     """Standard deviation of the stack where the noise is 0.1."""
     print(
@@ -48,6 +49,7 @@ def check_noise(answer: Any) -> None:
     )
 
 
+@exercise
 def check_forgotten(answer: Any, evidence: Evidence) -> None:
     """Mean of log sSFR where the prior was not divided out."""
     flat = Evidence(evidence.values, evidence.weights, np.log(np.maximum(evidence.weights, 1e-300)))
@@ -67,6 +69,7 @@ def check_forgotten(answer: Any, evidence: Evidence) -> None:
     )
 
 
+@exercise
 def check_quiescent(answer: Any, population: Population) -> None:
     """Share of quiescent galaxies in a population."""
     right = float((population.sample(400_000)[:, 1] < QUIESCENT).mean())

@@ -10,7 +10,7 @@ import numpy as np
 from ..diagnostics.exam import Exam
 from ..panels.train.state import TrainState
 from ..parameters import N_FREE, PARAMETERS
-from .answers import judge
+from .answers import exercise, judge
 
 __all__ = ["FEW", "check_draws", "check_gap", "check_nothing"]
 
@@ -20,6 +20,7 @@ FEW = 500
 _WANTED = 1000
 
 
+@exercise
 def check_nothing(answer: Any) -> None:
     """Loss of the prior, which has learnt nothing."""
     normal = 0.5 * (N_FREE - 1) * (1 + math.log(2 * math.pi))
@@ -40,6 +41,7 @@ def check_nothing(answer: Any) -> None:
     )
 
 
+@exercise
 def check_gap(answer: Any, state: TrainState) -> None:
     """How much worse a network is at simulations that it has never seen."""
     if answer is not None and state.simulations != FEW:
@@ -66,6 +68,7 @@ def check_gap(answer: Any, state: TrainState) -> None:
     )
 
 
+@exercise
 def check_draws(answer: Any, exam: Exam) -> None:
     """Draws of the network that are worth a thousand exact ones."""
     right = _WANTED / max(exam.efficiency, np.finfo(float).tiny)
