@@ -7,7 +7,7 @@ cores. Needs Linux.
     python benchmarks/repeat_tests.py --seeds 10 --cores 1 2 --out docs/tests.md
     python benchmarks/repeat_tests.py --seeds 3 --cores 2 -- -m "chance and not browser"
 
-Seeds take the numbers of cores in turn.
+Seeds take the numbers of cores in turn. With --add, the runs that the page holds stay.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ def repeat(seed: int, cores: int, selection: list[str]) -> tuple[str, list[str]]
     return f"| {seed} | {cores} | {passed} | {len(failed)} | {skipped} | {minutes:.0f} |", failed
 
 
+def _runs_of(page: Path) -> str:
+    """What a page holds of runs, but for the sentence that there are none."""
+    runs = page.read_text().partition(_BEGIN)[2].partition(_END)[0].rstrip("\n")
+    return f"{runs}\n" if "|" in runs else ""
+
+
 def main() -> None:
     """Repeat, and write the log after each run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,11 +70,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2], help="in turn")
     parser.add_argument("--out", type=Path, help="page whose runs to replace")
+    parser.add_argument("--add", action="store_true", help="keep the runs that are there")
     parser.add_argument("selection", nargs="*", default=["-m", "chance"], help="for pytest")
     args = parser.parse_args()
     rows: list[str] = []
     failures: list[str] = []
     said = " ".join(f'"{word}"' if " " in word else word for word in args.selection)
+    kept = _runs_of(args.out) if args.add and args.out else ""
     began = f"`pytest {said}` from {date.today()} on, on {processor_name()}:\n\n{HEAD}"
     for k in range(args.seeds):
         row, failed = repeat(args.first + k, args.cores[k % len(args.cores)], args.selection)
@@ -78,7 +86,8 @@ def main() -> None:
         print(text, flush=True)
         if args.out:
             before, _, rest = args.out.read_text().partition(_BEGIN)
-            args.out.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+            runs = f"{kept}\n{text}\n"
+            args.out.write_text(f"{before}{_BEGIN}{runs}{_END}{rest.partition(_END)[2]}")
     sys.exit(bool(failures))
 
 

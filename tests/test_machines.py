@@ -265,6 +265,19 @@ def test_output_that_cannot_be_printed_is_one_sentence():
 
 
 @posix
+def test_a_pipe_may_take_the_place_of_a_file(tmp_path: Path):
+    """As in a process that was started with a file, forked, and was given a pipe."""
+    code = (
+        "import os, sys; from sedflow_lab.commands.main import main; "
+        "os.dup2(os.pipe()[1], 1); sys.exit(main(['networks']))"
+    )
+    with (tmp_path / "out").open("w") as out:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@posix
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
 def test_read_only_folders_are_one_sentence(tmp_path: Path):
     tmp_path.chmod(0o500)

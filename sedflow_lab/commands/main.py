@@ -104,7 +104,8 @@ def _steady_streams() -> None:
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))
         elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError, ValueError):  # a file that a pipe has taken the place of
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_output() -> None:
