@@ -442,3 +442,21 @@ def test_any_flipped_bit_of_a_table_is_found_or_changes_nothing(posterior, galax
             assert TABLE in str(error)
         else:
             assert again == before
+
+
+def test_any_flipped_bit_of_what_describes_the_draws_is_found(posterior, galaxies, tmp_path):
+    out = tmp_path / "out.zarr"
+    before = infer(posterior, galaxies, out).posterior(0).samples
+    path, rng = out / "samples" / "zarr.json", np.random.default_rng(0)
+    content = path.read_bytes()
+    for place in rng.integers(len(content), size=60).tolist():
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << rng.integers(8)]) + content[place + 1 :]
+        )
+        with pytest.raises(sl.InputError, match=r"samples/zarr\.json"):
+            sl.open_catalogue(out).posterior(0)
+    path.unlink()
+    with pytest.raises(sl.InputError, match=r"samples/zarr\.json .* copy it from a store"):
+        sl.open_catalogue(out).posterior(0)
+    path.write_bytes(content)
+    assert np.array_equal(sl.open_catalogue(out).posterior(0).samples, before)

@@ -362,3 +362,10 @@ def test_noise_that_is_not_fresh_is_drawn_once(simulations, tmp_path, monkeypatc
     run(simulations, tmp_path / "again", stale, stop=stop, callback=lambda *_: stop.set())
     assert steps_done(tmp_path / "again") == 4
     assert_same(run(simulations, tmp_path / "again", stale), once)
+
+
+def test_too_few_simulations_are_refused_before_anything_is_written(tiny_model, tmp_path):
+    few = simulate(tmp_path / "simulations", 19, tiny_model)
+    with pytest.raises(sl.InputError, match="19 simulations are too few to train with: give 20"):
+        train(few, load_noise(), CONFIG, tmp_path / "few")
+    assert not (tmp_path / "few").exists()

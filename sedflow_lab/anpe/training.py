@@ -32,6 +32,7 @@ __all__ = ["TrainingRecord", "fit_scaling", "train"]
 _CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 10_000
 _FIT_FEATURES = 50_000
+_FEWEST = 20  # simulations: two of them judge
 _MOST_LOST = 20  # steps in a row without a finite gradient: more are no accident
 
 
@@ -111,8 +112,9 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a checkpoint of another configuration or set of simulations, or the
-        physics of the start or of the lessons is not that of the simulations.
+        If the folder holds a checkpoint of another configuration or set of simulations, the
+        physics of the start or of the lessons is not that of the simulations, or these are fewer
+        than 20.
     SedflowError
         If the loss is not finite any more; the last good checkpoint is kept.
     """
@@ -120,6 +122,11 @@ def train(
         _check_physics("posterior to start from", start.physics(), simulations)
     if lessons is not None:
         _check_physics("posterior behind the lessons", lessons.settings["physics"], simulations)
+    if len(simulations) < _FEWEST:
+        raise InputError(
+            f"{len(simulations)} simulations are too few to train with: give {_FEWEST} or more, of "
+            "which a tenth is kept to judge the network by."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_bands = simulations.flux.shape[1]

@@ -32,6 +32,7 @@ __all__ = ["Chunk", "Store"]
 _NAME = "sedflow_lab"  # of our attributes
 _FORMAT = 1
 _OF, _DIGESTS, _CONTENT = b"chunk_of", b"draws", b"content"  # metadata of a table
+_UNREADABLE = "copy it from a store with the same settings, or infer into another store"
 _LOOKS = 5  # at a chunk that is being replaced
 
 
@@ -241,7 +242,7 @@ class Store:
             path = folder / self._key(name, number)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content)
-            digests[name] = hashlib.blake2b(content, digest_size=16).hexdigest()
+            digests[name] = self._digest_of(name, content)
         metadata = {
             _OF: self._identity(number),
             _DIGESTS: json.dumps(digests),
@@ -271,14 +272,25 @@ class Store:
         with reading(where, "the draws", "run the same command again, which makes them anew"):
             content = _get(where)
             wanted = json.loads(rows.schema.metadata[_DIGESTS])[name]
-            if hashlib.blake2b(content, digest_size=16).hexdigest() != wanted:
-                raise ValueError("they are not those that were written")
+            if self._digest_of(name, content) != wanted:
+                raise ValueError(
+                    f"they, or {name}/zarr.json that says how to read them, are not as written"
+                )
             return content
+
+    def _digest_of(self, name: str, content: bytes) -> str:
+        """Checksum of the bytes of an array, and of what says how to read them."""
+        return hashlib.blake2b(self._metadata[name] + content, digest_size=16).hexdigest()
 
     @cached_property
     def _metadata(self) -> dict[str, bytes]:
         """What Zarr says of each array."""
-        return {name: _get(f"{self.address}/{name}/zarr.json") for name in self.arrays}
+        found = {}
+        for name in self.arrays:
+            where = f"{self.address}/{name}/zarr.json"
+            with reading(where, "what says how to read the draws", _UNREADABLE):
+                found[name] = _get(where)
+        return found
 
     # Zarr turns arrays into bytes and back; the bytes are ours to write in one step, and to fetch.
 
@@ -302,7 +314,9 @@ class Store:
         kind = default_buffer_prototype().buffer
         contents = {"zarr.json": self._metadata[name], **chunks}
         memory: dict[str, Any] = {key: kind.from_bytes(value) for key, value in contents.items()}
-        array = zarr.open_array(MemoryStore(memory), mode="r+")
+        where = f"{self.address}/{name}/zarr.json"
+        with reading(where, "what says how to read the draws", _UNREADABLE):
+            array = zarr.open_array(MemoryStore(memory), mode="r+")
         return array.with_config({"write_empty_chunks": True}), memory
 
 
