@@ -22,16 +22,21 @@ SEES = {  # who must see it, and who cannot; what is between depends on the numb
     "nothing": ("", " ".join(EVERYONE)),
     "underestimated": ("HPD support defensive", "own TARP"),
     "overestimated": ("", "own TARP HPD support weights defensive"),
-    "wild": ("support", "own SBC TARP fit weights"),
+    "wild": ("support", "own TARP"),
     "prior": ("SBC HPD", "own fit support weights defensive"),
     "filter": ("HPD", "own TARP support weights"),
-    "redshift": ("SBC HPD", "own fit support weights defensive"),
-    "outside": ("SBC HPD fit support weights defensive", "own"),
-    "dust": ("SBC HPD", "own fit support weights defensive"),
+    "redshift": ("HPD", "own fit support weights defensive"),
+    "outside": ("SBC HPD fit support defensive", "own"),
+    "dust": ("HPD", "own fit support weights defensive"),
     "few": ("own HPD fit weights defensive", "SBC TARP support"),
     "small": ("fit weights defensive", "own SBC TARP HPD support"),
     "early": ("fit weights defensive", "own SBC TARP HPD support"),
     "mode": ("SBC HPD defensive", "own weights"),
+}
+STRONGER = {  # than in the lesson, which takes more simulations: any seed is enough
+    "underestimated": Fault(sigma=0.15),
+    "wild": Fault(wild=0.25),
+    "prior": Fault(prior_shift=2.0),
 }
 
 
@@ -45,7 +50,7 @@ def bench():
 def test_a_fault_is_seen_by_whom_the_matrix_says(bench, case):
     if case == "mode":  # a third of the galaxies has it: it takes more of them to be sure
         bench = Bench(bench.posterior, simulations=128, draws=100)
-    found = bench.sights(case)
+    found = bench.sights(case, STRONGER.get(case))
     seen = {name for name, sight in found.items() if sight.seen}
     must, cannot = (set(words.split()) for words in SEES[case])
     assert must <= seen, found
