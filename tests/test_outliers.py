@@ -138,7 +138,8 @@ def test_emcee_and_the_exact_posterior_agree_on_the_wrong_band(galaxies, tiny_mo
     for result in (chain, exact):
         bad = result.diagnostics["bad_band"][0]
         assert bad[2] > 0.99 and np.delete(bad, 2).max() < 0.1
-        assert result.chi2_min[0] < 1  # that of the good bands
+        # That of the good bands, which have no noise, in the nearest of 3,000 draws.
+        assert result.chi2_min[0] < 15
     # 2,500 effective draws of each: medians differ by 0.035 σ, so that one of twelve is beyond 0.2
     # in less than one of a million seeds.
     table = compare(exact, chain)
@@ -157,7 +158,7 @@ def test_the_networks_methods_take_outliers_and_record_them(galaxies, tiny_bundl
         assert result.provenance["outliers"] == {"probability": 0.02}
         assert result.provenance["error_floor"] == {"u": 0.05}
     # The network was hardly trained, so that auto has made it exact: the wrong band is found.
-    assert result.badge.tolist() == ["exact"] and result.chi2_min[0] < 1
+    assert result.badge.tolist() == ["exact"] and result.chi2_min[0] < 15
     assert result.diagnostics["bad_band"][0, 0] > 0.5
     table = result.summary()
     assert table["bad_band"].tolist() == ["u"] and table["bad_band_probability"][0] > 0.5
