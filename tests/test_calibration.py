@@ -155,8 +155,9 @@ def test_right_weights_make_a_wrong_posterior_right():
     weighted = [check_uniformity(t.scores(t.right_weights()), NAMES, KINDS) for t in toys]
     for k in range(len(NAMES)):
         assert within(sum(u.ks_p[k] < 0.05 for u in weighted), seeds, 0.05), NAMES[k]
-    plain = check_uniformity(toys[0].scores(), NAMES, KINDS)
-    assert not plain.uniform.any()
+    # A single wrong toy may look right, but not every second one.
+    plain = np.array([check_uniformity(t.scores(), NAMES, KINDS).uniform for t in toys[:40]])
+    assert (plain.sum(0) < 20).all()
 
 
 def test_scores_are_the_ranks_and_coverages_of_sbi():

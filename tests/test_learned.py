@@ -12,6 +12,7 @@ from sedflow_lab.samplers.learned import KINDS, learn
 from sedflow_lab.samplers.mass_and_dust import MassAndDust
 
 BUDGET = 2000
+EPOCHS = {"NPE": 16, "NLE": 40, "NRE": 16}  # NLE is slow to learn: with 16 one seed of eight failed
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def train(galaxy, kind, epochs, budget=BUDGET):
 
 @pytest.fixture(scope="module", params=KINDS)
 def learned(request, galaxy):
-    return train(galaxy, request.param, 16)
+    return train(galaxy, request.param, EPOCHS[request.param])
 
 
 def test_each_learns_the_posteriors_of_many_galaxies_from_one_budget(galaxy, learned):
@@ -41,7 +42,7 @@ def test_each_learns_the_posteriors_of_many_galaxies_from_one_budget(galaxy, lea
         unlearnt.append(exact.distance(galaxy.draw(1000, np.random.default_rng(3))))
     # The faint and dusty ones are hardly constrained: the prior itself is not far from them.
     assert np.median(distances) < 0.75 * np.median(unlearnt)
-    assert learned.epochs <= 17 and learned.seconds > 0
+    assert learned.epochs <= EPOCHS[learned.kind] + 1 and learned.seconds > 0
 
 
 def test_each_beats_rejection_at_the_same_budget(galaxy, learned):

@@ -142,7 +142,9 @@ def test_a_bad_galaxy_is_flagged_and_the_next_one_done(galaxy, posterior):
     assert result.badge.tolist() == ["bad photometry", "not converged"]
     assert result.diagnostics["tau"].shape == (2, 11)
     for name, values in result.diagnostics.items():
-        assert np.isnan(values[0]).all() and (name == "rhat" or np.isfinite(values[1]).all())
+        assert np.isnan(values[0]).all() and not np.isnan(values[1]).any(), name
+        # What fifty steps are too few for has no end.
+        assert name in ("rhat", "tau") or np.isfinite(values[1]).all(), name
 
 
 def test_progress_is_told_and_stopping_works_between_steps(galaxy, posterior):

@@ -149,8 +149,8 @@ def test_known_redshifts_beside_uncertain_ones_stay_where_they_are():
 def test_draws_are_stratified():
     prior = RedshiftPrior(flat([0.1, 0.1], 0.01), 0.2)
     zeta = prior.draw(500, torch.Generator().manual_seed(0))[..., 0]
-    level = np.sort(stats.norm.cdf(zeta.numpy()), 1)
-    assert (np.floor(level * 500 + 1e-3 * (0.5 - level)) == np.arange(500)).all()
+    place = 500 * np.sort(stats.norm.cdf(zeta.numpy()), 1) - np.arange(500)
+    assert (place > -1e-3).all() and (place < 1 + 1e-3).all()  # but for single precision
     assert not torch.equal(zeta[0].argsort(), zeta[1].argsort())
 
 
