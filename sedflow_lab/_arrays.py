@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 
 from .errors import InputError
 
-__all__ = ["ArrayLike", "check_device", "is_torch", "like_input", "to_tensor", "with_rows"]
+__all__ = [
+    "ArrayLike",
+    "check_device",
+    "is_torch",
+    "like_input",
+    "open_arrays",
+    "to_tensor",
+    "with_rows",
+]
 
 ArrayLike: TypeAlias = "np.ndarray | torch.Tensor"
 """What public numerical functions take and return: they answer in the kind they were asked in."""
@@ -62,3 +72,14 @@ def with_rows(array: np.ndarray, rows: Any, values: Any) -> np.ndarray:
         array = array.copy()
     array[rows] = values
     return array
+
+
+def open_arrays(path: str | Path) -> NpzFile:
+    """Open an .npz file of numbers; ValueError for any other file.
+
+    Of these NumPy would say that they hold a pickle, and how to load it.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            raise ValueError("it is no .npz file")
+    return np.load(path, allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -13,7 +14,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -31,41 +33,55 @@ if CHROMIUM is None:
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "01_quickstart.ipynb"
 
 
-@pytest.fixture(scope="module")
-def lab(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab whose folder holds the quickstart up to its panel.
+@dataclass(frozen=True)
+class JupyterLab:
+    """A JupyterLab that runs."""
 
-    The panel gets the tiny posterior; SEDFLOW_TEST_BUNDLE names another, to look at.
-    """
-    root = tmp_path_factory.mktemp("lab")
-    bundle = os.environ.get("SEDFLOW_TEST_BUNDLE", str(tiny_bundle))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells = notebook.cells[:3]
-    source = notebook.cells[1].source
-    assert "GalaxyPanel()" in source
-    notebook.cells[1].source = source.replace("GalaxyPanel()", f"GalaxyPanel({bundle!r})")
-    nbformat.write(notebook, root / "quickstart.ipynb")
-    with jupyterlab(root) as address:
-        yield address("quickstart.ipynb")
+    base: str
+    token: str
+    root: Path
+
+    def address(self, notebook: str | Path) -> str:
+        """Address of a notebook by its path, or its name in the folder."""
+        path = (self.root / notebook).relative_to(self.root)
+        return f"{self.base}/lab/tree/{path}?token={self.token}&reset"
+
+    @contextmanager
+    def page(self, notebook: Path) -> Iterator[playwright.Page]:
+        """A page that shows a notebook, in which nothing may go wrong; ends its kernel."""
+        errors: list[str] = []
+        try:
+            with browser_page(self.address(notebook)) as page:
+                page.on("pageerror", lambda error: errors.append(str(error)))
+                yield page
+        finally:
+            for session in json.loads(self._ask("GET", "")):
+                self._ask("DELETE", f"/{session['id']}")
+        assert not errors
+
+    def _ask(self, method: str, path: str) -> bytes:
+        address = f"{self.base}/api/sessions{path}?token={self.token}"
+        with urllib.request.urlopen(urllib.request.Request(address, method=method)) as answer:
+            return answer.read()
 
 
 @contextmanager
-def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
-    """A JupyterLab in a folder; gives the address of a notebook there."""
+def jupyterlab(root: Path, own: Path | None = None) -> Iterator[JupyterLab]:
+    """A JupyterLab for a folder; what is its own it keeps there, or in another."""
+    own = own or root
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    token = secrets.token_hex(8)
-    base = f"http://127.0.0.1:{port}"
+    lab = JupyterLab(f"http://127.0.0.1:{port}", secrets.token_hex(8), root)
     folders = ("CONFIG", "DATA", "RUNTIME")
-    apart = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in folders}
+    apart = {f"JUPYTER_{name}_DIR": str(own / name.lower()) for name in folders}
     options = (
         "--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-        f"--LabApp.workspaces_dir={root / 'workspaces'}",
-        f"--LabApp.user_settings_dir={root / 'settings'}", "--LabApp.expose_app_in_browser=True",
+        f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={root}",
+        f"--LabApp.workspaces_dir={own / 'workspaces'}",
+        f"--LabApp.user_settings_dir={own / 'settings'}", "--LabApp.expose_app_in_browser=True",
     )  # fmt: skip
-    with (root / "server.log").open("w") as log:
+    with (own / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
             env=os.environ | apart | {"OMP_NUM_THREADS": "1"},
@@ -73,8 +89,8 @@ def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_for(f"{base}/api?token={token}", server, root / "server.log")
-            yield lambda name: f"{base}/lab/tree/{name}?token={token}&reset"
+            _wait_for(f"{lab.base}/api?token={lab.token}", server, own / "server.log")
+            yield lab
         finally:
             server.terminate()
             server.wait(20)
@@ -91,16 +107,9 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"JupyterLab did not start: {log.read_text()}")
 
 
-@pytest.fixture
-def page(lab: str) -> Iterator[playwright.Page]:
-    """The quickstart, open in a page."""
-    with browser_page(lab) as page:
-        yield page
-
-
 @contextmanager
 def browser_page(address: str) -> Iterator[playwright.Page]:
-    """A page without internet, 1440 pixels wide, that shows a notebook."""
+    """A page without internet, 1440 pixels wide, that shows an address."""
     with playwright.sync_playwright() as driver:
         options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -169,9 +178,27 @@ def n_changed(page: playwright.Page, before: list[str]) -> int:
     return len(now) - same
 
 
+Opener = Callable[[nbformat.NotebookNode], AbstractContextManager["playwright.Page"]]
+"""What the fixture `open_notebook` gives."""
+
+
+@pytest.fixture
+def page(open_notebook: Opener, tiny_bundle: Path) -> Iterator[playwright.Page]:
+    """The quickstart up to its panel, open in a page.
+
+    The panel gets the tiny posterior; SEDFLOW_TEST_BUNDLE names another, to look at.
+    """
+    bundle = os.environ.get("SEDFLOW_TEST_BUNDLE", str(tiny_bundle))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook.cells = notebook.cells[:3]
+    source = notebook.cells[1].source
+    assert "GalaxyPanel()" in source
+    notebook.cells[1].source = source.replace("GalaxyPanel()", f"GalaxyPanel({bundle!r})")
+    with open_notebook(notebook) as page:
+        yield page
+
+
 def test_pick_another_galaxy(page: playwright.Page, tmp_path: Path) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("made in").wait_for()
     figures = settled(page, 4)  # corner plot, SED, residuals, and history
@@ -213,4 +240,3 @@ def test_pick_another_galaxy(page: playwright.Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 1024, "height": 2200})
     settled(page)
     page.screenshot(path=tmp_path / "second-1024.png")
-    assert not errors

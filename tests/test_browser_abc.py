@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -16,18 +16,15 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "07_abc_to_npe.ip
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
+def page(open_notebook: Opener) -> Iterator[Any]:
     """The panel of the lesson."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if "ABCPanel" in cell.source]
-    nbformat.write(notebook, tmp_path / "abc.ipynb")
-    with jupyterlab(tmp_path) as address, browser_page(address("abc.ipynb")) as page:
+    with open_notebook(notebook) as page:
         yield page
 
 
 def test_turn_the_tolerance_down_and_make_the_data_precise(page: Any, tmp_path: Path) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("of 300,000 simulations are kept").wait_for()
     first = settled(page, 5)
@@ -54,4 +51,3 @@ def test_turn_the_tolerance_down_and_make_the_data_precise(page: Any, tmp_path: 
     settled(page, 5)
     page.screenshot(path=tmp_path / "twelve-1024.png")
     print(f"screenshots in {tmp_path}")
-    assert not errors

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, run_all, settled
+from test_browser import Opener, run_all, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -16,21 +16,18 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "08_break_it.ipyn
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
+def page(open_notebook: Opener) -> Iterator[Any]:
     """The panel of the lesson, with few simulations."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "panel = CoveragePanel" in cell.source]
     assert "simulations=100" in cell.source
     cell.source = cell.source.replace("simulations=100", "simulations=50")
     notebook.cells = [cell]
-    nbformat.write(notebook, tmp_path / "break.ipynb")
-    with jupyterlab(tmp_path) as address, browser_page(address("break.ipynb")) as page:
+    with open_notebook(notebook) as page:
         yield page
 
 
 def test_break_two_things_and_ask_the_witnesses(page: Any, tmp_path: Path) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("Does it see it?").wait_for()
     page.get_by_text("Regions of highest density are drawn too small").wait_for()
@@ -52,4 +49,3 @@ def test_break_two_things_and_ask_the_witnesses(page: Any, tmp_path: Path) -> No
     settled(page, 3)
     page.screenshot(path=tmp_path / "mode-1024.png")
     print(f"screenshots in {tmp_path}")
-    assert not errors

@@ -7,24 +7,23 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, lasso, n_changed, run_all, settled, until
+from test_browser import Opener, lasso, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "10_catalogue.ipynb"
 
 
-def test_a_catalogue_is_inferred_looked_at_and_opened(tmp_path: Path) -> None:
+def test_a_catalogue_is_inferred_looked_at_and_opened(
+    open_notebook: Opener, tmp_path: Path
+) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     source = notebook.cells[1].source
     call = "CataloguePanel(posterior=posterior"
     assert call in source
     notebook.cells[1].source = source.replace(call, f"{call}, draws=200")
-    nbformat.write(notebook, tmp_path / "catalogue.ipynb")
-    errors: list[str] = []
-    with jupyterlab(tmp_path) as address, browser_page(address("catalogue.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         run_all(page)
         bare = settled(page, 6)
 
@@ -57,4 +56,3 @@ def test_a_catalogue_is_inferred_looked_at_and_opened(tmp_path: Path) -> None:
         assert (seen := masses.all_inner_texts()) == sorted(seen, key=float)
         page.screenshot(path=tmp_path / "opened-1440.png")
         print(f"screenshots in {tmp_path}")
-    assert not errors

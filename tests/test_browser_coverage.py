@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -16,7 +16,7 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "05_coverage.ipyn
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
+def page(open_notebook: Opener) -> Iterator[Any]:
     """The notebook up to its panel, which does not start by itself."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
@@ -24,8 +24,7 @@ def page(tmp_path: Path) -> Iterator[Any]:
     method, start = 'method="weighted", ', "panel.state.start()\n"
     assert f"CoveragePanel({method}simulations=200, draws=200)\n{start}" in source
     notebook.cells[1].source = source.replace(method, "").replace(start, "")
-    nbformat.write(notebook, tmp_path / "coverage.ipynb")
-    with jupyterlab(tmp_path) as address, browser_page(address("coverage.ipynb")) as page:
+    with open_notebook(notebook) as page:
         yield page
 
 
@@ -34,8 +33,6 @@ def select(page: Any, label: str, value: str) -> None:
 
 
 def test_run_cancel_run_and_open_a_simulation(page: Any, tmp_path: Path) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("Press Run.").wait_for()
     empty = settled(page)
@@ -75,4 +72,3 @@ def test_run_cancel_run_and_open_a_simulation(page: Any, tmp_path: Path) -> None
     settled(page)
     page.screenshot(path=tmp_path / "drilled-1024.png")
     print(f"screenshots in {tmp_path}")
-    assert not errors

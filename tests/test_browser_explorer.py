@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -38,14 +38,11 @@ def readouts(page) -> list[float]:
     return [float(text.replace("−", "-")) for text in texts]
 
 
-def test_figures_follow_a_drag(tmp_path: Path) -> None:
+def test_figures_follow_a_drag(open_notebook: Opener, tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     assert "ExplorerPanel()" in notebook.cells[1].source
-    nbformat.write(notebook, tmp_path / "explorer.ipynb")
-    errors: list[str] = []
-    with jupyterlab(tmp_path) as address, browser_page(address("explorer.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         run_all(page)
         page.get_by_text("log sSFR").wait_for()
         first = settled(page, 4)
@@ -73,4 +70,3 @@ def test_figures_follow_a_drag(tmp_path: Path) -> None:
         page.set_viewport_size({"width": 1024, "height": 1800})
         settled(page)
         page.screenshot(path=tmp_path / "second-1024.png")
-    assert not errors

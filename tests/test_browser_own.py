@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 from astropy.table import Table
-from test_browser import browser_page, jupyterlab, settled
+from test_browser import Opener, settled
 
 import sedflow_lab as sl
 
@@ -29,7 +29,9 @@ def _give(page: Page, upload: Locator, file: Any) -> None:
     chooser.value.set_files(file)
 
 
-def test_a_file_with_a_bad_row_is_given_mended_and_inferred(tmp_path: Path) -> None:
+def test_a_file_with_a_bad_row_is_given_mended_and_inferred(
+    open_notebook: Opener, tmp_path: Path
+) -> None:
     galaxies = sl.showcase()[:8]
     table = galaxies.to_table()
     table.rename_column("redshift", "z_best")
@@ -42,10 +44,7 @@ def test_a_file_with_a_bad_row_is_given_mended_and_inferred(tmp_path: Path) -> N
     assert call in source
     given = "OwnGalaxiesPanel(draws=500, method='fast')"
     notebook.cells[0].source = source.replace(call, given)
-    nbformat.write(notebook, tmp_path / "own.ipynb")
-    errors: list[str] = []
-    with jupyterlab(tmp_path) as address, browser_page(address("own.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         page.get_by_text("| Idle").wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -85,4 +84,3 @@ def test_a_file_with_a_bad_row_is_given_mended_and_inferred(tmp_path: Path) -> N
     expected = sl.load_posterior().infer(galaxies, 500, "fast", 0).quantile(0.5)[:, 0]
     others = np.arange(8) != 3
     np.testing.assert_allclose(results["log_mstar"][others], expected[others], rtol=1e-4)
-    assert not errors

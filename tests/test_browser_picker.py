@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from astropy.table import Table
-from test_browser import browser_page, jupyterlab, lasso, n_changed, run_all, settled, until
+from test_browser import Opener, lasso, n_changed, run_all, settled, until
 
 import sedflow_lab as sl
 from sedflow_lab.observations.nsa import showcase_table
@@ -20,17 +20,14 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "03_pick_and_infe
 FIGURES = 5 + 4  # planes; the corner plot, SED, residuals, and history
 
 
-def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
+def test_from_a_lasso_to_a_file_of_draws(open_notebook: Opener, tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     source = notebook.cells[1].source
     call = "PickerPanel(posterior"
     assert call in source
     notebook.cells[1].source = source.replace(call, f"{call}, draws=100")
-    nbformat.write(notebook, tmp_path / "picker.ipynb")
-    errors: list[str] = []
-    with jupyterlab(tmp_path) as address, browser_page(address("picker.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         run_all(page)
         page.get_by_text("made in").wait_for()
         until(page, lambda: page.get_by_text("looking for badges").count() == 0)
@@ -87,4 +84,3 @@ def test_from_a_lasso_to_a_file_of_draws(tmp_path: Path) -> None:
     draws = Table.read(tmp_path / "draws.ecsv", format="ascii.ecsv")
     expected = sl.load_posterior().infer(sl.showcase()[40], 1000, "exact", 0)
     np.testing.assert_allclose(draws["log_mstar"], expected.samples[0, :, 0], rtol=1e-5)
-    assert not errors

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -16,7 +16,7 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_train_your_ow
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
+def page(open_notebook: Opener, tmp_path: Path) -> Iterator[Any]:
     """The panel of the lesson, with few simulations; it does not start by itself."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "panel = TrainPanel" in cell.source]
@@ -25,14 +25,11 @@ def page(tmp_path: Path) -> Iterator[Any]:
     few = f"folder={str(tmp_path / 'kept')!r}, simulations=1_000, size='small', examined=20"
     cell.source = cell.source.replace(long, few).replace(start, "")
     notebook.cells = [cell]
-    nbformat.write(notebook, tmp_path / "train.ipynb")
-    with jupyterlab(tmp_path) as address, browser_page(address("train.ipynb")) as page:
+    with open_notebook(notebook) as page:
         yield page
 
 
 def test_train_cancel_go_on_and_hand_in(page: Any, tmp_path: Path) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page)
     page.get_by_text("Press Train.").wait_for()
     empty = settled(page, 4)
@@ -63,4 +60,3 @@ def test_train_cancel_go_on_and_hand_in(page: Any, tmp_path: Path) -> None:
     settled(page, 4)
     page.screenshot(path=tmp_path / "examined-1024.png")
     print(f"screenshots in {tmp_path}")
-    assert not errors

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -14,19 +14,16 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "12_what_if.ipynb
 U_BRIGHTER = 1  # place of its readout, after the redshift's
 
 
-def test_drag_a_point_and_go_back(tmp_path: Path) -> None:
+def test_drag_a_point_and_go_back(open_notebook: Opener, tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     assert "WhatIfPanel(index=30)" in notebook.cells[1].source
-    nbformat.write(notebook, tmp_path / "whatif.ipynb")
-    errors: list[str] = []
 
     def readout() -> float:
         text = page.locator(".widget-readout").nth(U_BRIGHTER).inner_text()
         return float(text.replace("−", "-"))
 
-    with jupyterlab(tmp_path) as address, browser_page(address("whatif.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         run_all(page)
         page.get_by_text("without g it would be").first.wait_for()
         first = settled(page, 2)
@@ -46,4 +43,3 @@ def test_drag_a_point_and_go_back(tmp_path: Path) -> None:
         until(page, lambda: readout() == 0.0)
         # The dashed outlines of before lie on top of what they are the outlines of.
         page.get_by_text("log M★ 9.01 → 9.01").wait_for()
-    assert not errors

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import browser_page, jupyterlab, n_changed, run_all, settled, until
+from test_browser import Opener, n_changed, run_all, settled, until
 
 from sedflow_lab import showcase
 
@@ -22,15 +22,14 @@ witness.state.max_steps = 100_000 if times == 1 else 500
 print("length", witness.state.max_steps)"""
 
 
-def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) -> None:
+def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(
+    open_notebook: Opener, tmp_path: Path
+) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells = notebook.cells[:2]
     assert "witness = WitnessPanel()" in notebook.cells[1].source
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in (LENGTH, THREADS)]
-    nbformat.write(notebook, tmp_path / "witness.ipynb")
-    errors: list[str] = []
-    with jupyterlab(tmp_path) as address, browser_page(address("witness.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with open_notebook(notebook) as page:
         run_all(page)
         page.get_by_text("ANPE").first.wait_for()
         page.get_by_text("length 100000").wait_for()
@@ -81,4 +80,3 @@ def test_emcee_grows_is_cancelled_and_never_outlives_its_galaxy(tmp_path: Path) 
         page.locator(".jp-CodeCell").last.click()
         page.keyboard.press("Shift+Enter")
         page.get_by_text("alive []").last.wait_for()
-    assert not errors

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -32,7 +33,6 @@ __all__ = ["Chunk", "Store"]
 _NAME = "sedflow_lab"  # of our attributes
 _FORMAT = 1
 _OF, _DIGESTS, _CONTENT = b"chunk_of", b"draws", b"content"  # metadata of a table
-_UNREADABLE = "copy it from a store with the same settings, or infer into another store"
 _LOOKS = 5  # at a chunk that is being replaced
 
 
@@ -287,10 +287,17 @@ class Store:
         """What Zarr says of each array."""
         found = {}
         for name in self.arrays:
-            where = f"{self.address}/{name}/zarr.json"
-            with reading(where, "what says how to read the draws", _UNREADABLE):
+            with self._reading_metadata(name) as where:
                 found[name] = _get(where)
         return found
+
+    @contextmanager
+    def _reading_metadata(self, name: str) -> Iterator[str]:
+        """Where Zarr says of an array what it is; InputError if that cannot be used."""
+        where = f"{self.address}/{name}/zarr.json"
+        remedy = "copy it from a store with the same settings, or infer into another store"
+        with reading(where, "what says how to read the draws", remedy):
+            yield where
 
     # Zarr turns arrays into bytes and back; the bytes are ours to write in one step, and to fetch.
 
@@ -314,8 +321,7 @@ class Store:
         kind = default_buffer_prototype().buffer
         contents = {"zarr.json": self._metadata[name], **chunks}
         memory: dict[str, Any] = {key: kind.from_bytes(value) for key, value in contents.items()}
-        where = f"{self.address}/{name}/zarr.json"
-        with reading(where, "what says how to read the draws", _UNREADABLE):
+        with self._reading_metadata(name):
             array = zarr.open_array(MemoryStore(memory), mode="r+")
         return array.with_config({"write_empty_chunks": True}), memory
 

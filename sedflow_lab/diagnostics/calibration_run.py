@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from .._arrays import open_arrays
 from .._files import reading, write_bytes
 from ..errors import InputError
 from ..parameters import N_THETA, NAMES
@@ -167,7 +168,7 @@ class CalibrationRun:
             If the file is missing, damaged, or something else.
         """
         with reading(path, "a calibration run from", "run it again into another file"):
-            with np.load(path, allow_pickle=False) as file:
+            with open_arrays(path) as file:
                 settings = dict(json.loads(str(file["settings"])))
                 arrays = {name: file[name] for name in _ARRAYS}
             seconds = float(settings.pop("seconds"))

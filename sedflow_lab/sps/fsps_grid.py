@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import open_arrays
 from .._files import expanded, read_json, reading, write_json
 from ..errors import InputError
 from .histories import N_YOUNG_BINS, TIME_EDGES, youngest_bins
@@ -288,7 +289,7 @@ def _assemble(
         path = _part(parts, index)
         with (
             reading(path, "the part of a grid", "delete it, and build the grid again"),
-            np.load(path, allow_pickle=False) as part,
+            open_arrays(path) as part,
         ):
             wavelength = part["wavelength"]
             for name, column in columns.items():

