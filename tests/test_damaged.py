@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -351,6 +352,19 @@ def test_devices_are_no_files(load):
     """They may have no end."""
     with pytest.raises(sl.InputError, match=r"/dev/zero \(it is not a file\)"):
         load("/dev/zero")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize(
+    "load",
+    [load_ssp_grid, load_noise, sl.PosteriorResult.load, lambda path: FileBackend(path, "a")],
+    ids=["grid", "noise", "result", "chain"],
+)
+def test_pipes_are_no_files(load, tmp_path):
+    """They may have no beginning."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(sl.InputError, match=r"pipe .*\(it is not a file\)"):
+        load(tmp_path / "pipe")
 
 
 def test_deep_and_missing_json(tmp_path):

@@ -24,7 +24,7 @@ from ..quantities import QUANTITIES
 from ..sps import SEDModel
 from .likelihood import LogPosterior
 
-__all__ = ["BestFit", "best_fit"]
+__all__ = ["BestFit", "Search", "best_fit"]
 
 _GROUP = 256  # galaxies at a time
 _SCREENED = 2048  # points tried for each galaxy, of which the best become starting points
@@ -133,7 +133,7 @@ def best_fit(
             if stop is not None and stop.is_set():
                 break
             generator = torch.Generator().manual_seed(seed)
-            parts.append(_fit(_Search(target.select(rows), weight), starts, steps, generator))
+            parts.append(_fit(Search(target.select(rows), weight), starts, steps, generator))
             bar.update(len(rows))
     missing = target.n_galaxies - sum(len(part[0]) for part in parts)
     if missing or not parts:
@@ -144,7 +144,7 @@ def best_fit(
 
 
 def _fit(
-    search: _Search, starts: int, steps: int, generator: torch.Generator
+    search: Search, starts: int, steps: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, ...]:
     """What `BestFit` holds, for the galaxies of one search."""
     target = search.target
@@ -172,7 +172,7 @@ def _scattered(prior: Prior, generator: torch.Generator) -> torch.Tensor:
     return phi
 
 
-class _Search:
+class Search:
     """Levenberg-Marquardt on points (G, S, 11), each with a damping of its own."""
 
     def __init__(self, target: LogPosterior, weight: torch.Tensor) -> None:
@@ -212,7 +212,7 @@ class _Search:
         damping = torch.ones(phi.shape[:-1], dtype=torch.float64, device=phi.device)
         eye = torch.eye(N_FREE, dtype=torch.float64, device=phi.device)
         for _ in range(steps):
-            residuals, jacobian = self._linearise(phi)
+            residuals, jacobian = self.linearise(phi)
             here = self.objective(phi, residuals)
             gradient = (jacobian.mT @ residuals[..., None])[..., 0] + self.weight * phi
             normal = jacobian.mT @ jacobian + torch.diag(self.weight)
@@ -233,12 +233,13 @@ class _Search:
     def _residuals(self, phi: torch.Tensor) -> torch.Tensor:
         return self.target.residuals(self.target.prior.from_free(phi))
 
-    def _linearise(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def linearise(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Residuals (G, S, B) and their derivatives (G, S, B, 11), in double precision."""
-        phi = phi.detach().requires_grad_()
-        residuals = self._residuals(phi)
-        rows = [
-            torch.autograd.grad(residuals[..., b].sum(), phi, retain_graph=True)[0]
-            for b in range(residuals.shape[-1])
-        ]
+        with torch.enable_grad():
+            phi = phi.detach().requires_grad_()
+            residuals = self._residuals(phi)
+            rows = [
+                torch.autograd.grad(residuals[..., b].sum(), phi, retain_graph=True)[0]
+                for b in range(residuals.shape[-1])
+            ]
         return residuals.detach().double(), torch.stack(rows, dim=-2).double()

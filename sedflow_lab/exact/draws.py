@@ -22,6 +22,7 @@ from .adaptive import Adapted, adapt, fit_mixture
 from .defensive import Pool
 from .likelihood import LogPosterior
 from .mixture import StudentMixture
+from .modes import find_modes
 from .particles import Moves, resample, stopped
 from .profile import with_mass
 from .ridge import StraightRidge
@@ -39,6 +40,7 @@ _COST = 40  # points for each draw, beyond which particles come cheaper
 _SMALL = 0.02  # share of the posterior that a mode with a heavy tail may have
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
+_MODES_SHARE = 0.2  # of where tempered particles begin
 _TEMPERED = 2000  # particles
 _POOR_CHI2 = 20.0  # of the likeliest point known: of a hundred galaxies of the model one is above
 _FAR_OFF = 0.7  # distance of a network that may have missed more than scattered points find
@@ -148,6 +150,7 @@ def _move(
             return moved
         spent = moved.evaluations
     start = fit_mixture(pool.points, pool.weights, generator).add(prior, _PRIOR_SHARE)
+    start = start.add(find_modes(target, generator), _MODES_SHARE)
     moved = tempered_smc(target.of, start, _TEMPERED, generator, draws=draws, stop=stop)
     return replace(moved, evaluations=moved.evaluations + spent)
 

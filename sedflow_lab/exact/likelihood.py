@@ -103,6 +103,12 @@ class LogPosterior:
         part._terms = None if terms is None else BandTerms(*(term[rows] for term in terms))
         return part
 
+    def at_measured_redshifts(self) -> LogPosterior:
+        """The same where the redshifts that were measured are taken for known."""
+        part = self.select(torch.arange(self.n_galaxies, device=self.redshift.device))
+        part.redshift_prior.size = 0
+        return part
+
     @property
     def n_free(self) -> int:
         """Coordinates of a point."""

@@ -126,6 +126,8 @@ def _opened(path: Path) -> Iterator[h5py.File | None]:
     until = time.monotonic() + _PATIENCE
     while path.exists():
         try:
+            if not path.is_file():
+                raise ValueError("it is not a file")  # a pipe has no end
             verify(path)
             file = h5py.File(path, "r")
             break
