@@ -81,7 +81,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the path has no name.
+        If the path has no name, or an impossible one.
     WriteError
         If the disk is full or may not be written.
     """
@@ -111,8 +111,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _named(path: str | Path) -> Path:
-    """A path to write to; InputError where it is empty or a folder without a name, such as `.`."""
-    if not (path := Path(path)).name:
+    """A path to write to; InputError where it has no name, such as `.`, or an impossible one."""
+    if not (path := Path(path)).name or "\0" in str(path):
         raise InputError(f"Nothing can be written to {str(path)!r}: give a name.")
     return path
 
@@ -150,7 +150,7 @@ def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the path has no name.
+        If the path has no name, or an impossible one.
     WriteError
         If another process has it.
     """

@@ -13,7 +13,7 @@ import pytest
 
 from sedflow_lab import _files
 from sedflow_lab._files import replacing, write_text
-from sedflow_lab.errors import WriteError
+from sedflow_lab.errors import InputError, WriteError
 
 
 def test_a_file_is_replaced_and_keeps_its_ending(tmp_path: Path):
@@ -24,6 +24,12 @@ def test_a_file_is_replaced_and_keeps_its_ending(tmp_path: Path):
         partial.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", "a\0b.csv"])
+def test_a_path_that_can_have_no_file_is_refused(path):
+    with pytest.raises(InputError, match="Nothing can be written to"):
+        write_text(path, "new")
 
 
 def test_a_failure_leaves_what_stood_there_and_nothing_else(tmp_path: Path):

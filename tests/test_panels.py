@@ -471,7 +471,8 @@ def test_the_networks_posterior_stays_under_the_exact_one_and_emcee_is_drawn_too
     assert "weighted" in panel.corner.layers
     panel.next.click()
     assert state.others.keys() <= {"fast"}
-    state.wait(600)
+    state.cancel()
+    assert state.wait(600)
     panel.close()
 
 
@@ -546,6 +547,7 @@ def test_the_advice_of_each_badge_can_be_followed(posterior, odd):
     assert "What to do" in panel.advice.value and panel.act.description == "Make exact"
     panel.act.click()
     assert panel.state.method == "exact"
+    panel.state.cancel()
     assert panel.state.wait(600)
     panel.close()
     panel = GalaxyPanel(photometry=odd, method="fast")
