@@ -6,7 +6,7 @@ well, they are resampled by them and moved along until copies have come apart. E
 thousand particles jump from point to point of ever better mixtures until they have settled.
 Where they do not, or the network is far off, or the model cannot fit and the posterior lies in a
 corner of the prior, which few scattered points know, particles are carried there through
-temperatures (`smc`).
+temperatures (`smc`), from the prior and from modes that least squares find (`modes`).
 """
 
 from __future__ import annotations

@@ -63,13 +63,14 @@ def find_modes(target: StraightRidge, generator: torch.Generator) -> StudentMixt
     start = search.screen(_STARTS, torch.Generator().manual_seed(seed))
     ends = search.run(start, _STEPS)
     residuals, jacobian = search.linearise(ends)
-    inverse = jacobian.mT @ jacobian + torch.diag(weight)  # of the covariance
-    log_integral = -0.5 * (search.objective(ends, residuals) + torch.logdet(inverse))
-    kept = _largest(ends.double(), inverse, log_integral)
-    eye = torch.eye(N_FREE, dtype=torch.float64, device=ends.device)
+    precision = jacobian.mT @ jacobian + torch.diag(weight)
+    root, failed = torch.linalg.cholesky_ex(precision)
+    log_det = 2 * torch.diagonal(root, dim1=-2, dim2=-1).log().sum(-1)
+    log_integral = -0.5 * (search.objective(ends, residuals) + log_det)
+    log_integral = log_integral.where((failed == 0) & log_integral.isfinite(), -torch.inf)
+    kept = _largest(ends.double(), precision, log_integral)
     rows = torch.arange(len(ends), device=ends.device)[:, None]
-    covariance = torch.linalg.inv(inverse[rows, kept] + eye / _WIDEST**2)
-    points = _around(target, ends[rows, kept], torch.linalg.cholesky(covariance), generator)
+    points = _around(target, ends[rows, kept], precision[rows, kept], generator)
 
     rows = rows.expand_as(kept).flatten()
     points = points.flatten(0, 1)
@@ -83,7 +84,9 @@ def find_modes(target: StraightRidge, generator: torch.Generator) -> StudentMixt
     )
 
 
-def _largest(ends: torch.Tensor, inverse: torch.Tensor, log_integral: torch.Tensor) -> torch.Tensor:
+def _largest(
+    ends: torch.Tensor, precision: torch.Tensor, log_integral: torch.Tensor
+) -> torch.Tensor:
     """Indices (G, modes) of the ends (G, S, d) with the largest integrals, each mode once.
 
     Where there are fewer, some come again.
@@ -93,19 +96,25 @@ def _largest(ends: torch.Tensor, inverse: torch.Tensor, log_integral: torch.Tens
     for _ in range(_MODES):
         best = left.argmax(1)
         apart = ends - ends[rows, best][:, None]
-        distance = torch.einsum("gsi,gij,gsj->gs", apart, inverse[rows, best], apart)
+        distance = torch.einsum("gsi,gij,gsj->gs", apart, precision[rows, best], apart)
         left = torch.where(distance < _SAME**2, -torch.inf, left)
         kept.append(best)
     return torch.stack(kept, 1)
 
 
 def _around(
-    target: StraightRidge, ends: torch.Tensor, roots: torch.Tensor, generator: torch.Generator
+    target: StraightRidge, ends: torch.Tensor, precision: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """Points (G, modes, P, d) in the coordinates of the ridge around ends (G, modes, 11)."""
     shape = (*ends.shape[:2], _POINTS, target.exact.n_free)
     points = torch.randn(shape, generator=generator, device=generator.device)
-    points[..., :N_FREE] = ends[..., None, :] + points[..., :N_FREE] @ roots.to(points).mT
+    eye = torch.eye(N_FREE, dtype=precision.dtype, device=ends.device) / _WIDEST**2
+    root, failed = torch.linalg.cholesky_ex(precision + eye)
+    root = torch.where(failed[..., None, None] == 0, root, eye.sqrt())
+    apart = torch.linalg.solve_triangular(
+        root, points[..., :N_FREE].to(root), upper=False, left=False
+    )
+    points[..., :N_FREE] = ends[..., None, :] + apart.to(points)
     x = target.find(points.flatten(1, 2))[0].reshape(shape)
     # Across the ridge, which bends away from the normal distribution, the posterior is known.
     x[..., 0] = torch.randn(shape[:-1], generator=generator, device=generator.device)

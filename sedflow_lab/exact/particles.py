@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from .mixture import StudentMixture
+from .ridge import IMPOSSIBLE
 
 __all__ = ["Density", "Moves", "resample", "stopped"]
 
@@ -212,6 +213,7 @@ class _Walk:
             new = here + length[..., None] * (a - b) + 1e-4 * self._normal(*here.shape)
             log_prob = self.density(new)
             take = torch.log(self._random(n, len(mine))) < log_prob - self.log_prob[:, mine]
+            take &= log_prob > IMPOSSIBLE  # or where all is impossible, particles run away
             self.points[:, mine] = torch.where(take[..., None], new, here)
             self.log_prob[:, mine] = torch.where(take, log_prob, self.log_prob[:, mine])
             accepted += take.to(accepted.dtype).sum(1) / count

@@ -193,7 +193,7 @@ def load_ssp_grid(path: str | Path | None = None) -> SSPGrid:
             missing = [name for name in _ARRAYS if name not in archive]
             if missing:
                 raise InputError(f"{path} is not an SSP grid: it lacks {', '.join(missing)}.")
-            arrays = {name: archive[name] for name in _ARRAYS}
+            arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
             text = archive["provenance_json"].tobytes() if "provenance_json" in archive else b"{}"
         arrays["young_age_max_gyr"] = float(arrays["young_age_max_gyr"])
         source = str(Path(path).absolute())
