@@ -117,13 +117,14 @@ def test_toy_posterior_is_met_whatever_the_network_knew(case, monkeypatch):
 def test_a_peak_that_the_network_misses_is_seen_by_the_weights(scattered):
     _, pool = _pool(*APPROXIMATIONS["knows one peak alone"], scattered)
     # A quarter of the posterior is where the network is, and is four times as dense there.
-    assert pool.distance.tolist() == pytest.approx([0.75] * 2, abs=0.1)
+    # Few points have weight there: seeds scatter both by 0.025, and the evidence by 0.1.
+    assert pool.distance.tolist() == pytest.approx([0.75] * 2, abs=0.2)
     right = (pool.weights * (pool.phi[..., 1] > 0)).sum(1)
-    assert right.tolist() == pytest.approx([0.75] * 2, abs=0.1)
-    assert pool.log_evidence.tolist() == pytest.approx([EVIDENCE] * 2, abs=0.35)
-    # The draws of the network by themselves see nothing.
+    assert right.tolist() == pytest.approx([0.75] * 2, abs=0.2)
+    assert pool.log_evidence.tolist() == pytest.approx([EVIDENCE] * 2, abs=0.7)
+    # The draws of the network by themselves see nothing; seeds scatter this by 0.0055.
     alone = torch.logsumexp(pool.log_ratio, 1) - np.log(1000)
-    assert alone.tolist() == pytest.approx([EVIDENCE + np.log(0.25)] * 2, abs=0.02)
+    assert alone.tolist() == pytest.approx([EVIDENCE + np.log(0.25)] * 2, abs=0.035)
 
 
 def test_distance_of_a_known_approximation():

@@ -101,7 +101,7 @@ def test_ordinary_galaxies_are_left_alone(posterior):
     result = posterior.infer(sl.showcase()[::2], draws=500)
     outside = result.diagnostics["support"] < FALSE_ALARM_RATE
     assert 0 < outside.sum() < 20
-    assert (result.chi2_min[outside] > 15).all()
+    assert (result.chi2_min[outside] > 13).all()  # the least is 16.7 ± 0.5, as seeds have it
     assert outside[result.chi2_min > 60].all()
     assert (result.badge[outside] != "ok").all()
 
