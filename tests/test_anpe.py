@@ -207,7 +207,8 @@ def test_log_prob_is_that_of_the_draws(posterior):
 def test_missing_bands_are_inferred_by_the_same_network(posterior):
     galaxy = sl.showcase()[:3].drop_bands("u", "z")
     result = posterior.infer(galaxy, draws=2000, method="weighted")
-    assert (result.diagnostics["efficiency"] > 0.002).all()
+    # One point of great weight ruins an efficiency now and then, but hardly two of three.
+    assert np.median(result.diagnostics["efficiency"]) > 0.005
     everything = posterior.infer(sl.showcase()[:3], draws=2000)
     width = np.ptp(np.quantile(result.samples[..., 10], [0.16, 0.84], axis=1), axis=0)
     narrow = np.ptp(np.quantile(everything.samples[..., 10], [0.16, 0.84], axis=1), axis=0)

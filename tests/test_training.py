@@ -310,12 +310,16 @@ def test_learning_rate_warms_up_stays_and_falls_to_zero():
     assert rates[100] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_training_learns(simulations, tmp_path):
+def test_training_learns(tiny_model, tmp_path):
     """From worse than a normal of the right width to clearly better, in seconds."""
-    config = replace(CONFIG, steps=150, decay_steps=100, batch=128, learning_rate=5e-3)
-    _, record = run(simulations, tmp_path, config, checkpoint_seconds=60.0, evaluate_every=50)
+    many = simulate(tmp_path / "many", 4000, tiny_model, seed=2)
+    config = replace(
+        CONFIG, simulations=4000, steps=150, decay_steps=100, batch=128, learning_rate=5e-3
+    )
+    _, record = run(many, tmp_path / "run", config, checkpoint_seconds=60.0, evaluate_every=50)
     # Eleven standard normals have 15.6; ten of the coordinates are standard normal under the
     # prior, and the mass offset is known to a third of a dex.
+    # Of 400 validations it is 12.3 ± 0.14, as seeds have it, after 13.2.
     assert record.validation_loss[-1] < 13.5
     assert record.validation_loss[-1] < record.validation_loss[0]
 
