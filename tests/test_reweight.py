@@ -17,11 +17,11 @@ REDSHIFT = 0.06
 def test_a_toy_posterior_is_the_exact_one_under_the_flat_prior():
     # θ is uniform in (0, 1), y = θ² has the density 1 / (2 √y), and θ is measured as 0.5 ± 0.15.
     rng = np.random.default_rng(0)
-    drawn = rng.uniform(size=400_000) ** 2
+    drawn = rng.uniform(size=2_000_000) ** 2
     theta = rng.normal(0.5, 0.15, 100_000)
     theta = theta[(theta > 0) & (theta < 1)]
     log_ratio = log_flat_over(theta[:, None] ** 2, drawn[:, None])
-    # About 3000 draws a bin: five standard errors, of some hundred bins, fail once in 10,000 seeds.
+    # At least 10,000 draws a bin: ten standard errors.
     some = theta > 0.15
     np.testing.assert_allclose(log_ratio[some], np.log(2 * theta[some]), atol=0.1)
     grid = np.linspace(0, 1, 100_001)
@@ -32,16 +32,18 @@ def test_a_toy_posterior_is_the_exact_one_under_the_flat_prior():
         wanted = (grid**power * density).sum() / density.sum()
         found = weights @ theta**power
         error = np.sqrt(np.square(weights * (theta**power - found)).sum())
-        assert abs(found - wanted) < 5 * error + 5e-4  # false alarms: 6e-7, and bins have a width
+        assert abs(found - wanted) < 6 * error + 5e-4  # once in 5e8 runs, and bins have a width
     evidence = (2 * density).sum() / likelihood.sum()
+    # The draws and the bins scatter it by 0.0016.
     assert np.exp(log_ratio).mean() == pytest.approx(evidence, rel=0.01)
 
 
 def test_two_quantities_at_once_and_what_nobody_knows():
     rng = np.random.default_rng(1)
-    drawn = rng.uniform(size=(400_000, 2)) ** [2, 1]
+    drawn = rng.uniform(size=(2_000_000, 2)) ** [2, 1]
     values = np.array([[0.5, 0.5], [0.9, 0.02], [0.25, 0.98], [1.5, 0.5], [-0.1, 0.5]])
     found = log_flat_over(values, drawn)
+    # At least 650 draws a bin: seven standard errors.
     np.testing.assert_allclose(found[:3], np.log(2 * np.sqrt(values[:3, 0])), atol=0.3)
     assert np.isneginf(found[3:]).all()
 
@@ -62,10 +64,10 @@ def test_a_weight_of_the_star_formation_history_has_a_known_prior(draws_of_prior
         warnings.simplefilter("ignore")
         flat = result.reweight(["beta1"], tiny_model)
     beta = result.samples[0, :, 1]
-    some = beta < 0.8  # the density 3 (1 - β)² has 160 draws a bin there, and less beyond
+    some = beta < 0.75  # the density 3 (1 - β)² has 370 draws a bin there, and less beyond
     wanted = (1 - beta[some]) ** -2
     ratio = flat.weights[0, some] / wanted
-    assert np.abs(ratio / np.median(ratio) - 1).max() < 0.5  # five standard errors of those 160
+    assert np.abs(ratio / np.median(ratio) - 1).max() < 0.5  # a third too few: six standard errors
     assert flat.provenance["prior"] == "flat-dirichlet, made flat in beta1"
     assert flat.weights.sum() == pytest.approx(1) and flat.ess[0] < result.ess[0]
 
@@ -78,8 +80,8 @@ def test_draws_of_the_prior_become_flat_in_what_is_derived(draws_of_prior, tiny_
     low, high = age[used].min(), age[used].max()
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
         below = flat.weights[0, age < low + share * (high - low)].sum()
-        # Five standard errors: one false alarm in 2e6, and 2 % for the range that is not known.
-        assert abs(below - share) < 5 * np.sqrt(share * (1 - share) / flat.ess[0]) + 0.02
+        # Six standard errors: once in 5e8 runs, and 2 % for the range that is not known.
+        assert abs(below - share) < 6 * np.sqrt(share * (1 - share) / flat.ess[0]) + 0.02
     assert flat.diagnostics["flat_outside"][0] < 0.01
     again = result.reweight(["age_mw"], tiny_model)
     np.testing.assert_array_equal(again.weights, flat.weights)

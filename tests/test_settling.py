@@ -54,7 +54,7 @@ def test_gaussians_give_their_moments_and_evidence():
     assert result.points.std(1).mean(1) == pytest.approx([0.3, 0.3], abs=0.03)
     for k in range(2):
         pull = (result.log_evidence[k] - math.log(scales[k])) / result.log_evidence_error[k]
-        assert abs(float(pull)) < 4
+        assert abs(float(pull)) < 6  # once in 5e8 runs, twice in 1e7 if errors are a tenth low
 
 
 @pytest.mark.parametrize("dim", [2, 8])
@@ -62,7 +62,8 @@ def test_bimodal_keeps_both_modes_in_proportion(dim):
     result = _run(_two_modes, particles=2000, dim=dim)
     assert result.log_evidence.tolist() == pytest.approx([0.0, 0.0], abs=0.2)
     left = (result.points[..., 0] < 0).float().mean(1)
-    assert left.tolist() == pytest.approx([0.7, 0.7], abs=0.06)
+    # Six standard errors of 2,000 draws, or of particles some of which are copies.
+    assert left.tolist() == pytest.approx([0.7, 0.7], abs=0.075)
 
 
 def test_a_mode_that_the_start_hardly_knows_gets_its_weight():
@@ -72,7 +73,7 @@ def test_a_mode_that_the_start_hardly_knows_gets_its_weight():
 
     result = _run(density, particles=2000, dim=2)
     far = (result.points[..., 0] > 3).float().mean(1)
-    assert far.tolist() == pytest.approx([0.5, 0.5], abs=0.06)
+    assert far.tolist() == pytest.approx([0.5, 0.5], abs=0.075)  # more than six standard errors
 
 
 def test_banana_keeps_its_curve():
@@ -102,13 +103,14 @@ def test_weighted_draws_settle_without_copies_or_bias():
         points,
         torch.softmax(log_weights, -1),
         _reach(1, 3),
-        1000,
+        3000,
         generator,
     )
     assert result.finished.all()
-    assert len(torch.unique(result.points[0], dim=0)) > 990
-    assert result.points.mean(1)[0].tolist() == pytest.approx([0.5] * 3, abs=0.1)
-    assert result.points.std(1)[0].tolist() == pytest.approx([0.8] * 3, abs=0.06)
+    assert len(torch.unique(result.points[0], dim=0)) > 2970
+    # Six standard errors, 0.8 / sqrt(3000) and that over sqrt(2): once in 5e8 runs.
+    assert result.points.mean(1)[0].tolist() == pytest.approx([0.5] * 3, abs=0.09)
+    assert result.points.std(1)[0].tolist() == pytest.approx([0.8] * 3, abs=0.063)
 
 
 @pytest.mark.parametrize("draws", [300, 2500])
@@ -117,7 +119,9 @@ def test_fewer_or_more_draws_than_particles(draws):
     assert result.points.shape == (2, draws, 2)
     assert len(torch.unique(result.points[0], dim=0)) > 0.97 * draws
     left = (result.points[..., 0] < 0).float().mean(1)
-    assert left.tolist() == pytest.approx([0.7, 0.7], abs=0.08)
+    # Six standard errors of both galaxies, and no more draws are independent than particles.
+    error = math.sqrt(0.7 * 0.3 / (2 * min(draws, 1000)))
+    assert float(left.mean()) == pytest.approx(0.7, abs=6 * error)
 
 
 def test_a_run_that_is_stopped_says_so():
@@ -144,10 +148,12 @@ def test_tempered_particles_reach_a_corner_that_the_start_hardly_knows():
     generator = torch.Generator().manual_seed(0)
     result = tempered_smc(density, _reach(2, 2, width=1.0), 1500, generator)
     assert result.finished.all()
-    assert result.points.mean(1).flatten().tolist() == pytest.approx([6.0] * 4, abs=0.01)
-    assert result.points.std(1).flatten().tolist() == pytest.approx([0.05] * 4, abs=0.005)
+    # Of 1,500 draws, some of which are copies, a mean is known to 0.0017.
+    assert result.points.mean(1).flatten().tolist() == pytest.approx([6.0] * 4, abs=0.012)
+    # Of 1,500 draws a deviation is known to 0.0009.
+    assert result.points.std(1).flatten().tolist() == pytest.approx([0.05] * 4, abs=0.007)
     pull = (result.log_evidence - math.log(7.0)) / result.log_evidence_error
-    assert pull.abs().max() < 5
+    assert pull.abs().max() < 7
 
 
 def test_tempered_particles_keep_modes_in_proportion_and_seeds_repeat():
@@ -155,5 +161,5 @@ def test_tempered_particles_keep_modes_in_proportion_and_seeds_repeat():
         return tempered_smc(_two_modes, _reach(1, 8), 2000, torch.Generator().manual_seed(3))
 
     first, second = run(), run()
-    assert float((first.points[..., 0] < 0).float().mean()) == pytest.approx(0.7, abs=0.06)
+    assert float((first.points[..., 0] < 0).float().mean()) == pytest.approx(0.7, abs=0.075)
     assert torch.equal(first.points, second.points)

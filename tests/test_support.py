@@ -44,9 +44,9 @@ def changed(photometry, flux=None, sigma=None):
 
 
 def test_false_alarms_are_as_rare_as_stated(posterior, mocks):
-    """Poisson: 20 are expected at most, and 40 or more come once in 30,000 times."""
+    """Poisson: 20 are expected at most, and 48 or more come once in 1e7 times."""
     outside = posterior.support(mocks).outside.sum()
-    assert 0 < outside < 40
+    assert 0 < outside < 48
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -54,15 +54,17 @@ def test_false_alarms_with_missing_bands(posterior, mocks, count):
     rates = []
     for bands in itertools.combinations("ugriz", count):
         rates.append(posterior.support(mocks[:8000].select_bands(*bands)).outside.mean())
-    # The rate is stated for a random choice of bands; no choice is much worse.
-    assert np.mean(rates) < 2 * FALSE_ALARM_RATE
+    # The rate is stated for a random choice of bands; no choice is much worse. Of 8,000 some 7 are
+    # flagged, and as the choices share galaxies their mean scatters by 1.5, with a Poisson tail.
+    assert np.mean(rates) < 2.5 * FALSE_ALARM_RATE
     assert max(rates) < 6 * FALSE_ALARM_RATE
 
 
 def test_p_values_of_simulations_are_uniform_in_their_tail(posterior, mocks):
     parts = posterior.support(mocks).parts
     for level in (0.01, 0.1, 0.5):
-        error = 4 * np.sqrt(level * (1 - level) * (1 / 20_000 + 1 / 50_000))
+        # Six standard errors of these and of those that it was calibrated with: once in 5e8.
+        error = 6 * np.sqrt(level * (1 - level) * (1 / 20_000 + 1 / 50_000))
         assert np.abs((parts < level).mean(0) - level).max() < error
 
 
@@ -99,7 +101,7 @@ def test_ordinary_galaxies_are_left_alone(posterior):
     result = posterior.infer(sl.showcase()[::2], draws=500)
     outside = result.diagnostics["support"] < FALSE_ALARM_RATE
     assert 0 < outside.sum() < 20
-    assert (result.chi2_min[outside] > 15).all()
+    assert (result.chi2_min[outside] > 13).all()  # the least is 16.7 ± 0.5, as seeds have it
     assert outside[result.chi2_min > 60].all()
     assert (result.badge[outside] != "ok").all()
 

@@ -279,9 +279,11 @@ def test_bands_are_hidden_as_the_configuration_says(simulations, tiny_model):
     assert count.min() == 2
     # A quarter keeps 2, 3, 4 or 5 bands, each number as often.
     for bands, share in ((2, 0.0625), (3, 0.0625), (4, 0.0625), (5, 0.8125)):
-        assert float((count == bands).float().mean()) == pytest.approx(share, abs=0.008)
-    hidden = (~batch.seen.mask).float().mean(0)
-    assert float(hidden.max() - hidden.min()) < 0.01
+        # Six standard errors: once in 5e8 runs.
+        room = 6 * (share * (1 - share) / 20_000) ** 0.5
+        assert float((count == bands).float().mean()) == pytest.approx(share, abs=room)
+    hidden = (~batch.seen.mask).float().mean(0)  # 1.5 of 5, in a quarter
+    assert hidden.tolist() == pytest.approx([0.075] * 5, abs=6 * (0.075 * 0.925 / 20_000) ** 0.5)
     assert torch.equal(batch.phi, simulations.phi[rows])
 
 
@@ -308,12 +310,16 @@ def test_learning_rate_warms_up_stays_and_falls_to_zero():
     assert rates[100] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_training_learns(simulations, tmp_path):
+def test_training_learns(tiny_model, tmp_path):
     """From worse than a normal of the right width to clearly better, in seconds."""
-    config = replace(CONFIG, steps=150, decay_steps=100, batch=128, learning_rate=5e-3)
-    _, record = run(simulations, tmp_path, config, checkpoint_seconds=60.0, evaluate_every=50)
+    many = simulate(tmp_path / "many", 4000, tiny_model, seed=2)
+    config = replace(
+        CONFIG, simulations=4000, steps=150, decay_steps=100, batch=128, learning_rate=5e-3
+    )
+    _, record = run(many, tmp_path / "run", config, checkpoint_seconds=60.0, evaluate_every=50)
     # Eleven standard normals have 15.6; ten of the coordinates are standard normal under the
     # prior, and the mass offset is known to a third of a dex.
+    # Of 400 validations it is 12.3 ± 0.14, as seeds have it, after 13.2.
     assert record.validation_loss[-1] < 13.5
     assert record.validation_loss[-1] < record.validation_loss[0]
 
