@@ -114,7 +114,7 @@ def test_a_network_gets_better_where_its_lessons_are(tiny, simulations, lessons,
     before = loss(tiny.flow)
     config = config_of(tiny, steps=60, decay_steps=60)
     flow, _ = train(simulations, load_noise(), config, tmp_path / "t", start=tiny, lessons=lessons)
-    assert loss(flow) < before - 0.3
+    assert loss(flow) < before - 0.1  # by 1.2, give or take 0.2
     # The start itself is left as it was.
     assert loss(tiny.flow) == before
 
