@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, ncx2
 
 import sedflow_lab as sl
 from sedflow_lab.errors import InputError
@@ -61,11 +61,14 @@ def test_acceptance_of_a_small_tolerance_is_the_evidence_times_the_ball():
     for tolerance in (0.4, 0.3, 0.2):
         expected = float(expected_acceptance(toy_log_evidence(), SIGMA, tolerance))
         found = run.acceptance(tolerance)
-        # Within 4 standard deviations of the count, and 4 % for a ball that is not small enough.
-        assert abs(found - expected) < 4 * np.sqrt(expected / 400_000) + 0.04 * expected
-    # Three data: an eighth of the acceptance for half the tolerance.
+        # Six standard deviations of the count, once in 5e8 runs, and room for a ball that is not
+        # small: the density in it falls off by 0.4 of the squared tolerance.
+        room = 0.5 * tolerance**2 * expected
+        assert abs(found - expected) < 6 * np.sqrt(expected / 400_000) + room
+    # Three data: an eighth of the acceptance for half the tolerance. Of 860 draws six standard
+    # deviations are 19 %, and the ball is not small by 4 %.
     ratio = run.acceptance(0.2) / run.acceptance(0.4)
-    assert ratio == pytest.approx(1 / 8, rel=0.15)
+    assert ratio == pytest.approx(1 / 8, rel=0.25)
 
 
 def test_a_small_tolerance_gives_the_posterior_and_a_large_one_the_prior():
@@ -74,8 +77,9 @@ def test_a_small_tolerance_gives_the_posterior_and_a_large_one_the_prior():
     assert np.allclose(exact.mean(), covariance @ SLOPES.T @ (DATA / SIGMA**2), atol=1e-3)
     assert np.allclose(exact.std() ** 2, np.diag(covariance), rtol=2e-3)
     near = run.accepted(0.25)
+    # 1700 draws: the standard errors are 0.012 and 1.8 %, and the tolerance widens by 1 %.
     assert np.abs(near.mean(0) - exact.mean()).max() < 0.1
-    assert np.abs(near.std(0) / exact.std() - 1).max() < 0.1
+    assert np.abs(near.std(0) / exact.std() - 1).max() < 0.13
     everything = run.accepted(np.inf)
     assert len(everything) == 400_000 and np.abs(everything.std(0) - 1).max() < 0.01
 
@@ -84,8 +88,10 @@ def test_the_distance_to_the_exact_grid_falls_with_the_tolerance(galaxy, run):
     exact = galaxy.exact()
     tolerances = (10.0, 5.0, 3.0, 2.0, 1.5)  # with fewer draws the distance is noise
     distances = [exact.distance(run.accepted(tolerance)) for tolerance in tolerances]
-    assert all(after < before - 0.05 for before, after in pairwise(distances))
-    assert distances[0] > 0.85 and distances[-1] < 0.35
+    # From galaxy to galaxy the differences are 0.11 or more, give or take 0.01, and the last
+    # distance is 0.29 give or take 0.016.
+    assert all(after < before - 0.03 for before, after in pairwise(distances))
+    assert distances[0] > 0.85 and distances[-1] < 0.45
     widths = np.array([run.accepted(tolerance).std(0) for tolerance in tolerances])
     assert (np.diff(widths, axis=0) < 0).all()
     # The exact posterior's own draws, as many as ABC's.
@@ -94,9 +100,25 @@ def test_the_distance_to_the_exact_grid_falls_with_the_tolerance(galaxy, run):
 
 
 def test_the_grid_has_the_evidence_that_acceptance_tells(galaxy, run):
-    exact = galaxy.exact()
-    expected = expected_acceptance(exact.log_integral, galaxy.sigma, 0.7)
-    assert run.acceptance(0.7) == pytest.approx(expected, rel=0.35)
+    exact, (low, high) = galaxy.exact(), (galaxy.low, galaxy.high)
+
+    def share(tolerance):
+        """Share that is accepted, from the chance of each point: that of a non-central χ²."""
+
+        def log_density(points):
+            chi2 = np.square(galaxy.in_sigmas(galaxy.flux(points) - galaxy.observed)).sum(1)
+            with np.errstate(divide="ignore"):
+                return np.log(ncx2.cdf(5 * tolerance**2, 5, chi2) / np.prod(np.subtract(high, low)))
+
+        return np.exp(tabulate(log_density, low, high).log_integral)
+
+    # A small ball: by the evidence, within the square of its size.
+    small = expected_acceptance(exact.log_integral, galaxy.sigma, 0.05)
+    assert share(0.05) == pytest.approx(small, rel=0.02)
+    # A ball that draws are found in, a thousand or more: six standard deviations of their number.
+    expected = share(1.5)
+    error = np.sqrt(expected / run.simulations)
+    assert abs(run.acceptance(1.5) - expected) < 6 * error < 0.25 * expected
 
 
 def test_precise_bands_make_it_hopeless_for_all_twelve_parameters():
@@ -110,7 +132,7 @@ def test_precise_bands_make_it_hopeless_for_all_twelve_parameters():
 def test_the_exact_grid_is_the_mean_of_the_likelihood_over_the_prior(galaxy):
     from sedflow_lab.exact import LogPosterior
 
-    points = galaxy.draw(100_000, np.random.default_rng(3))
+    points = galaxy.draw(200_000, np.random.default_rng(3))
     posterior = LogPosterior(galaxy.photometry(galaxy.observed[None]), galaxy.model)
     likelihood = np.exp(posterior.log_likelihood(galaxy.theta(points)[None])[0])
     exact, error = galaxy.exact(), likelihood.std() / np.sqrt(len(points))
@@ -119,7 +141,7 @@ def test_the_exact_grid_is_the_mean_of_the_likelihood_over_the_prior(galaxy):
     weights = likelihood / likelihood.sum()
     mean = weights @ points
     errors = np.sqrt(weights**2 @ (points - mean) ** 2)
-    assert (errors < 0.1 * exact.std()).all()
+    assert (errors < 0.12 * exact.std()).all()
     assert (np.abs(mean - exact.mean()) < 6 * errors).all()
     assert exact.probability.sum() == pytest.approx(1)
 
@@ -128,7 +150,8 @@ def test_draws_of_a_grid_are_near_to_it_and_others_are_not(galaxy):
     exact = galaxy.exact()
     draws = exact.sample(10_000)
     assert exact.distance(draws) < 0.04
-    assert np.allclose(draws.mean(0), exact.mean(), atol=0.05 * exact.std().max())
+    # Means have errors of 0.01 standard deviations.
+    assert (np.abs(draws.mean(0) - exact.mean()) < 0.06 * exact.std()).all()
     assert 0.1 < exact.distance(draws + 0.5 * exact.std()) < 0.5
     assert exact.distance(draws + 100) == pytest.approx(1.0)
     assert exact.distance(draws[:0]) == 1.0

@@ -96,8 +96,8 @@ def right():
 
 
 def within(count: int, trials: int, rate: float) -> bool:
-    """Whether a count agrees with a rate: wrong once in ten thousand."""
-    return stats.binomtest(int(count), trials, rate).pvalue > 1e-4
+    """Whether a count agrees with a rate: wrong once in ten million."""
+    return stats.binomtest(int(count), trials, rate).pvalue > 1e-7
 
 
 @pytest.mark.parametrize("k", range(len(NAMES)), ids=NAMES)
@@ -105,14 +105,15 @@ def test_right_posteriors_are_rejected_at_the_stated_rate(right, k):
     for level in (0.05, 0.2, 0.5):
         assert within(sum(u.ks_p[k] < level for u in right), len(right), level)
         assert within(sum(u.chi2_p[k] < level for u in right), len(right), level)
-    assert stats.kstest([u.ks_p[k] for u in right], "uniform").pvalue > 1e-4
+    assert stats.kstest([u.ks_p[k] for u in right], "uniform").pvalue > 1e-7
 
 
 def test_verdict_on_all_quantities_together_is_wrong_no_oftener_than_stated(right):
     wrong = sum(not u.uniform.all() for u in right)
     # Holm's correction guards against the worst case; here it may reject less, never more.
-    assert stats.binomtest(wrong, len(right), 0.05, "greater").pvalue > 1e-3
-    assert wrong > 0
+    assert stats.binomtest(wrong, len(right), 0.05, "greater").pvalue > 1e-7
+    # At a level of 0.2 it rejects some 60 of 400.
+    assert any(u.p_holm.min() < 0.2 for u in right)
     good = next(u for u in right if u.uniform.all())
     assert good.verdict().startswith("Calibrated, as far as 200 simulations can tell")
     assert all("as it should be" in sentence for sentence in good.sentences())
@@ -188,7 +189,7 @@ def test_ties_and_equal_draws_keep_scores_uniform():
     rng = np.random.default_rng(0)
     # A posterior on three values that is right: truth and draws are alike.
     samples, truth = rng.integers(0, 3, (3000, 40, 1)) * 1.0, rng.integers(0, 3, (3000, 1)) * 1.0
-    assert stats.kstest(cal.rank_scores(samples, truth)[:, 0], "uniform").pvalue > 1e-3
+    assert stats.kstest(cal.rank_scores(samples, truth)[:, 0], "uniform").pvalue > 1e-7
 
 
 def test_one_effective_draw_is_no_evidence_of_a_narrow_posterior():
@@ -196,7 +197,7 @@ def test_one_effective_draw_is_no_evidence_of_a_narrow_posterior():
     weights = np.zeros((toy.n, toy.draws))
     weights[:, 0] = 1.0  # one draw from the right posterior has all the weight
     scores = cal.rank_scores(toy.samples, toy.truth, weights)
-    assert stats.kstest(scores[:, 0], "uniform").pvalue > 1e-3
+    assert stats.kstest(scores[:, 0], "uniform").pvalue > 1e-7
 
 
 def test_galaxies_without_a_posterior_have_no_scores():
@@ -222,12 +223,13 @@ def test_a_truth_without_density_is_outside_of_every_region():
 def test_z_scores_and_contraction_of_a_known_posterior():
     toy = Toy(5, n=4000, draws=500)
     z = cal.z_scores(toy.samples, toy.truth)
-    assert np.abs(z.mean(0)).max() < 0.06
-    assert np.square(z).mean(0) == pytest.approx([1.0, 1.0], abs=0.08)
+    # Standard errors of 0.016 and 0.022; below 0.008.
+    assert np.abs(z.mean(0)).max() < 0.1
+    assert np.square(z).mean(0) == pytest.approx([1.0, 1.0], abs=0.14)
     shrunk = cal.contraction(toy.samples, np.ones(2))
     assert shrunk.mean(0) == pytest.approx([0.8, 0.8], abs=0.01)
     wide = Toy(5, width=2.0, n=1000, draws=500)
-    assert np.square(cal.z_scores(wide.samples, wide.truth)).mean() == pytest.approx(0.25, abs=0.03)
+    assert np.square(cal.z_scores(wide.samples, wide.truth)).mean() == pytest.approx(0.25, abs=0.05)
 
 
 def test_predictive_p_values_crowd_at_one_half_and_fall_where_the_model_fails():

@@ -42,7 +42,7 @@ def analytic_js(shift, scale=1.0):
 @pytest.mark.parametrize(("shift", "scale"), [(0.3, 1.0), (1.0, 1.0), (3.0, 1.0), (0.0, 2.0)])
 def test_js_distance_of_normals(shift, scale):
     found = js_distance(normal(), normal(shift, scale, seed=1))
-    np.testing.assert_allclose(found, analytic_js(shift, scale), rtol=0.06, atol=0.01)
+    np.testing.assert_allclose(found, analytic_js(shift, scale), rtol=0.06, atol=0.03)
 
 
 def test_js_distance_at_its_ends():
@@ -56,7 +56,7 @@ def test_js_distance_at_its_ends():
 
 def test_js_distance_takes_weights_and_any_scale():
     found = js_distance(reweighted(1.0), normal(seed=3))
-    np.testing.assert_allclose(found, analytic_js(1.0), rtol=0.06)
+    np.testing.assert_allclose(found, analytic_js(1.0), rtol=0.09)
     a, b = normal(), normal(0.5, seed=1)
     bent = js_distance(Draws(np.exp(3 * a.values)), Draws(np.exp(3 * b.values)))
     np.testing.assert_allclose(bent, js_distance(a, b), atol=1e-3)
@@ -71,19 +71,20 @@ def test_wasserstein_of_a_shift_is_the_shift_in_units_of_the_reference():
     reference = normal(scale=2.0)
     moved = Draws(reference.values + 0.6)
     np.testing.assert_allclose(wasserstein(moved, reference), 0.6 / reference.std())
-    np.testing.assert_allclose(wasserstein(reweighted(0.5), normal(seed=5)), 0.5, atol=0.06)
+    np.testing.assert_allclose(wasserstein(reweighted(0.5), normal(seed=5)), 0.5, atol=0.08)
 
 
 def test_shift_and_width():
     found = median_shift(normal(1.0, 0.5), normal(0.0, 2.0, seed=1))
-    np.testing.assert_allclose(found, 0.5, atol=0.03)
-    np.testing.assert_allclose(width_ratio(normal(1.0, 0.5), normal(seed=1)), 0.5, rtol=0.04)
-    np.testing.assert_allclose(median_shift(reweighted(1.0), normal(seed=1)), 1.0, atol=0.06)
+    # Standard errors: 0.009, 1 %, and 0.013.
+    np.testing.assert_allclose(found, 0.5, atol=0.07)
+    np.testing.assert_allclose(width_ratio(normal(1.0, 0.5), normal(seed=1)), 0.5, rtol=0.07)
+    np.testing.assert_allclose(median_shift(reweighted(1.0), normal(seed=1)), 1.0, atol=0.09)
 
 
 def test_c2st_of_the_same_distribution_is_chance():
     assert c2st(normal(n=1500, size=3), normal(n=1500, size=3, seed=1)) == pytest.approx(
-        0.5, abs=0.04
+        0.5, abs=0.07
     )
 
 
@@ -92,15 +93,15 @@ def test_c2st_of_shifted_normals_reaches_the_best_classifier(shift):
     # The best classifier of N(0, 1) and N(d, 1) is right with probability Phi(|d| / 2).
     a = normal(n=1000, size=3)
     b = Draws(normal(n=1000, size=3, seed=1).values + np.array([shift, 0, 0]))
-    assert c2st(a, b) == pytest.approx(norm.cdf(shift / 2), abs=0.045)
+    assert c2st(a, b) == pytest.approx(norm.cdf(shift / 2), abs=0.08)
 
 
 def test_c2st_sees_a_correlation_that_marginals_hide():
     x = np.random.default_rng(0).normal(size=(1000, 2))
     tied = Draws(x @ np.linalg.cholesky([[1, 0.9], [0.9, 1]]).T)
     loose = normal(n=1000, seed=1)
-    assert js_distance(tied, loose).max() < 0.15
-    assert c2st(tied, loose) > 0.65
+    assert js_distance(tied, loose).max() < 0.2  # by chance 0.09, give or take 0.014
+    assert c2st(tied, loose) > 0.6  # 0.74, give or take 0.02
 
 
 def test_c2st_is_not_fooled_by_copies_that_weights_make():
@@ -109,7 +110,7 @@ def test_c2st_is_not_fooled_by_copies_that_weights_make():
     weights = np.zeros(900)
     weights[:100] = 1.0
     copies = Draws(few.values, weights)
-    assert c2st(copies, normal(n=900, size=12, seed=1)) < 0.65
+    assert c2st(copies, normal(n=900, size=12, seed=1)) < 0.68  # 0.5, give or take 0.023
 
 
 def test_c2st_gives_the_same_number_for_the_same_seed():
@@ -199,7 +200,9 @@ def test_the_floor_knows_the_chains_and_the_effective_size():
 @pytest.mark.parametrize("count", [1, 6, 30])
 def test_weights_that_leave_a_handful_of_draws_still_compare(count):
     weights = np.where(np.arange(1200) < count, 1 / count, 0.0)[None]
-    table = compare(result(0, weights=weights), result(1), classifier=True)
+    poor = result(0, weights=weights)
+    poor.samples[..., 0] += 3.0 * (count == 1)  # six standard deviations
+    table = compare(poor, result(1), classifier=True)
     assert np.isnan(table.meta["c2st_floor"]) and np.isfinite(table["js_floor"]).all()
     assert np.isnan(table.meta["c2st"]) == (count < 10)
     # Thirty draws may agree with anything.

@@ -48,6 +48,8 @@ def config_of(bundle, **changes) -> TrainingConfig:
 
 def test_varied_galaxies_are_like_those_of_the_catalogue():
     catalogue = sl.showcase()
+    # Ten times 192 galaxies, for which standard errors are a tenth of what is allowed.
+    catalogue = sl.Photometry.concatenate([catalogue] * 10)
     varied = distil.vary(catalogue, np.random.default_rng(0), 0.2)
     pull = ((varied.flux - catalogue.flux) / catalogue.sigma)[varied.mask]
     assert pull.std() == pytest.approx(0.7, abs=0.05)
@@ -68,7 +70,7 @@ def test_lessons_are_draws_of_the_exact_posterior(posterior, tmp_path):
         theta.append(posterior.prior.from_free(made.phi[0].double().numpy()))
     weighted, exact = theta
     error = np.hypot(weighted.std(0), exact.std(0)) / np.sqrt(distil.DRAWS)
-    assert (np.abs(weighted.mean(0) - exact.mean(0)) < 4 * error).all()
+    assert (np.abs(weighted.mean(0) - exact.mean(0)) < 6 * error).all()
 
 
 def test_lessons_go_on_where_they_stopped_and_refuse_others(posterior, tmp_path, monkeypatch):
@@ -112,7 +114,7 @@ def test_a_network_gets_better_where_its_lessons_are(tiny, simulations, lessons,
     before = loss(tiny.flow)
     config = config_of(tiny, steps=60, decay_steps=60)
     flow, _ = train(simulations, load_noise(), config, tmp_path / "t", start=tiny, lessons=lessons)
-    assert loss(flow) < before - 0.3
+    assert loss(flow) < before - 0.1  # by 1.2, give or take 0.2
     # The start itself is left as it was.
     assert loss(tiny.flow) == before
 
@@ -203,6 +205,7 @@ def test_weighted_simulations_are_described_as_those_of_the_prior(simulations):
         simulations.phi[:, FREE_NAMES.index("tburst")]
     )
     kept = torch.isin(simulations.redshift, alike.redshift)
-    assert (age < 0.1).float().mean() > 0.05 and (age[kept] < 0.1).float().mean() < 0.03
+    # 53 of 600 are expected, and not 18; 3 of 450, and not 18: either once in a hundred million.
+    assert (age < 0.1).float().mean() > 0.03 and (age[kept] < 0.1).float().mean() < 0.04
     plain = replace(simulations, settings={**simulations.settings, "young_bursts": 0.0})
     assert len(plain.of_prior(0)) == len(plain)

@@ -137,7 +137,8 @@ def test_thinned_points_keep_large_weights_and_every_mean():
         assert thinned[kept].tolist() == pytest.approx(weights[rows][kept].tolist(), rel=1e-4)
         means.append(float((thinned * values[rows]).sum()))
     known = float((weights * values).sum())
-    assert abs(np.mean(means) - known) < 5 * np.std(means) / 20
+    # Six standard errors of 400 seeds: once in a hundred million runs.
+    assert abs(np.mean(means) - known) < 6 * np.std(means) / 20
     rows, thinned = thin(weights, 2000, generator)
     assert torch.equal(torch.sort(rows).values, torch.arange(2000))
     assert thinned.tolist() == pytest.approx(weights[rows].tolist(), rel=1e-4, abs=1e-9)
