@@ -248,3 +248,19 @@ def test_searches_end_in_the_narrow_mode_whatever_the_seed(uncertain):
         # Two modes in sixteen, and most of the posterior, as far as these points can tell.
         assert inside.double().mean() > 0.03
         assert (weights * inside).sum() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("flux", "sigma", "redshift"),
+    [(1e10, 1e8, 1), (1e-9, 1e-9, 1), (1e-6, 1e-6, 0.01), (1, 1e-4, 1), (1, 1, 1e-3), (-1, 1, 1)],
+)
+def test_modes_of_rows_that_nothing_fits_are_finite(flux, sigma, redshift):
+    one = sl.showcase()[0]
+    bad = sl.Photometry(
+        one.flux * flux, one.sigma * sigma, np.maximum(one.redshift * redshift, 1e-5)
+    )
+    modes = find_modes(
+        StraightRidge(LogPosterior(bad, sl.SEDModel())), torch.Generator().manual_seed(0)
+    )
+    points = modes.sample(1000, torch.Generator().manual_seed(1))
+    assert torch.isfinite(points).all() and points.abs().max() < 1e5
