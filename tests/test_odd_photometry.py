@@ -59,9 +59,9 @@ def test_every_pair_of_bands_or_more_is_inferred(posterior):
         efficiency.append(np.median(result.diagnostics["efficiency"]))
         ranks.append((result.samples < theta[mine, None]).mean(1)[:, [0, 10]])
     assert min(efficiency) > 0.1
-    # Ranks of true masses and dust depths are uniform, to five standard errors.
+    # Ranks of true masses and dust depths are uniform, to six standard errors.
     found = np.concatenate(ranks).mean(0)
-    assert np.abs(found - 0.5).max() < 5 * 0.289 / np.sqrt(few * len(SUBSETS))
+    assert np.abs(found - 0.5).max() < 6 * 0.289 / np.sqrt(few * len(SUBSETS))
 
 
 def test_more_bands_tell_more(posterior, mocks):
@@ -80,7 +80,8 @@ def test_a_band_without_information_changes_nothing(posterior, flux):
     without = posterior.infer(galaxies.drop_bands("u"), 2000, "weighted", seed=1)
     shift = (vague.mean() - without.mean()) / without.samples.std(1)
     error = np.sqrt(1 / vague.ess + 1 / without.ess)
-    assert (np.abs(shift) / error[:, None]).max() < 5
+    # In so many numbers six and a half standard errors are exceeded once in 1e8 runs.
+    assert (np.abs(shift) / error[:, None]).max() < 6.5
     assert vague.log_evidence - without.log_evidence == pytest.approx(
         np.full(len(galaxies), -0.5 * (flux / 1e3) ** 2 - np.log(np.sqrt(2 * np.pi) * 1e3)), abs=1
     )

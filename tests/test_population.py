@@ -61,8 +61,9 @@ def test_two_kinds_of_galaxies_are_told_apart():
         np.array([np.diag([0.3, 0.4]), np.diag([0.4, 0.3])]) ** 2,
     )
     fitted = fit_population(toy(truth, 500, 150, 0.4), 2)
-    assert np.abs(fitted.share - truth.share).max() < 0.1
-    assert np.abs(fitted.mean - truth.mean).max() < 0.15
+    # Seven standard errors: of 500 galaxies shares scatter by 0.022, means of 200 by 0.04.
+    assert np.abs(fitted.share - truth.share).max() < 0.16
+    assert np.abs(fitted.mean - truth.mean).max() < 0.3
 
 
 def test_a_mixture_has_the_density_and_moments_of_its_draws():
@@ -73,7 +74,9 @@ def test_a_mixture_has_the_density_and_moments_of_its_draws():
     )
     draws = mixture.sample(100_000)
     mean, std = mixture.moments()
-    assert np.allclose(draws.mean(0), mean, atol=0.02) and np.allclose(draws.std(0), std, atol=0.02)
+    # Six standard errors and more: means scatter by 0.005, and so do widths at most.
+    assert np.allclose(draws.mean(0), mean, atol=0.035)
+    assert np.allclose(draws.std(0), std, atol=0.035)
     axes = np.linspace(-6, 8, 281), np.linspace(-6, 8, 281)
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     density = np.exp(mixture.log_density(grid))
@@ -103,8 +106,8 @@ def test_simulated_galaxies_give_back_their_population_and_the_stack_does_not(si
     errors = np.std([f.moments()[0] for f in bootstrap_population(evidence, fitted, 20)], 0)
     mean, std = fitted.moments()
     assert errors[0] < 0.1 and errors[1] < 0.2
-    # Five standard errors: one false alarm in a million.
-    assert (np.abs(mean - values.mean(0)) < 5 * errors).all()
+    # An error from 20 numbers has the tails of Student's t: eight of them, once in 5e6 runs.
+    assert (np.abs(mean - values.mean(0)) < 8 * errors).all()
     assert np.abs(std - values.std(0)).max() < 0.25
     stacked, weights = evidence.stacked()
     middle = weights @ stacked
