@@ -28,7 +28,7 @@ def normal(mean, std):
 
 def toy(truth, galaxies, draws=200, noise=0.7, seed=0):
     """Posteriors under a prior N(0, 1.5²) of two quantities that are measured with noise."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 1)  # not the numbers that the truth is drawn with
     y = truth.sample(galaxies, seed)
     data = y + noise * rng.normal(size=y.shape)
     shrink = 1.5**2 / (1.5**2 + noise**2)
@@ -45,19 +45,21 @@ def test_a_known_population_is_found_within_its_error_where_the_stack_is_not():
     spread = np.std([np.ravel(f.moments()) for f in bootstrap_population(evidence, fitted)], 0)
     off = np.abs(np.ravel(fitted.moments()) - np.ravel(truth.moments()))
     assert spread.max() < 0.1
-    assert (off < 6 * spread).all()
+    # Errors from 50 numbers have the tails of Student's t: seven of them, once in 1e7 runs.
+    assert (off < 7 * spread).all()
     values, weights = evidence.stacked()
     mean = weights @ values
     std = np.sqrt(weights @ np.square(values - mean))
-    # Pulled to the prior's middle, and as wide as noise makes it.
-    assert (np.abs(mean) < 0.9 * np.abs(truth.mean[0])).all()
+    # Pulled to the prior's middle, to 0.82 of where these galaxies are, and as wide as noise
+    # makes it.
+    assert (np.abs(mean) < 0.9 * np.abs(fitted.moments()[0])).all()
     assert (std > 1.3 * truth.moments()[1]).all()
 
 
 def test_two_kinds_of_galaxies_are_told_apart():
     truth = Population(
         np.array([0.6, 0.4]),
-        np.array([[-1.0, 0.5], [1.0, -0.5]]),
+        np.array([[-1.5, 0.5], [1.5, -0.5]]),
         np.array([np.diag([0.3, 0.4]), np.diag([0.4, 0.3])]) ** 2,
     )
     fitted = fit_population(toy(truth, 500, 150, 0.4), 2)
