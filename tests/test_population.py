@@ -107,16 +107,20 @@ def test_simulated_galaxies_give_back_their_population_and_the_stack_does_not(si
     fitted = fit_population(evidence)
     errors = np.std([f.moments()[0] for f in bootstrap_population(evidence, fitted, 20)], 0)
     mean, std = fitted.moments()
-    assert errors[0] < 0.1 and errors[1] < 0.2
+    # From seed to seed they are 0.04 and 0.06 to 0.15: a fit that knows nothing has 1.
+    assert errors[0] < 0.15 and errors[1] < 0.5
     # An error from 20 numbers has the tails of Student's t: eight of them, once in 5e6 runs.
     assert (np.abs(mean - values.mean(0)) < 8 * errors).all()
-    assert np.abs(std - values.std(0)).max() < 0.25
+    # These scatter by 0.02 and 0.1.
+    assert (np.abs(std - values.std(0)) < (0.15, 0.6)).all()
     stacked, weights = evidence.stacked()
     middle = weights @ stacked
     wide = np.sqrt(weights @ np.square(stacked - middle))
-    # The stack has forgotten the sequence: it is where the prior is, and twice as wide.
-    assert abs(middle[1] - values[:, 1].mean()) > 0.25
-    assert wide[1] > 2 * values[:, 1].std()
+    # The stack has forgotten the sequence: it is where the prior is, and twice as wide. From seed
+    # to seed the middle is 0.39 +- 0.03 away, and the width 2.3 +- 0.2 times as large, for the
+    # width of 80 galaxies is known to 8 %.
+    assert abs(middle[1] - values[:, 1].mean()) > 0.18
+    assert wide[1] > 1.4 * values[:, 1].std()
 
 
 def test_drawn_galaxies_have_the_masses_and_rates_that_were_wanted(simulated):
