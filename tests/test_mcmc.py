@@ -104,20 +104,26 @@ def test_a_real_galaxy_converges_by_all_criteria(chain):
 
 def test_ensembles_from_prior_and_network_end_in_the_same_place(chain):
     first, second = (chain.samples[0, chain.diagnostics["draw_chain"][0] == k] for k in (0, 1))
-    apart = (np.median(first, axis=0) - np.median(second, axis=0)) / second.std(axis=0)
-    # A median of n independent draws scatters by 1.25 / sqrt(n) of their σ, and each half of the
-    # chain is worth half of its draws: a right sampler exceeds six such errors in any of the
-    # twelve parameters once in 4e7 runs.
-    error = 1.2533 * np.sqrt(2 / (chain.diagnostics["ess_bulk"][0] / 2))
-    assert (np.abs(apart) < 6 * error).all() and error.max() < 0.07
+    middle = np.median(chain.samples[0], axis=0)
+    apart = (first < middle).mean(axis=0) - (second < middle).mean(axis=0)
+    # Shares of n independent draws that lie below a value scatter by 0.5 / sqrt(n) at most,
+    # whatever the shape of the posterior. Each ensemble is worth half of the chain, of which 2,000
+    # draws were taken. A right sampler exceeds six such errors in any of the twelve parameters
+    # once in 4e7 runs.
+    error = 0.5 * np.sqrt(2 * (2 / chain.diagnostics["ess_bulk"][0] + 1 / len(first)))
+    assert (np.abs(apart) < 6 * error).all() and error.max() < 0.04
 
 
 def test_the_chain_agrees_with_importance_weights_that_know_nothing_of_it(chain, galaxy, posterior):
     weighted = posterior.infer(galaxy, 20_000, "weighted", seed=2)
     assert weighted.ess[0] > 4000  # enough to be a second truth
-    table = compare(weighted, chain, posterior.model)
-    assert np.abs(table["shift"]).max() < 0.1 and table["w1"].max() < 0.1
-    assert table.meta["verdict"].startswith("The posteriors agree")
+    below = (weighted.samples[0] < np.median(chain.samples[0], axis=0)).T @ weighted.weights[0]
+    # Six standard errors of shares of so many draws: once in 4e7 runs.
+    size = chain.diagnostics["ess_bulk"][0]
+    error = 0.5 * np.sqrt(1 / weighted.ess[0] + 1 / size + 1 / chain.samples.shape[1])
+    assert (np.abs(below - 0.5) < 6 * error).all()
+    # Derived quantities and the whole of the marginals, of which 1,000 draws scatter by 0.03.
+    assert compare(weighted, chain, posterior.model)["w1"].max() < 0.2
 
 
 def test_the_same_seed_gives_the_same_draws(galaxy, posterior):

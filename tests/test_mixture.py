@@ -41,7 +41,8 @@ def test_draws_follow_the_density():
     x = broad.sample(40_000, torch.Generator().manual_seed(2))
     for part in (mixture, other):
         ratio = torch.exp(part.log_prob(x) - broad.log_prob(x))
-        assert ratio.mean(1).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
+        # Six standard errors: once in 5e8 numbers.
+        assert ((ratio.mean(1) - 1).abs() < 6 * ratio.std(1) / 40_000**0.5).all()
 
 
 def test_fit_finds_separate_groups_and_their_shares():
@@ -51,7 +52,8 @@ def test_fit_finds_separate_groups_and_their_shares():
     weights = torch.full((1, 4000), 1 / 4000, dtype=torch.float64)
     fit = StudentMixture.fit(points, weights, generator)
     far = fit.means[0, :, 0] > 4
-    assert float(fit.weights[0, far].sum()) == pytest.approx(0.25, abs=0.02)
+    # The share of these points, not of all that might have been drawn.
+    assert float(fit.weights[0, far].sum()) == pytest.approx(float(group.mean()), abs=1e-3)
     one = StudentMixture.fit(points, weights, generator, components=1)
     assert fit.log_prob(points).mean() > one.log_prob(points).mean() + 0.5
 
@@ -61,10 +63,12 @@ def test_fit_heeds_weights():
     points = torch.randn(2, 3000, 3, generator=generator)
     # Reweighted to a normal around (0.8, 0, 0) in the second galaxy.
     log_weights = torch.stack([torch.zeros(3000), 0.8 * points[1, :, 0]])
-    fit = StudentMixture.fit(points, torch.softmax(log_weights, -1), generator, components=2)
+    weights = torch.softmax(log_weights, -1)
+    fit = StudentMixture.fit(points, weights, generator, components=2)
     mean = (fit.weights[..., None] * fit.means).sum(1)
-    assert mean[0].tolist() == pytest.approx([0, 0, 0], abs=0.08)
-    assert mean[1].tolist() == pytest.approx([0.8, 0, 0], abs=0.12)
+    # A fit keeps the weighted mean of its points; that itself scatters by 0.04 around 0.8.
+    assert torch.allclose(mean, (weights[..., None] * points).sum(1).to(mean), atol=2e-3)
+    assert mean[1, 0] > 0.5
 
 
 def test_fit_survives_points_in_a_plane_and_copies():
@@ -134,7 +138,8 @@ def test_fit_follows_coordinates_of_very_different_widths():
     points = torch.randn(1, 4000, 3, generator=generator) * widths
     fit = StudentMixture.fit(points, _even(points), generator)
     # Of a normal it is 0.67, but the tails are heavier and the variance larger.
-    middle = [float(fit.sample(4000, generator)[0, :, k].abs().median()) for k in range(3)]
+    # From so many points and draws it scatters by 0.011: seven standard errors.
+    middle = fit.sample(20_000, generator)[0].abs().median(0).values.tolist()
     assert middle == pytest.approx((0.77 * widths).tolist(), rel=0.1)
 
 
@@ -154,6 +159,6 @@ def test_jumps_to_a_degenerate_fit_leave_a_density_as_it_is(width):
         generator,
         None,
     )
-    # Standard errors are 0.016 and 0.011: five of them.
-    assert moved.mean(1)[0].tolist() == pytest.approx([0.0] * 3, abs=0.08)
-    assert moved.std(1)[0].tolist() == pytest.approx([1.0] * 3, abs=0.06)
+    # Standard errors are 0.016 and 0.011: six of them, once in 5e8 numbers.
+    assert moved.mean(1)[0].tolist() == pytest.approx([0.0] * 3, abs=0.1)
+    assert moved.std(1)[0].tolist() == pytest.approx([1.0] * 3, abs=0.07)

@@ -36,11 +36,12 @@ def test_the_cube_is_the_prior(vague, tiny_model):
     target = WalkerTarget(vague, tiny_model, sl.get_prior())
     cube = np.random.default_rng(0).uniform(size=(50_000, 11))
     phi = _from_cube(cube, target)
+    # All to six standard errors: once in 5e8 numbers.
     np.testing.assert_allclose(phi[:, 1:].mean(0), 0, atol=0.03)
     np.testing.assert_allclose(np.cov(phi[:, 1:].T), np.eye(10), atol=0.04)
     assert phi[:, 0].min() >= 7 and phi[:, 0].max() <= 12.5
     np.testing.assert_allclose(
-        np.quantile(phi[:, 0], (0.25, 0.5, 0.75)), (8.375, 9.75, 11.125), atol=0.06
+        np.quantile(phi[:, 0], (0.25, 0.5, 0.75)), (8.375, 9.75, 11.125), atol=0.08
     )
     # Mass does not depend on the others, though its coordinate is measured from their best one.
     assert np.abs(np.corrcoef(phi.T)[0, 1:]).max() < 0.03
@@ -59,7 +60,8 @@ def test_evidence_is_that_of_many_draws_of_the_prior(result, vague, tiny_model):
     assert error < 0.02
     found, claimed = result.log_evidence[0], result.diagnostics["log_evidence_error"][0]
     assert claimed < 0.03
-    assert abs(found - float(log_evidence)) < 4 * np.hypot(claimed, error)
+    # Six standard errors: once in 5e8 runs, were the claimed one right; allow it a fifth more.
+    assert abs(found - float(log_evidence)) < 7 * np.hypot(claimed, error)
 
 
 def test_draws_are_those_of_the_posterior(result, vague, tiny_model):
@@ -72,7 +74,8 @@ def test_draws_are_those_of_the_posterior(result, vague, tiny_model):
         vague, theta[None], "prior", "known", weights=(weights / weights.sum())[None]
     )
     table = compare(result, known)
-    assert np.max(table["w1"]) < 0.12 and np.abs(table["shift"]).max() < 0.15
+    # Medians of 2,000 draws scatter by 0.04 σ where the posterior is flat: six such errors.
+    assert np.max(table["w1"]) < 0.2 and np.abs(table["shift"]).max() < 0.25
     assert result.badge[0] == "converged" and result.method == "nested"
 
 

@@ -27,7 +27,7 @@ def posterior():
 @pytest.fixture(scope="module")
 def mocks(posterior):
     noise = posterior.bundle.noise
-    return mock_photometry(posterior.model, posterior.prior, noise, 40, seed=21)
+    return mock_photometry(posterior.model, posterior.prior, noise, 200, seed=21)
 
 
 def with_band(photometry, band, flux, sigma):
@@ -45,7 +45,7 @@ def is_inside_the_prior(result):
 
 
 def test_every_pair_of_bands_or_more_is_inferred(posterior):
-    noise, few = posterior.bundle.noise, 4
+    noise, few = posterior.bundle.noise, 6
     photometry, theta = mock_photometry(
         posterior.model, posterior.prior, noise, few * len(SUBSETS), seed=21
     )
@@ -56,20 +56,23 @@ def test_every_pair_of_bands_or_more_is_inferred(posterior):
         result = posterior.infer(seen, draws=200, method="weighted", seed=1)
         assert is_inside_the_prior(result), bands
         assert np.isin(result.badge, list(BADGES)).all(), bands
-        efficiency.append(np.median(result.diagnostics["efficiency"]))
+        efficiency.append(result.diagnostics["efficiency"])
         ranks.append((result.samples < theta[mine, None]).mean(1)[:, [0, 10]])
-    assert min(efficiency) > 0.1
-    # Ranks of true masses and dust depths are uniform, to five standard errors.
+    # One galaxy in 20 is below 0.05; that all six of one of 26 subsets are below 0.02, less than
+    # once in 2e6 runs. The median of all is 0.5, and scatters by 0.02.
+    assert np.max(efficiency, axis=1).min() > 0.02 and np.median(efficiency) > 0.35
+    # Ranks of true masses and dust depths are uniform, to six standard errors.
     found = np.concatenate(ranks).mean(0)
-    assert np.abs(found - 0.5).max() < 5 * 0.289 / np.sqrt(few * len(SUBSETS))
+    assert np.abs(found - 0.5).max() < 6 * 0.289 / np.sqrt(few * len(SUBSETS))
 
 
 def test_more_bands_tell_more(posterior, mocks):
     photometry, _ = mocks
     width = [
-        posterior.sample(photometry.select_bands(*bands), 200)[..., 0].std(1).mean()
+        posterior.sample(photometry.select_bands(*bands), 100)[..., 0].std(1).mean()
         for bands in ("ri", "gri", "ugri", "ugriz")
     ]
+    # Each band narrows by 0.02 dex, which differs by 0.003 from one 200 galaxies to another.
     assert np.all(np.diff(width) < 0)
 
 
@@ -80,7 +83,8 @@ def test_a_band_without_information_changes_nothing(posterior, flux):
     without = posterior.infer(galaxies.drop_bands("u"), 2000, "weighted", seed=1)
     shift = (vague.mean() - without.mean()) / without.samples.std(1)
     error = np.sqrt(1 / vague.ess + 1 / without.ess)
-    assert (np.abs(shift) / error[:, None]).max() < 5
+    # In so many numbers six and a half standard errors are exceeded once in 1e8 runs.
+    assert (np.abs(shift) / error[:, None]).max() < 6.5
     assert vague.log_evidence - without.log_evidence == pytest.approx(
         np.full(len(galaxies), -0.5 * (flux / 1e3) ** 2 - np.log(np.sqrt(2 * np.pi) * 1e3)), abs=1
     )
@@ -94,7 +98,8 @@ def test_fluxes_below_zero_within_the_noise_are_fitted(posterior):
     assert len(negative) == 24
     result = posterior.infer(negative, draws=1000, method="weighted")
     assert is_inside_the_prior(result)
-    assert (result.chi2_min < 10).mean() > 0.9
+    # One in a hundred is noisier than that: eight of 24 once in 1e9 runs.
+    assert (result.chi2_min < 10).mean() > 0.7 and np.median(result.chi2_min) < 5
     assert np.median(result.diagnostics["efficiency"]) > 0.05
 
 

@@ -153,8 +153,8 @@ def test_free_density_is_normalised(prior):
 )
 def test_mean_weights(name, means):
     theta = get_prior(name).sample(200_000, seed=5)
-    # Three standard errors of weights that scatter by less than 0.3.
-    np.testing.assert_allclose(theta[:, 1:5].mean(0), means, atol=3 * 0.3 / math.sqrt(200_000))
+    # Six standard errors of weights that scatter by less than 0.3: once in 5e8 numbers.
+    np.testing.assert_allclose(theta[:, 1:5].mean(0), means, atol=6 * 0.3 / math.sqrt(200_000))
     np.testing.assert_allclose(theta[:, 1:5].sum(1), 1.0, atol=1e-12)
 
 
@@ -164,15 +164,17 @@ def test_flat_dirichlet_weights_follow_its_marginal_distribution():
         # Beta(1, 3): P(beta < b) = 1 - (1 - b)^3.
         for b in (0.05, 0.2, 0.5, 0.8):
             p = 1 - (1 - b) ** 3
-            assert np.mean(column < b) == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 1e5))
+            # Six standard errors: once in 5e8 numbers, and there are 16.
+            assert np.mean(column < b) == pytest.approx(p, abs=6 * math.sqrt(p * (1 - p) / 1e5))
 
 
 def test_other_parameters_are_uniform(prior):
     theta = prior.sample(100_000, seed=7)
     for k in (0, *range(5, 12)):
         u = (theta[:, k] - LOW[k]) / (HIGH[k] - LOW[k])
+        # Six standard errors: once in 5e8 numbers, and there are 80.
         np.testing.assert_allclose(
-            np.histogram(u, 10, (0, 1))[0] / len(u), 0.1, atol=4 * math.sqrt(0.09 / 1e5)
+            np.histogram(u, 10, (0, 1))[0] / len(u), 0.1, atol=6 * math.sqrt(0.09 / 1e5)
         )
 
 
@@ -229,6 +231,7 @@ def test_weights_make_draws_with_young_bursts_those_of_the_prior():
         changed = add_young_bursts(phi, share, generator)
         weights = weigh_young_bursts(changed, share)
         assert weights.max() <= 1 / (1 - share)
+        # Six standard errors, at least, of weights that are no more than 2.
         assert float(weights.mean()) == pytest.approx(1.0, abs=0.01)
         # Weighted, the burst's probit is standard normal again; the other coordinates are.
         x = changed[:, burst].double()
@@ -238,7 +241,7 @@ def test_weights_make_draws_with_young_bursts_those_of_the_prior():
         # A factor of ten in age is as long as any other in the logarithm.
         young = get_prior().from_free(changed.double().numpy())[:, NAMES.index("tburst")] < 0.1
         expected = share * np.log(10) / np.log(1327) + (1 - share) * 0.09 / 13.26
-        assert young.mean() == pytest.approx(expected, abs=0.003)
+        assert young.mean() == pytest.approx(expected, abs=0.006)
 
 
 def test_density_with_young_bursts_integrates_to_one():

@@ -77,7 +77,8 @@ def test_importance_weights_move_quantiles_to_the_target():
     log_weight = -0.5 * (x - 1) ** 2 + 0.5 * (x / 2) ** 2
     weights = np.exp(log_weight[..., 0])
     ours = weighted_quantile(x, weights, [0.158655, 0.5, 0.841345])
-    np.testing.assert_allclose(ours[:, :, 0], [[0.0] * 5, [1.0] * 5, [2.0] * 5], atol=0.05)
+    # Draws are worth 23,000 that are even, so that quantiles scatter by 0.01: seven such errors.
+    np.testing.assert_allclose(ours[:, :, 0], [[0.0] * 5, [1.0] * 5, [2.0] * 5], atol=0.07)
 
 
 @settings(max_examples=40, deadline=None)
@@ -208,7 +209,9 @@ def test_resample_keeps_the_distribution_and_the_draws_together():
     even = result.resample(1000, seed=5)
     assert even.samples.shape == (3, 1000, 12)
     np.testing.assert_allclose(even.weights[:2], 1e-3)
-    np.testing.assert_allclose(even.mean()[:2], result.mean()[:2], atol=0.15)
+    # Systematic resampling scatters means by 0.02 σ of the draws: seven such errors.
+    apart = (even.mean()[:2] - result.mean()[:2]) / result.samples[:2].std(1)
+    assert np.abs(apart).max() < 0.14
     np.testing.assert_array_equal(even.diagnostics["draw_mass"], even.samples[..., 0])
     assert np.isnan(even.samples[2]).all() and (even.weights[2] == 0).all()
     assert (even.ess <= 1000).all() and (even.ess <= result.ess).all()
@@ -246,7 +249,8 @@ def test_to_arviz_resamples_unequal_weights():
     data = result.to_arviz(0)
     assert dict(data.posterior.sizes) == {"chain": 1, "draw": 2000}
     mean = float(data.posterior["n_dust"].mean())
-    assert mean == pytest.approx(result.mean()[0, 11], abs=0.02)
+    # Resampling scatters it by 0.008: seven standard errors.
+    assert mean == pytest.approx(result.mean()[0, 11], abs=0.06)
     with pytest.raises(InputError, match="galaxy-1 has no posterior: band u"):
         result.to_arviz(1)
 
