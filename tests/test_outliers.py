@@ -140,10 +140,10 @@ def test_emcee_and_the_exact_posterior_agree_on_the_wrong_band(galaxies, tiny_mo
         assert bad[2] > 0.99 and np.delete(bad, 2).max() < 0.1
         # That of the good bands, which have no noise, in the nearest of 3,000 draws.
         assert result.chi2_min[0] < 15
-    # 2,500 effective draws of each: medians differ by 0.035 σ, so that one of twelve is beyond 0.2
-    # in less than one of a million seeds.
+    # 2,500 effective draws of each: medians differ by 0.035 σ, and half as much again where a
+    # posterior is flat, so that one of twelve is beyond 0.3 in less than one of a million seeds.
     table = compare(exact, chain)
-    assert np.abs(table["shift"]).max() < 0.2 and table["w1"].max() < 0.2
+    assert np.abs(table["shift"]).max() < 0.3 and table["w1"].max() < 0.3
 
 
 def test_the_networks_methods_take_outliers_and_record_them(galaxies, tiny_bundle):

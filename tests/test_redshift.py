@@ -267,10 +267,10 @@ def test_exact_draws_agree_with_emcee(posterior):
         np.column_stack([each.samples[0], each.draw_redshift[0]]) for each in (exact, chain)
     )
     spread = wanted.std(0)
-    # Six standard errors of the median of some 900 draws, and of the standard deviation.
+    # Six standard errors of two medians of some 900 draws, and of two standard deviations.
     shift = (np.median(found, 0) - np.median(wanted, 0)) / spread
-    assert np.abs(shift[[MASS, -1]]).max() < 0.25
-    assert found.std(0)[[MASS, -1]] / spread[[MASS, -1]] == pytest.approx([1, 1], abs=0.15)
+    assert np.abs(shift[[MASS, -1]]).max() < 0.35
+    assert found.std(0)[[MASS, -1]] / spread[[MASS, -1]] == pytest.approx([1, 1], abs=0.2)
     assert np.abs(shift).max() < 0.5
     # It is not the prior that they agree on.
     fast = posterior.infer(galaxy, 1000, "fast", seed=1)
