@@ -12,7 +12,7 @@ from sedflow_lab.samplers.learned import KINDS, learn
 from sedflow_lab.samplers.mass_and_dust import MassAndDust
 
 BUDGET = 2000
-EPOCHS = {"NPE": 16, "NLE": 40, "NRE": 16}  # NLE is slow to learn: with 16 one seed of eight failed
+EPOCHS = {"NPE": 16, "NLE": 40, "NRE": 32}  # NLE is slow to learn: with 16 one seed of eight failed
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,13 @@ def test_each_learns_the_posteriors_of_many_galaxies_from_one_budget(galaxy, lea
 
 def test_each_beats_rejection_at_the_same_budget(galaxy, learned):
     """ABC keeps its nearest hundred: fewer say less, more are farther away."""
-    run = run_abc(
-        galaxy.draw, galaxy.simulate, galaxy.observed, BUDGET, summary=galaxy.in_sigmas, seed=1
-    )
-    exact = galaxy.exact()
-    draws = learned.sample(galaxy.features(galaxy.observed[None])[0])
-    assert exact.distance(draws) < exact.distance(run.accepted(run.nearest(100))) - 0.05
+    seen = galaxy.simulate(np.array([galaxy.truth] * 5), np.random.default_rng(5))
+    closer = []
+    for flux in seen:
+        run = run_abc(galaxy.draw, galaxy.simulate, flux, BUDGET, summary=galaxy.in_sigmas, seed=1)
+        exact, draws = galaxy.exact(flux), learned.sample(galaxy.features(flux[None])[0])
+        closer.append(exact.distance(run.accepted(run.nearest(100))) - exact.distance(draws))
+    assert np.median(closer) > 0
 
 
 def test_draws_lie_within_the_prior_and_the_same_seed_gives_the_same(galaxy, learned):
