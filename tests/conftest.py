@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-    from playwright.sync_api import Page
-    from test_browser import JupyterLab, Opener
+    from test_browser import Opener
 
 # Tests work on small arrays, for which a second thread costs more than it brings; on a busy machine
 # much more. Set before torch is imported, here and in the processes that tests start.
@@ -91,24 +88,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    """A JupyterLab for all journeys, which serves the temporary folders of all tests."""
-    from test_browser import jupyterlab
-
-    with jupyterlab(tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
 @pytest.fixture
-def open_notebook(lab: JupyterLab, tmp_path: Path) -> Opener:
+def open_notebook(tmp_path: Path) -> Opener:
     """What opens a notebook in JupyterLab, from the test's folder, and gives the page."""
+    from test_browser import opened
 
-    def open_notebook(notebook: NotebookNode) -> AbstractContextManager[Page]:
-        import nbformat
-
-        path = tmp_path / "notebook.ipynb"
-        nbformat.write(notebook, path)
-        return lab.page(path)
-
-    return open_notebook
+    return partial(opened, folder=tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -15,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -33,55 +31,23 @@ if CHROMIUM is None:
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "01_quickstart.ipynb"
 
 
-@dataclass(frozen=True)
-class JupyterLab:
-    """A JupyterLab that runs."""
-
-    base: str
-    token: str
-    root: Path
-
-    def address(self, notebook: str | Path) -> str:
-        """Address of a notebook by its path, or its name in the folder."""
-        path = (self.root / notebook).relative_to(self.root)
-        return f"{self.base}/lab/tree/{path}?token={self.token}&reset"
-
-    @contextmanager
-    def page(self, notebook: Path) -> Iterator[playwright.Page]:
-        """A page that shows a notebook, in which nothing may go wrong; ends its kernel."""
-        errors: list[str] = []
-        try:
-            with browser_page(self.address(notebook)) as page:
-                page.on("pageerror", lambda error: errors.append(str(error)))
-                yield page
-        finally:
-            for session in json.loads(self._ask("GET", "")):
-                self._ask("DELETE", f"/{session['id']}")
-        assert not errors
-
-    def _ask(self, method: str, path: str) -> bytes:
-        address = f"{self.base}/api/sessions{path}?token={self.token}"
-        with urllib.request.urlopen(urllib.request.Request(address, method=method)) as answer:
-            return answer.read()
-
-
 @contextmanager
-def jupyterlab(root: Path, own: Path | None = None) -> Iterator[JupyterLab]:
-    """A JupyterLab for a folder; what is its own it keeps there, or in another."""
-    own = own or root
+def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
+    """A JupyterLab in a folder; gives the address of a notebook there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    lab = JupyterLab(f"http://127.0.0.1:{port}", secrets.token_hex(8), root)
+    token = secrets.token_hex(8)
+    base = f"http://127.0.0.1:{port}"
     folders = ("CONFIG", "DATA", "RUNTIME")
-    apart = {f"JUPYTER_{name}_DIR": str(own / name.lower()) for name in folders}
+    apart = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in folders}
     options = (
         "--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={root}",
-        f"--LabApp.workspaces_dir={own / 'workspaces'}",
-        f"--LabApp.user_settings_dir={own / 'settings'}", "--LabApp.expose_app_in_browser=True",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        f"--LabApp.workspaces_dir={root / 'workspaces'}",
+        f"--LabApp.user_settings_dir={root / 'settings'}", "--LabApp.expose_app_in_browser=True",
     )  # fmt: skip
-    with (own / "server.log").open("w") as log:
+    with (root / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
             env=os.environ | apart | {"OMP_NUM_THREADS": "1"},
@@ -89,8 +55,8 @@ def jupyterlab(root: Path, own: Path | None = None) -> Iterator[JupyterLab]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_for(f"{lab.base}/api?token={lab.token}", server, own / "server.log")
-            yield lab
+            _wait_for(f"{base}/api?token={token}", server, root / "server.log")
+            yield lambda name: f"{base}/lab/tree/{name}?token={token}&reset"
         finally:
             server.terminate()
             server.wait(20)
@@ -151,15 +117,32 @@ def until(page: playwright.Page, condition: Callable[[], object]) -> None:
 def lasso(
     page: playwright.Page, plane: playwright.Locator, begin: tuple[int, int], end: tuple[int, int]
 ) -> None:
-    """Draw a lasso in a figure, around the box between two of its places [pixels]."""
-    box = plane.bounding_box()
-    assert box is not None
-    (x, y), (right, bottom) = ((box["x"] + dx, box["y"] + dy) for dx, dy in (begin, end))
-    page.mouse.move(x, y)
-    page.mouse.down()
-    for place in ((right, y), (right, bottom), (x, bottom)):
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
+    """Draw a lasso in a figure, around the box between two of its places [pixels].
+
+    It is drawn again until there is a list of what it holds: one that comes while the page is laid
+    out anew is lost.
+    """
+    while not page.locator(".slick-row").count():
+        plane.scroll_into_view_if_needed()
+        box = plane.bounding_box()
+        assert box is not None
+        (x, y), (right, bottom) = ((box["x"] + dx, box["y"] + dy) for dx, dy in (begin, end))
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for place in ((right, y), (right, bottom), (x, bottom)):
+            page.mouse.move(*place, steps=6)
+        page.mouse.up()
+        page.wait_for_timeout(3000)
+
+
+def open_row(page: playwright.Page, name: str) -> None:
+    """Click the row of a galaxy in a list until it is told of.
+
+    A click that comes while the list is drawn anew is lost.
+    """
+    while not page.get_by_text(f"Galaxy {name}", exact=True).count():
+        page.locator(".slick-row", has_text=name).first.click()
+        page.wait_for_timeout(1000)
 
 
 def settled(page: playwright.Page, least: int = 1) -> list[str]:
@@ -180,6 +163,17 @@ def n_changed(page: playwright.Page, before: list[str]) -> int:
 
 Opener = Callable[[nbformat.NotebookNode], AbstractContextManager["playwright.Page"]]
 """What the fixture `open_notebook` gives."""
+
+
+@contextmanager
+def opened(notebook: nbformat.NotebookNode, folder: Path) -> Iterator[playwright.Page]:
+    """A notebook in JupyterLab, from a folder; nothing may go wrong in its page."""
+    errors: list[str] = []
+    nbformat.write(notebook, folder / "notebook.ipynb")
+    with jupyterlab(folder) as address, browser_page(address("notebook.ipynb")) as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+    assert not errors
 
 
 @pytest.fixture
