@@ -119,30 +119,20 @@ def lasso(
 ) -> None:
     """Draw a lasso in a figure, around the box between two of its places [pixels].
 
-    It is drawn again until there is a list of what it holds: one that comes while the page is laid
-    out anew is lost.
+    It begins once the figure is at rest: the page is laid out anew when there is more to show.
     """
-    while not page.locator(".slick-row").count():
-        plane.scroll_into_view_if_needed()
-        box = plane.bounding_box()
-        assert box is not None
-        (x, y), (right, bottom) = ((box["x"] + dx, box["y"] + dy) for dx, dy in (begin, end))
-        page.mouse.move(x, y)
-        page.mouse.down()
-        for place in ((right, y), (right, bottom), (x, bottom)):
-            page.mouse.move(*place, steps=6)
-        page.mouse.up()
-        page.wait_for_timeout(3000)
-
-
-def open_row(page: playwright.Page, name: str) -> None:
-    """Click the row of a galaxy in a list until it is told of.
-
-    A click that comes while the list is drawn anew is lost.
-    """
-    while not page.get_by_text(f"Galaxy {name}", exact=True).count():
-        page.locator(".slick-row", has_text=name).first.click()
+    plane.scroll_into_view_if_needed()
+    looks = [None, plane.bounding_box()]
+    while looks[-1] is None or looks[-1] != looks[-2]:
         page.wait_for_timeout(1000)
+        looks.append(plane.bounding_box())
+    box = looks[-1]
+    (x, y), (right, bottom) = ((box["x"] + dx, box["y"] + dy) for dx, dy in (begin, end))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for place in ((right, y), (right, bottom), (x, bottom)):
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
 
 
 def settled(page: playwright.Page, least: int = 1) -> list[str]:

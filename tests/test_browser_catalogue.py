@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_browser import Opener, lasso, n_changed, open_row, run_all, settled, until
+from test_browser import Opener, lasso, n_changed, run_all, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -49,7 +49,8 @@ def test_a_catalogue_is_inferred_looked_at_and_opened(
 
         # A row opens a galaxy.
         name = rows.first.locator(".slick-cell").first.inner_text()
-        open_row(page, name)
+        rows.first.click()
+        page.get_by_text(f"Galaxy {name}").wait_for()
         page.get_by_text("Medians and 68 % intervals").wait_for()
         settled(page, 6 + 15 + 2)
         assert (seen := masses.all_inner_texts()) == sorted(seen, key=float)

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from astropy.table import Table
-from test_browser import Opener, lasso, n_changed, open_row, run_all, settled, until
+from test_browser import Opener, lasso, n_changed, run_all, settled, until
 
 import sedflow_lab as sl
 from sedflow_lab.observations.nsa import showcase_table
@@ -45,7 +45,8 @@ def test_from_a_lasso_to_a_file_of_draws(open_notebook: Opener, tmp_path: Path) 
         # A row picks a galaxy: it is told of, and its posterior is shown.
         name = rows.nth(1).locator(".slick-cell").first.inner_text()
         before = settled(page, FIGURES)
-        open_row(page, name)
+        rows.nth(1).click()
+        page.get_by_text(f"Galaxy {name}", exact=True).wait_for()
         until(page, lambda: n_changed(page, before) >= 5 + 3)
 
         # Search by coordinates, with the keyboard alone.
