@@ -24,6 +24,7 @@ from sedflow_lab.panels import (
     GalaxyPanel,
     OwnGalaxiesPanel,
     PickerPanel,
+    PickerState,
     TrainPanel,
     WhatIfPanel,
     WitnessPanel,
@@ -132,6 +133,64 @@ def test_a_cell_that_waits_has_the_news_and_that_of_the_work_which_news_began():
         return list(told)
 
     assert asyncio.run(cell()) == ["first", "second"]
+
+
+def test_the_newest_choice_stays_where_two_threads_choose(posterior, monkeypatch):
+    """A widget's thread is still telling of one galaxy when a cell chooses another."""
+    telling, chosen, follow = threading.Event(), threading.Event(), PickerState._follow
+
+    def slow(state, *change):
+        if state.tapped == 5 and not telling.is_set():
+            telling.set()
+            assert chosen.wait(30)
+        follow(state, *change)
+
+    monkeypatch.setattr(PickerState, "_follow", slow)
+    panel = PickerPanel(posterior, sl.showcase()[:9], draws=100)
+    try:
+        panel.galaxy.state.method = "fast"
+        assert panel.state.wait()
+        threads = [
+            threading.Thread(target=setattr, args=(panel.state, "tapped", row)) for row in (5, 7)
+        ]
+        threads[0].start()
+        assert telling.wait(30)
+        threads[1].start()
+        threads[1].join(0.5)  # it has chosen by now, unless it waits for its turn
+        chosen.set()
+        for thread in threads:
+            thread.join(30)
+        assert panel.state.tapped == panel.state.index == panel.galaxy.state.index == 7
+        assert panel.galaxy.galaxy.value == 7
+    finally:
+        chosen.set()
+        panel.close()
+
+
+def test_changes_of_two_threads_all_reach_the_page(posterior):
+    panel, sent = ExplorerPanel(posterior.model), []
+    view = next(iter(panel._figures.values()))
+    view._send_patch = lambda events: sent.extend(event.attr for event in events)
+    inside = threading.Event()
+
+    def other():
+        inside.set()
+        with panel._together():
+            view._model.height = 333
+
+    try:
+        thread = threading.Thread(target=other)
+        with panel._together():
+            view._model.width = 444
+            thread.start()
+            assert inside.wait(30)
+            thread.join(0.2)
+            with panel._together():  # of something that is called within
+                view._model.min_width = 222
+        thread.join(30)
+        assert {"width", "min_width", "height"} <= set(sent)
+    finally:
+        panel.close()
 
 
 def test_each_badge_is_a_pill_of_its_colour_and_messages_are_escaped():

@@ -70,7 +70,10 @@ class FigureView(BokehModel):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Context in which changes are collected; they are sent when it ends."""
+        """Context in which changes are collected; they are sent when it, or one around it, ends."""
+        if self._held is not None:
+            yield
+            return
         self._held = []
         try:
             yield
@@ -185,6 +188,7 @@ class Panel(w.VBox):
     def _together(self) -> Iterator[None]:
         """Context in which each figure collects its changes, and sends them in one patch."""
         with ExitStack() as stack:
+            stack.enter_context(self._state.jobs.lock)
             for view in self._figures.values():
                 stack.enter_context(view.together())
             yield
@@ -193,13 +197,12 @@ class Panel(w.VBox):
 def _tie(state: State, name: str, widget: w.Widget) -> Callable[[], None]:
     """Keep a trait and a widget's value the same; what a person does there is patient."""
 
-    def show(change: traitlets.Bunch) -> None:
-        widget.value = change.new
+    def show(_: traitlets.Bunch) -> None:
+        widget.value = getattr(state, name)
 
-    def take(change: traitlets.Bunch) -> None:
-        if change.new != getattr(state, name):
-            with state.patiently():
-                setattr(state, name, change.new)
+    def take(_: traitlets.Bunch) -> None:
+        with state.jobs.lock, state.patiently():
+            setattr(state, name, widget.value)
 
     def untie() -> None:
         state.unobserve(show, name)

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Job", "Jobs", "running_loop"]
 
@@ -55,14 +55,17 @@ class Jobs:
     Attributes
     ----------
     lock : threading.RLock
-        Held while news is delivered; hold it to change what a job may see or tell.
+        Held while news is delivered and while a state is changed; hold it to change what a
+        job may see or tell. It is one for all panels: where one holds another, each may tell the
+        other.
     news : deque
         What has not been delivered yet: who has it, whom to tell, and what.
     """
 
+    lock: ClassVar = threading.RLock()
+
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self.lock = threading.RLock()
         self.news: deque[tuple[Job, Callable[..., None], tuple[Any, ...]]] = deque()
         self._running: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
@@ -133,8 +136,14 @@ class Jobs:
     def once_shown(self, name: str, work: Callable[[], None]) -> None:
         """Do this when the cell has ended and the panel had time to be drawn.
 
-        On one core whatever works in a thread would keep the panel waiting. Without a loop it is
-        done at once.
+        On one core whatever works in a thread would keep the panel waiting.
+        """
+        self.later(_SHOWN, name, work)
+
+    def later(self, delay: float, name: str, work: Callable[[], None]) -> None:
+        """Do this after so many seconds, instead of what is planned by that name.
+
+        Without a loop it is done at once.
         """
         loop = self.loop
         if loop is None or not loop.is_running():
@@ -142,7 +151,7 @@ class Jobs:
             return
         with self.lock:
             self._planned[name] = work
-        loop.call_soon_threadsafe(self._plan, name, loop, _SHOWN)
+        loop.call_soon_threadsafe(self._plan, name, loop, delay)
 
     def forget(self, name: str) -> None:
         """Do not do what is planned by this name."""

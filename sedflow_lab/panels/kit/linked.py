@@ -46,7 +46,6 @@ class LinkedPanel(Panel):
     state: LinkedState
 
     def _make_planes(self) -> None:
-        self._later: dict[int, Any] = {}
         self.planes: list[PlaneFigure] = []
         self.axes: list[tuple[w.Dropdown, w.Dropdown]] = []
         self._plane_boxes, self._heads = list[w.VBox](), list[w.HTML]()
@@ -107,13 +106,7 @@ class LinkedPanel(Panel):
 
     def _zoomed(self, k: int, event: Any) -> None:
         """Draw a plane anew once a zoom has ended."""
-        loop = self.state.jobs.loop
-        if loop is None or not loop.is_running():
-            self._draw(k)
-            return
-        if k in self._later:
-            self._later[k].cancel()
-        self._later[k] = loop.call_later(_AT_REST, self._draw, k)
+        self.state.jobs.later(_AT_REST, f"draw plane {k}", partial(self._draw, k))
 
     def _draw(self, k: int) -> None:
         if self.comm is not None:

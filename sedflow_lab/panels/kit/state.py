@@ -43,6 +43,15 @@ class State(traitlets.HasTraits):
         self._patient = False
         super().__init__(**choice)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a trait and tell of it, one change at a time.
+
+        JupyterLab lets widgets call back on a thread of their own, beside the one that runs cells
+        and delivers news: whoever is told of a choice late would take it for the newest.
+        """
+        with Jobs.lock:
+            super().__setattr__(name, value)
+
     def to_json(self) -> str:
         """The view as a line of JSON: what was chosen, and nothing that follows from it."""
         return json.dumps({name: getattr(self, name) for name in self.shared}, ensure_ascii=False)
@@ -56,7 +65,7 @@ class State(traitlets.HasTraits):
             If the text is no view of this kind of panel.
         """
         try:
-            with self.patiently(), self.hold_trait_notifications():
+            with Jobs.lock, self.patiently(), self.hold_trait_notifications():
                 self._put(self.read_json(text))
         except traitlets.TraitError as error:
             raise InputError(f"This view cannot be shown: {error}") from None

@@ -87,7 +87,7 @@ class PickerState(LinkedState):
         found = Shown.of(photometry, self.positions, table, self.posterior.model)
         first = int(np.argmax(self.posterior.check(photometry) == ""))
         self.observe(lambda _: self._judge(), "chosen")
-        self.observe(self._follow, "tapped")
+        self.observe(lambda _: self._follow(), "tapped")
         self._put({"planes": planes_of(found, photometry)} | choice)
         self._put({"results": found, "tapped": choice.get("tapped", first)})
         if len(photometry) <= AT_ONCE:
@@ -100,9 +100,9 @@ class PickerState(LinkedState):
             raise traitlets.TraitError(f"There is no galaxy {proposal.value}: choose 0 to {last}.")
         return proposal.value
 
-    def _follow(self, change: traitlets.Bunch) -> None:
-        if change.new is not None:
-            self.index = change.new
+    def _follow(self) -> None:
+        if self.tapped is not None:
+            self.index = self.tapped
             if len(self.galaxies) > AT_ONCE:
                 self._judge()
 

@@ -89,7 +89,7 @@ class PickerPanel(LinkedPanel):
         self._watch(["results", "planes"], self._refresh)
         self._watch("chosen", self._show_chosen)
         self._watch("tapped", self._pick)
-        self.galaxy.state.observe(self._follow, "index")
+        self.galaxy.state.observe(lambda _: self._follow(), "index")
         self._refresh()
         self._show_about()
 
@@ -184,8 +184,8 @@ class PickerPanel(LinkedPanel):
         at = int(here[0]) + by if len(here) else (0 if by > 0 else -1)
         state.tapped = int(rows[at % len(rows)])
 
-    def _follow(self, change: Any) -> None:
-        self.state.tapped = change.new
+    def _follow(self) -> None:
+        self.state.tapped = self.galaxy.state.index
 
     # What is shown
 
