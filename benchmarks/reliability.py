@@ -42,6 +42,7 @@ from sedflow_lab.reports import demo, paper, study
 from sedflow_lab.reports.study import run as study_run
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # stand-ins, and a small Atlas
 LOADED = (anpe, reports, samplers, demo, paper, study)  # once, before the forks
 
 DISTURBANCES = ("SIGKILL", "SIGTERM", "Ctrl-C", "full disk", "second process")
@@ -105,7 +106,7 @@ class Running:
     output: int
 
 
-def start(command: str, folder: Path, limit: int | None = None) -> Running:
+def start(command: str | list[str], folder: Path, limit: int | None = None) -> Running:
     """Run a command in a forked process."""
     output, inlet = os.pipe()  # not a file, for which the limit holds too
     fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -120,7 +121,7 @@ def start(command: str, folder: Path, limit: int | None = None) -> Running:
         os.dup2(inlet, 2)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        code = main(command.split())
+        code = main(command.split() if isinstance(command, str) else command)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -331,6 +332,36 @@ def stand_in(folder: Path) -> None:
     os.environ |= {"SPS_HOME": str(home), "PYTHONPATH": python_path}
 
 
+@contextmanager
+def kitchen(temporary: Path) -> Iterator[tuple[Path, str]]:
+    """A folder with all that the commands read, and the address of a server; commands are small."""
+    import standin_bagpipes
+
+    # Small, so that moments fall between parts.
+    study_run.MAX_STEPS, distil._CHUNK["weighted"] = 100, 5
+    catalogue._AT_ONCE, catalogue._SECONDS = 8, 0.1
+    source = temporary / "source"
+    source.mkdir()
+    stand_in(temporary)
+    with slow_server(temporary) as url:
+        galaxies = sl.showcase().to_table()
+        galaxies.write(source / "in.csv")
+        galaxies[:50].write(source / "few.csv")
+        for band in "ugriz":
+            galaxies[f"sigma_{band}"] = 1e3  # so that nested sampling is soon done
+        galaxies.write(source / "vague.csv")
+        doubtful = sl.showcase()[:20].with_redshift_sigma(0.01).to_table()
+        doubtful.write(source / "doubtful.csv")
+        standin_bagpipes.write(source / "bc03.fits")
+        flags_of_all(5000).write(source / "flags.fits")
+        atlas = f"nsa flags --from flags.fits --folder atlas --url {url}"
+        for command in (f"train net {TINY}", "networks pack net net.zip", atlas):
+            code, text = finish(start(command, source))
+            if code:
+                raise SystemExit(text)
+        yield source, url
+
+
 def run() -> None:
     """Disturb until the time is over, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -340,48 +371,27 @@ def run() -> None:
     parser.add_argument("--out", type=Path, help="page whose counts of these commands to replace")
     args = parser.parse_args()
     rng, until = random.Random(args.seed), time.monotonic() + 60 * args.minutes
-    sys.path.insert(0, str(ROOT / "tests"))
-    import standin_bagpipes
-
-    # Small, so that moments fall between parts.
-    study_run.MAX_STEPS, distil._CHUNK["weighted"] = 100, 5
-    catalogue._AT_ONCE, catalogue._SECONDS = 8, 0.1
     counts = {(name, how): Counter[str]() for name in args.only for how in DISTURBANCES}
-    with tempfile.TemporaryDirectory() as temporary:
-        source, folder = (Path(temporary) / name for name in ("source", "trial"))
-        source.mkdir()
-        stand_in(Path(temporary))
-        with slow_server(Path(temporary)) as url:
-            galaxies = sl.showcase().to_table()
-            galaxies.write(source / "in.csv")
-            galaxies[:50].write(source / "few.csv")
-            for band in "ugriz":
-                galaxies[f"sigma_{band}"] = 1e3  # so that nested sampling is soon done
-            galaxies.write(source / "vague.csv")
-            doubtful = sl.showcase()[:20].with_redshift_sigma(0.01).to_table()
-            doubtful.write(source / "doubtful.csv")
-            standin_bagpipes.write(source / "bc03.fits")
-            flags_of_all(5000).write(source / "flags.fits")
-            atlas = f"nsa flags --from flags.fits --folder atlas --url {url}"
-            for command in (f"train net {TINY}", "networks pack net net.zip", atlas):
-                code, text = finish(start(command, source))
-                if code:
-                    raise SystemExit(text)
-            references: dict[str, Reference] = {}
-            try:
-                while time.monotonic() < until:
-                    for name, how in rng.sample(list(counts), len(counts)):
-                        if time.monotonic() > until:
-                            break
-                        command = COMMANDS[name].replace("URL", url)
-                        if name not in references:
-                            prepare(source, folder)
-                            references[name] = refer(command, folder)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        kitchen(Path(temporary)) as (source, url),
+    ):
+        folder = Path(temporary) / "trial"
+        references: dict[str, Reference] = {}
+        try:
+            while time.monotonic() < until:
+                for name, how in rng.sample(list(counts), len(counts)):
+                    if time.monotonic() > until:
+                        break
+                    command = COMMANDS[name].replace("URL", url)
+                    if name not in references:
                         prepare(source, folder)
-                        happened = disturb(how, command, references[name], folder, rng)
-                        counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
-            finally:  # what was counted is said, whatever comes between
-                print(report(counts))
+                        references[name] = refer(command, folder)
+                    prepare(source, folder)
+                    happened = disturb(how, command, references[name], folder, rng)
+                    counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
+        finally:  # what was counted is said, whatever comes between
+            print(report(counts))
     if args.out:
         known = recall(args.out.read_text()) | counts
         counts = {

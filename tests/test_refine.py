@@ -11,7 +11,7 @@ from sedflow_lab.diagnostics.comparison import Draws, js_distance
 from sedflow_lab.exact import draws
 from sedflow_lab.exact.defensive import Drawn, defend
 from sedflow_lab.exact.likelihood import LogPosterior
-from sedflow_lab.exact.modes import find_modes
+from sedflow_lab.exact.modes import Modes, find_modes
 from sedflow_lab.exact.profile import MassProfile
 from sedflow_lab.exact.ridge import StraightRidge
 from sedflow_lab.exact.scatter import log_density, relax, scatter, stretch
@@ -94,7 +94,10 @@ APPROXIMATIONS = {
 @pytest.mark.parametrize("case", APPROXIMATIONS)
 def test_toy_posterior_is_met_whatever_the_network_knew(case, monkeypatch):
     # A toy has no bands by which to search for its modes: particles have to find them.
-    monkeypatch.setattr(draws, "find_modes", lambda target, _: draws._prior_mixture(target.known))
+    def prior(target, _):
+        return Modes(draws._prior_mixture(target.known), torch.zeros(2, dtype=torch.long))
+
+    monkeypatch.setattr(draws, "find_modes", prior)
     target, pool = _pool(*APPROXIMATIONS[case])
     target.known = pool.points
     result = draws.sample_exact(target, pool, 1000, torch.Generator().manual_seed(1))
@@ -239,7 +242,7 @@ def test_searches_end_in_the_narrow_mode_whatever_the_seed(uncertain):
     target = StraightRidge(LogPosterior(galaxy, posterior.model))
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
-        modes = find_modes(target, generator)
+        modes = find_modes(target, generator).mixture
         assert modes.means.shape[-1] == 11 + uncertain
         points = modes.sample(4000, generator)
         weights = torch.softmax(target(points) - modes.log_prob(points), 1)
@@ -259,8 +262,7 @@ def test_modes_of_rows_that_nothing_fits_are_finite(flux, sigma, redshift):
     bad = sl.Photometry(
         one.flux * flux, one.sigma * sigma, np.maximum(one.redshift * redshift, 1e-5)
     )
-    modes = find_modes(
-        StraightRidge(LogPosterior(bad, sl.SEDModel())), torch.Generator().manual_seed(0)
-    )
+    target = StraightRidge(LogPosterior(bad, sl.SEDModel()))
+    modes = find_modes(target, torch.Generator().manual_seed(0)).mixture
     points = modes.sample(1000, torch.Generator().manual_seed(1))
     assert torch.isfinite(points).all() and points.abs().max() < 1e5

@@ -38,7 +38,7 @@ _ROUNDS = range(2, 8)
 _ENOUGH = 1200.0  # effective points, after which no more rounds are needed
 _ENOUGH_YOUNG = 100.0  # of young bursts alone: their mode may be small, or not found yet
 _COMPONENTS = (10, 6)  # without young bursts, and with them
-_LEAST_SHARE = 0.1
+_LEAST_SHARE, _MODES_SHARE = 0.1, 0.2
 _FIT_ESS = 500.0  # that weights are flattened to before a fit
 _FITTED = 2000
 _BATCH = 8192  # fresh points at a time
@@ -73,6 +73,7 @@ def adapt(
     generator: torch.Generator,
     *,
     most: int,
+    modes: StudentMixture | None = None,
     stop: threading.Event | None = None,
 ) -> Adapted:
     """Weighted points of posteriors, of an effective number where that can be had.
@@ -87,6 +88,8 @@ def adapt(
     most : int
         Fresh points of the last mixture at most: there are fewer where so many are not needed,
         and one batch where so many would not do.
+    modes : StudentMixture, optional
+        Has a share in all that points are drawn from, so that none is forgotten.
     stop : threading.Event, optional
 
     Returns
@@ -95,7 +98,7 @@ def adapt(
     """
     far, far_log_prob = pool.points[:, pool.n_drawn :], pool.log_prob[:, pool.n_drawn :]
     far_log_mixture = pool.log_scatter[:, pool.n_drawn :] + math.log(pool.n_scattered)
-    proposal = fit_mixture(pool.points, pool.weights, generator)
+    proposal = _fit(pool.points, pool.weights, modes, generator)
     points, log_prob, log_mixture = far, far_log_prob, far_log_mixture
     past: list[StudentMixture] = []
     for done in range(1, _ROUNDS.stop):
@@ -108,7 +111,7 @@ def adapt(
         points = torch.cat([points, new], 1)
         log_prob = torch.cat([log_prob, target(new)], 1)
         weights, _ = importance_weights(log_prob - log_mixture)
-        proposal = fit_mixture(points, weights, generator)
+        proposal = _fit(points, weights, modes, generator)
         young = torch.where(is_young(points), log_prob - log_mixture, -torch.inf)
         enough = bool((effective_sample_size(weights) >= _ENOUGH).all())
         enough &= bool((effective_sample_size(importance_weights(young)[0]) >= _ENOUGH_YOUNG).all())
@@ -129,6 +132,16 @@ def adapt(
         if found >= ess or found * most < ess * fresh or stopped(stop):
             break
     return Adapted(points, log_weights, proposal, evaluations + fresh)
+
+
+def _fit(
+    points: torch.Tensor,
+    weights: torch.Tensor,
+    modes: StudentMixture | None,
+    generator: torch.Generator,
+) -> StudentMixture:
+    fitted = fit_mixture(points, weights, generator)
+    return fitted if modes is None else fitted.add(modes, _MODES_SHARE)
 
 
 def fit_mixture(

@@ -173,10 +173,16 @@ def _scattered(prior: Prior, generator: torch.Generator) -> torch.Tensor:
 
 
 class Search:
-    """Levenberg-Marquardt on points (G, S, 11), each with a damping of its own."""
+    """Levenberg-Marquardt on points (G, S, 11), each with a damping of its own.
+
+    Attributes
+    ----------
+    evaluations : int
+        Of the model, for each galaxy; one with all derivatives counts once.
+    """
 
     def __init__(self, target: LogPosterior, weight: torch.Tensor) -> None:
-        self.target, self.weight = target, weight
+        self.target, self.weight, self.evaluations = target, weight, 0
         limit = torch.full((N_FREE,), _PROBIT_LIMIT, device=weight.device)
         self.low, self.high = -limit, limit.clone()
         self.low[0], self.high[0] = PARAMETERS[0].low, PARAMETERS[0].high
@@ -190,6 +196,7 @@ class Search:
         phi = phi.to(target.redshift).repeat(target.n_galaxies, 1, 1)
         with torch.no_grad():
             phi[..., 0] = target.profile(phi).log_mstar
+            self.evaluations += phi.shape[1]
             phi = phi.clamp(self.low, self.high)
             value = self.objective(phi, self._residuals(phi))
         # The best of each part come first, then the second best of each, and so on.
@@ -231,6 +238,7 @@ class Search:
         return phi
 
     def _residuals(self, phi: torch.Tensor) -> torch.Tensor:
+        self.evaluations += phi.shape[1]
         return self.target.residuals(self.target.prior.from_free(phi))
 
     def linearise(self, phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

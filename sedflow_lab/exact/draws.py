@@ -2,11 +2,12 @@ r"""From draws of the network to draws of the exact posterior.
 
 Draws of the network and points that owe it nothing are weighted together (`defensive`), and a
 mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
-well, they are resampled by them and moved along until copies have come apart. Elsewhere a
-thousand particles jump from point to point of ever better mixtures until they have settled.
-Where they do not, or the network is far off, or the model cannot fit and the posterior lies in a
-corner of the prior, which few scattered points know, particles are carried there through
-temperatures (`smc`), from the prior and from modes that least squares find (`modes`).
+well, they are resampled by them and moved along until copies have come apart. Where they do not,
+rounds begin anew at the modes that least squares find (`modes`); if that is not enough, a thousand
+particles jump from point to point of ever better mixtures until they have settled. Where they do
+not, or the network is far off, or the model cannot fit and the posterior lies in a corner of the
+prior, which few scattered points know, particles are carried there through temperatures (`smc`),
+from the prior and the modes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -40,7 +42,7 @@ _COST = 40  # points for each draw, beyond which particles come cheaper
 _SMALL = 0.02  # share of the posterior that a mode with a heavy tail may have
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
-_MODES_SHARE = 0.2  # of where tempered particles begin
+_MODES_SHARE = 0.2  # of where particles may jump, or begin
 _TEMPERED = 2000  # particles
 _POOR_CHI2 = 20.0  # of the likeliest point known: of a hundred galaxies of the model one is above
 _FAR_OFF = 0.7  # distance of a network that may have missed more than scattered points find
@@ -97,25 +99,30 @@ def sample_exact(
     ExactDraws
     """
     at_least = max(draws, _PARTICLES)
-    found = adapt(target, pool, _MARGIN * at_least, generator, most=_COST * at_least, stop=stop)
-    weights, log_mean = importance_weights(found.log_weights)
-    n = weights.shape[1]
-    ess = effective_sample_size(weights)
-    spent = pool.n_drawn + pool.n_scattered + found.evaluations
+    wanted: Any = {"ess": _MARGIN * at_least, "most": _COST * at_least, "stop": stop}
+    found = adapt(target, pool, generator=generator, **wanted)
+    evaluations = pool.n_drawn + pool.n_scattered + found.evaluations
+    spent = torch.full_like(pool.distance, evaluations, dtype=torch.long)
     known = (_best_chi2(target, found) <= _POOR_CHI2) & (pool.distance <= _FAR_OFF)
-    good = (ess >= _MARGIN * at_least) & (pareto_k(found.log_weights) <= MAX_PARETO_K) & known
-    # A mode of young bursts may hide behind the good weights of the others.
-    young = is_young(found.points)
-    small = (weights * young).sum(1) <= _SMALL
-    good &= small | (pareto_k(found.log_weights.where(young, -torch.inf)) <= MAX_PARETO_K)
+    good, modes = known & _carries(found, at_least), None
+    if not good.all() and not stopped(stop):
+        modes = find_modes(target, generator)
+        spent += modes.evaluations
+        if known.all():
+            found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
+            spent += found.evaluations
+            good = _carries(found, at_least)
     if good.all():
+        weights, log_mean = importance_weights(found.log_weights)
+        n, ess = weights.shape[1], effective_sample_size(weights)
         points = resample(found.points, weights, draws, generator)
         moves = Moves(points)
         points = moves.step(points, target, _STEPS, generator)
         log_evidence, error = log_mean + math.log(n), (1 / ess - 1 / n).sqrt()
         finished, moved = good & (not stopped(stop)), moves.evaluations
     else:
-        there = _move(target, pool, found, bool(known.all()), draws, generator, stop)
+        mixture = None if modes is None else modes.mixture
+        there = _move(target, pool, found, mixture, bool(known.all()), draws, generator, stop)
         points, finished, moved = there.points, there.finished, there.evaluations
         log_evidence, error = there.log_evidence, there.log_evidence_error
     return ExactDraws(
@@ -128,10 +135,22 @@ def sample_exact(
     )
 
 
+def _carries(found: Adapted, at_least: int) -> torch.Tensor:
+    """Whether points carry the weights well (G,), those of young bursts by themselves too."""
+    weights, _ = importance_weights(found.log_weights)
+    good = effective_sample_size(weights) >= _MARGIN * at_least
+    good &= pareto_k(found.log_weights) <= MAX_PARETO_K
+    # A mode of young bursts may hide behind the good weights of the others.
+    young = is_young(found.points)
+    small = (weights * young).sum(1) <= _SMALL
+    return good & (small | (pareto_k(found.log_weights.where(young, -torch.inf)) <= MAX_PARETO_K))
+
+
 def _move(
     target: StraightRidge,
     pool: Pool,
     found: Adapted,
+    modes: StudentMixture | None,
     known: bool,
     draws: int,
     generator: torch.Generator,
@@ -139,18 +158,21 @@ def _move(
 ) -> Settled:
     """Particles that settle, where all modes are known, or else tempered ones."""
     prior = _prior_mixture(found.points)
+
+    def widened(mixture: StudentMixture) -> StudentMixture:
+        wide = mixture.add(prior, _PRIOR_SHARE)
+        return wide if modes is None else wide.add(modes, _MODES_SHARE)
+
     spent = torch.zeros_like(pool.distance, dtype=torch.long)
     if known:
-        even = flatten(found.log_weights, _START_ESS)
-        reach = found.proposal.add(prior, _PRIOR_SHARE)
+        even, reach = flatten(found.log_weights, _START_ESS), widened(found.proposal)
         moved = settle(
             target.of, found.points, even, reach, _PARTICLES, generator, draws=draws, stop=stop
         )
         if moved.finished.all() or stopped(stop):
             return moved
         spent = moved.evaluations
-    start = fit_mixture(pool.points, pool.weights, generator).add(prior, _PRIOR_SHARE)
-    start = start.add(find_modes(target, generator), _MODES_SHARE)
+    start = widened(fit_mixture(pool.points, pool.weights, generator))
     moved = tempered_smc(target.of, start, _TEMPERED, generator, draws=draws, stop=stop)
     return replace(moved, evaluations=moved.evaluations + spent)
 

@@ -20,6 +20,7 @@ Tierney & Kadane 1986, J. Am. Stat. Assoc. 81, 82 (Laplace's approximation).
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -29,7 +30,7 @@ from .mixture import StudentMixture
 from .particles import Moves
 from .ridge import StraightRidge
 
-__all__ = ["find_modes"]
+__all__ = ["Modes", "find_modes"]
 
 _STARTS = 128
 _STEPS = 40
@@ -41,8 +42,24 @@ _CYCLES = 100  # of their moves
 _COMPONENTS = 2  # of each mode
 
 
-def find_modes(target: StraightRidge, generator: torch.Generator) -> StudentMixture:
-    """A mixture with a few components for each of the largest modes in which searches end.
+class Modes(NamedTuple):
+    """The largest modes of the posteriors of G galaxies.
+
+    Attributes
+    ----------
+    mixture : StudentMixture
+        A few components for each, in the coordinates of the ridge; each mode has the same share,
+        for their integrals are not known well.
+    evaluations : tensor of int, shape (G,)
+        Of the model, to find them.
+    """
+
+    mixture: StudentMixture
+    evaluations: torch.Tensor
+
+
+def find_modes(target: StraightRidge, generator: torch.Generator) -> Modes:
+    """The largest modes in which searches from all over the prior end.
 
     Parameters
     ----------
@@ -52,9 +69,7 @@ def find_modes(target: StraightRidge, generator: torch.Generator) -> StudentMixt
 
     Returns
     -------
-    StudentMixture
-        In the coordinates of `target`; each mode has the same share, for their integrals are
-        not known well.
+    Modes
     """
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     weight = torch.ones(N_FREE, dtype=torch.float64, device=generator.device)
@@ -74,14 +89,17 @@ def find_modes(target: StraightRidge, generator: torch.Generator) -> StudentMixt
 
     rows = rows.expand_as(kept).flatten()
     points = points.flatten(0, 1)
-    points = Moves(points).step(points, partial(target.of, rows=rows), _CYCLES, generator)
+    moves = Moves(points)
+    points = moves.step(points, partial(target.of, rows=rows), _CYCLES, generator)
     even = torch.full_like(points[..., 0], 1.0 / _POINTS)
     fit = StudentMixture.fit(points, even, generator, _COMPONENTS)
-    return StudentMixture(
+    mixture = StudentMixture(
         fit.weights.reshape(len(ends), -1) / _MODES,
         fit.means.reshape(len(ends), -1, points.shape[-1]),
         fit.roots.reshape(len(ends), -1, *fit.roots.shape[-2:]),
     )
+    moved = moves.evaluations.reshape(len(ends), -1).sum(1)
+    return Modes(mixture, moved + search.evaluations)
 
 
 def _largest(
