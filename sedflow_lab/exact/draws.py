@@ -3,11 +3,11 @@ r"""From draws of the network to draws of the exact posterior.
 Draws of the network and points that owe it nothing are weighted together (`defensive`), and a
 mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
 well, they are resampled by them and moved along until copies have come apart. Where they do not,
-rounds begin anew at the modes that least squares find (`modes`); if that is not enough, a thousand
-particles jump from point to point of ever better mixtures until they have settled. Where they do
-not, or the network is far off, or the model cannot fit and the posterior lies in a corner of the
-prior, which few scattered points know, particles are carried there through temperatures (`smc`),
-from the prior and the modes.
+or the network is far off, or the model cannot fit and the posterior lies in a corner of the prior,
+which few scattered points know, rounds begin anew with the modes that least squares find (`modes`).
+If these points do not carry the weights either, a thousand particles jump from point to point of
+ever better mixtures until they have settled (`settling`); or, where the first points could not have
+known all modes, they are carried through temperatures from the prior and the modes (`smc`).
 """
 
 from __future__ import annotations
@@ -108,10 +108,9 @@ def sample_exact(
     if not good.all() and not stopped(stop):
         modes = find_modes(target, generator)
         spent += modes.evaluations
-        if known.all():
-            found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
-            spent += found.evaluations
-            good = _carries(found, at_least)
+        found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
+        spent += found.evaluations
+        good = _carries(found, at_least)
     if good.all():
         weights, log_mean = importance_weights(found.log_weights)
         n, ess = weights.shape[1], effective_sample_size(weights)
@@ -156,7 +155,7 @@ def _move(
     generator: torch.Generator,
     stop: threading.Event | None,
 ) -> Settled:
-    """Particles that settle, where all modes are known, or else tempered ones."""
+    """Particles that settle, where the first points knew all modes, or else tempered ones."""
     prior = _prior_mixture(found.points)
 
     def widened(mixture: StudentMixture) -> StudentMixture:
