@@ -202,7 +202,8 @@ def test_galaxies_that_the_network_finds_hard_agree_with_emcee(nsaid):
 def test_no_seed_loses_the_small_mode_of_young_bursts():
     """NSA 15863: a fifth of the posterior are bursts younger than 30 Myr, which are far off.
 
-    Of 4,000 draws of converged chains (R-hat 1.001) they are 21.8 %.
+    Of 4,000 draws of converged chains (R-hat 1.001) they are 21.8 %; of 60 seeds the share of the
+    draws scattered by 1.9 %, and the evidence by 0.025.
     """
     flux = [36.503106, 93.078249, 144.18519, 154.20228, 164.25406]
     sigma = [1.88999, 1.76052, 2.71622, 2.95373, 5.03306]
@@ -212,7 +213,7 @@ def test_no_seed_loses_the_small_mode_of_young_bursts():
     young = [(each.samples[0, :, sl.NAMES.index("tburst")] < 0.03).mean() for each in found]
     assert np.abs(np.array(young) - 0.218).max() < 0.1
     evidence = np.array([each.log_evidence[0] for each in found])
-    assert np.abs(evidence + 32.59).max() < 0.15  # errors are up to 0.02; without the mode, -0.25
+    assert np.abs(evidence + 32.61).max() < 0.15  # without the mode it is 0.25 lower
 
 
 def test_a_narrow_mode_far_from_the_network_is_found():
@@ -248,8 +249,8 @@ def test_searches_end_in_the_narrow_mode_whatever_the_seed(uncertain):
         weights = torch.softmax(target(points) - modes.log_prob(points), 1)
         theta, _ = target.exact.reported(target.place(points)[0])
         inside = in_the_narrow_mode(theta[..., sl.NAMES.index("log_gamma1")])
-        # Two modes in sixteen, and most of the posterior, as far as these points can tell.
-        assert inside.double().mean() > 0.03
+        # One mode of eight, or more, and most of the posterior, as far as these points can tell.
+        assert inside.double().mean() > 0.05
         assert (weights * inside).sum() > 0.3
 
 

@@ -66,20 +66,24 @@ def test_exact_and_weighted_posteriors_agree_with_emcee(trusted):
     posterior, galaxy = trusted[0], trusted[1][0]
     chain = sl.run_mcmc(galaxy, posterior.model, start="prior", seed=1)
     assert chain.badge[0] == "converged"
-    truth = Draws(chain.samples[0])
+    levels = np.array([0.16, 0.5, 0.84])[:, None]
+    quantiles = np.quantile(chain.samples[0], levels[:, 0], axis=0)
+    independent = np.minimum(*(chain.diagnostics[f"ess_{part}"][0] for part in ("bulk", "tail")))
     for method in ("weighted", "exact"):
         found = posterior.infer(galaxy, 4000, method, seed=1)
-        draws = Draws(found.samples[0], found.weights[0])
-        # A median of n draws scatters by 1.25 / sqrt(n) of their deviation, and a deviation by
-        # less: a right posterior exceeds six such errors once in 1e7 runs.
-        error = 1.2533 * np.sqrt(1 / chain.diagnostics["ess_bulk"][0] + 1 / found.ess[0])
-        assert error.max() < 0.07
-        assert (np.abs(median_shift(draws, truth)) < 6 * error).all(), method
-        assert (np.abs(width_ratio(draws, truth) - 1) < 6 * error).all(), method
+        below = found.samples[0] <= quantiles[:, None]
+        share = (found.weights[0][:, None] * below).sum(1)
+        # Shares of n draws scatter so, whatever the marginal: six of it are once in 1e7 runs.
+        error = np.sqrt(levels * (1 - levels) * (1 / independent + 1 / found.ess[0]))
+        assert error.max() < 0.03
+        assert (np.abs(share - levels) < 6 * error).all(), method
 
 
 def test_what_a_network_calls_ok_is_close_to_the_weighted_posterior(trusted):
-    """For most galaxies: of 81 and 41 that were ok, none and one were off by more than half."""
+    """For most: of 305 simulated galaxies that were ok, 3 were off by more than half a deviation.
+
+    By more than 0.4 were 7 % at most of a network's.
+    """
     posterior, galaxies = trusted
     fast = posterior.infer(galaxies, 4000, "fast", seed=1)
     weighted = posterior.infer(galaxies, 4000, "weighted", seed=2)

@@ -3,11 +3,11 @@ r"""From draws of the network to draws of the exact posterior.
 Draws of the network and points that owe it nothing are weighted together (`defensive`), and a
 mixture is fitted to them in rounds (`adaptive`). Where points of that mixture carry the weights
 well, they are resampled by them and moved along until copies have come apart. Where they do not,
-or the network is far off, or the model cannot fit and the posterior lies in a corner of the prior,
-which few scattered points know, rounds begin anew with the modes that least squares find (`modes`).
-If these points do not carry the weights either, a thousand particles jump from point to point of
-ever better mixtures until they have settled (`settling`); or, where the first points could not have
-known all modes, they are carried through temperatures from the prior and the modes (`smc`).
+rounds begin anew with the modes that least squares find (`modes`); if these points do not carry the
+weights either, a thousand particles jump from point to point of ever better mixtures until they
+have settled (`settling`). Where they do not, or the network is far off, or the model cannot fit and
+the posterior lies in a corner of the prior, which few scattered points and searches know, particles
+are carried there through temperatures, from the prior and the modes (`smc`).
 """
 
 from __future__ import annotations
@@ -108,9 +108,11 @@ def sample_exact(
     if not good.all() and not stopped(stop):
         modes = find_modes(target, generator)
         spent += modes.evaluations
-        found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
-        spent += found.evaluations
-        good = _carries(found, at_least)
+        # Searches miss one narrow mode in some, too: they do not stand in for temperatures.
+        if known.all():
+            found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
+            spent += found.evaluations
+            good = _carries(found, at_least)
     if good.all():
         weights, log_mean = importance_weights(found.log_weights)
         n, ess = weights.shape[1], effective_sample_size(weights)
@@ -155,7 +157,7 @@ def _move(
     generator: torch.Generator,
     stop: threading.Event | None,
 ) -> Settled:
-    """Particles that settle, where the first points knew all modes, or else tempered ones."""
+    """Particles that settle, where all modes are known, or else tempered ones."""
     prior = _prior_mixture(found.points)
 
     def widened(mixture: StudentMixture) -> StudentMixture:

@@ -34,7 +34,7 @@ __all__ = ["Modes", "find_modes"]
 
 _STARTS = 128
 _STEPS = 40
-_MODES = 16  # at most
+_MODES = 8  # at most
 _SAME = 4.0  # standard deviations within which two ends are in one mode
 _WIDEST = 0.3  # of the points that begin, in probits
 _POINTS = 200  # of each mode
