@@ -131,7 +131,7 @@ def get_quantity(name: str) -> Quantity:
     if isinstance(name, str) and name in QUANTITIES:
         return QUANTITIES[name]
     for start, make in _AT_REST.items():
-        if str(name).startswith(start) and (band := name.removeprefix(start)):
+        if isinstance(name, str) and name.startswith(start) and (band := name.removeprefix(start)):
             return make(name, band)
     raise InputError(f"There is no quantity {name!r}: use one of {', '.join(QUANTITIES)}.")
 

