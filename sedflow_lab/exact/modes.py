@@ -32,8 +32,8 @@ from .ridge import StraightRidge
 
 __all__ = ["Modes", "find_modes"]
 
-_STARTS = 128
-_STEPS = 40
+_STARTS = 512
+_STEPS = 20
 _MODES = 8  # at most
 _SAME = 4.0  # standard deviations within which two ends are in one mode
 _WIDEST = 0.3  # of the points that begin, in probits
