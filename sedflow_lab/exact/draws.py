@@ -39,8 +39,8 @@ _PARTICLES = 1000
 _START_ESS = 500.0
 _MARGIN = 1.5  # effective points for each draw that is resampled from them
 _COST = 40  # points for each draw, beyond which particles come cheaper
-# Share of the posterior that a mode may have whose weights are heavy: one of a fifth was found to be
-# below 0.02 by 3 of 1,248 seeds, with 0.006 as the least.
+# Share of the posterior that a mode may have whose weights are heavy: one of a fifth was found to
+# be below 0.02 by 3 of 1,248 seeds, with 0.006 as the least.
 _SMALL = 0.003
 _STEPS = 6  # that take copies apart
 _PRIOR_SHARE = 0.3  # of where particles may jump
