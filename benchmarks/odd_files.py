@@ -27,8 +27,8 @@ PLACES = ("read", "written", "left over")
 OUTCOMES = ("done", "sentence", "long text", "traceback", "crash", "hang")
 WRITTEN = ("out", "draws", "chains")  # what commands write, by the start of its name
 _BEGIN, _END = "<!-- odd files -->\n", "<!-- end of odd files -->\n"
-_PATIENCE = 60.0  # seconds; more than any of these commands takes, ten times over
-_LONGEST = 1500  # characters of a sentence with its usage line
+_PATIENCE = 180.0  # seconds; more than any of these commands takes, ten times over
+_LONGEST = 3  # lines of an error
 
 Odd = Callable[[Path, bytes, random.Random], None]
 
@@ -139,8 +139,8 @@ def outcome(code: int | None, text: str) -> str:
         return "crash"
     if code == 0:
         return "done"
-    errors = text[text.find("error:") :]
-    return "sentence" if "error:" in text and len(errors) < _LONGEST else "long text"
+    lines = text[text.find("error:") :].count("\n")
+    return "sentence" if "error:" in text and lines <= _LONGEST else "long text"
 
 
 def report(counts: dict[tuple[str, str], Counter[str]]) -> str:
