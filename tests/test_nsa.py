@@ -25,6 +25,7 @@ from sedflow_lab.observations.nsa import (
     quality_cuts,
     quality_flags,
     read_nsa,
+    read_positions,
     showcase,
     showcase_table,
 )
@@ -448,6 +449,29 @@ def test_a_junk_file_already_in_place_is_found_out(server, tmp_path):
         assert str(path) in text and "delete it, and download it again" in text
         assert path.read_bytes() == content
     assert server.asked == []
+
+
+def test_a_damaged_header_is_read_or_refused_in_a_sentence(tmp_path):
+    whole = atlas(tmp_path / "nsa_v0_1_2.fits").read_bytes()
+    header = whole.index(b"TTYPE") // 2880 * 2880, whole.index(b"TTYPE") + 1500
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(*header, 3):
+            damaged[at] ^= 1 << rng.integers(8)
+        (tmp_path / "nsa_v0_1_2.fits").write_bytes(damaged)
+        for read in (
+            lambda: download_nsa("v0_1_2", tmp_path),
+            lambda: read_nsa(tmp_path / "nsa_v0_1_2.fits", bands="galex-sdss"),
+            lambda: read_positions(tmp_path / "nsa_v0_1_2.fits"),
+        ):
+            try:
+                read()
+            except SedflowError as error:
+                assert "nsa_v0_1_2.fits" in str(error)
+                refused += 1
+    assert refused > 50
 
 
 def test_not_found(server, tmp_path):

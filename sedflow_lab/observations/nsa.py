@@ -215,14 +215,11 @@ def _open(path: Path) -> Iterator[FITS_rec]:
             f"The file {path} does not exist: fetch it with sedflow_lab.nsa.download_nsa()."
         )
     wrong = f"The file {path} is not a FITS file with a table: download the Atlas again."
-    with ExitStack() as stack:
+    with _understood(wrong), ExitStack() as stack:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the file is cut short is said below
-            try:
-                hdus = stack.enter_context(fits.open(path, memmap=True))
-                table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
-            except OSError as error:
-                raise InputError(wrong) from error
+            hdus = stack.enter_context(fits.open(path, memmap=True))
+            table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
         if table is None:
             raise InputError(wrong)
         info = table.fileinfo()
@@ -234,11 +231,23 @@ def _open(path: Path) -> Iterator[FITS_rec]:
         yield table.data
 
 
+@contextmanager
+def _understood(wrong: str) -> Iterator[None]:
+    """Say that a file is wrong: a damaged header fails anywhere in astropy, and in many ways."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(wrong) from error
+
+
 def _check_end(path: Path) -> None:
     """Make sure that a FITS file ends where its headers say; nothing else is read."""
     from astropy.io import fits
 
-    with warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:
+    wrong = f"The file {path} is not a whole FITS file: download it again."
+    with _understood(wrong), warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:
         warnings.simplefilter("ignore")  # of what follows and is no header
         info = hdus[len(hdus) - 1].fileinfo()
     end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
