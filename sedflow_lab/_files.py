@@ -103,9 +103,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
             else:
                 to_disk(partial)
             os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != partial:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that was asked
     finally:
         _remove(partial)
-        if before.exists() and not path.exists():  # an error came between the two steps
+        if os.path.exists(before) and not path.exists():  # an error came between the two steps
             os.replace(before, path)
         _remove(before)
 
@@ -245,7 +249,7 @@ def _lives(process: int) -> bool:
 
 
 def _remove(partial: Path) -> None:
-    if partial.is_dir():
+    if os.path.isdir(partial):  # not so either where the name is too long
         shutil.rmtree(partial, ignore_errors=True)
     else:
         with suppress(OSError):

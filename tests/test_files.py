@@ -41,6 +41,16 @@ def test_a_failure_leaves_what_stood_there_and_nothing_else(tmp_path: Path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_errors_tell_the_name_that_was_asked_for(tmp_path: Path):
+    folder = tmp_path / "figure.pdf"
+    folder.mkdir()
+    for path in (folder, tmp_path / ("x" * 300), tmp_path / "nowhere" / "out.txt"):
+        with pytest.raises(OSError, match=r"directory|too long") as told:
+            write_text(path, "text")
+        assert told.value.filename == str(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["figure.pdf"]
+
+
 def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path: Path):
     folder = tmp_path / "bundle"
     folder.mkdir()
