@@ -16,6 +16,7 @@ import itertools
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ class Running:
     output: int
 
 
-def start(command: str | list[str], folder: Path, limit: int | None = None) -> Running:
+def start(command: str, folder: Path, limit: int | None = None) -> Running:
     """Run a command in a forked process."""
     output, inlet = os.pipe()  # not a file, for which the limit holds too
     fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -121,7 +122,7 @@ def start(command: str | list[str], folder: Path, limit: int | None = None) -> R
         os.dup2(inlet, 2)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        code = main(command.split() if isinstance(command, str) else command)
+        code = main(shlex.split(command))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -256,15 +257,19 @@ def disturb(
     return happened
 
 
-def report(counts: dict[tuple[str, str], Counter[str]]) -> str:
+def report(
+    counts: dict[tuple[str, str], Counter[str]],
+    what: str = "disturbance",
+    outcomes: Sequence[str] = OUTCOMES,
+) -> str:
     """Markdown of all counts."""
-    lines = [f"| command | disturbance | trials | {' | '.join(OUTCOMES)} |"]
-    lines.append("|---|---|" + "---:|" * (1 + len(OUTCOMES)))
+    lines = [f"| command | {what} | trials | {' | '.join(outcomes)} |"]
+    lines.append("|---|---|" + "---:|" * (1 + len(outcomes)))
     total: Counter[str] = Counter()
     for (name, how), found in [*counts.items(), (("all", "all"), total)]:
         if found is not total:
             total += found
-        cells = (found["trials"], *(found[outcome] for outcome in OUTCOMES))
+        cells = (found["trials"], *(found[outcome] for outcome in outcomes))
         lines.append(f"| {name} | {how} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

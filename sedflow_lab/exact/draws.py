@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import torch
 
@@ -24,7 +24,7 @@ from .adaptive import Adapted, adapt, fit_mixture
 from .defensive import Pool
 from .likelihood import LogPosterior
 from .mixture import StudentMixture
-from .modes import find_modes
+from .modes import Modes, find_modes
 from .particles import Moves, resample, stopped
 from .profile import with_mass
 from .ridge import StraightRidge
@@ -101,8 +101,9 @@ def sample_exact(
     ExactDraws
     """
     at_least = max(draws, _PARTICLES)
-    wanted: Any = {"ess": _MARGIN * at_least, "most": _COST * at_least, "stop": stop}
-    found = adapt(target, pool, generator=generator, **wanted)
+    wanted, most = _MARGIN * at_least, _COST * at_least
+    rounds = partial(adapt, target, pool, wanted, generator, most=most, stop=stop)
+    found = rounds()
     evaluations = pool.n_drawn + pool.n_scattered + found.evaluations
     spent = torch.full_like(pool.distance, evaluations, dtype=torch.long)
     known = (_best_chi2(target, found) <= _POOR_CHI2) & (pool.distance <= _FAR_OFF)
@@ -112,7 +113,7 @@ def sample_exact(
         spent += modes.evaluations
         # Searches miss one narrow mode in some, too: they do not stand in for temperatures.
         if known.all():
-            found = adapt(target, pool, generator=generator, modes=modes.mixture, **wanted)
+            found = rounds(modes=modes.mixture)
             spent += found.evaluations
             good = _carries(found, at_least)
     if good.all():
@@ -124,8 +125,7 @@ def sample_exact(
         log_evidence, error = log_mean + math.log(n), (1 / ess - 1 / n).sqrt()
         finished, moved = good & (not stopped(stop)), moves.evaluations
     else:
-        mixture = None if modes is None else modes.mixture
-        there = _move(target, pool, found, mixture, bool(known.all()), draws, generator, stop)
+        there = _move(target, pool, found, modes, bool(known.all()), draws, generator, stop)
         points, finished, moved = there.points, there.finished, there.evaluations
         log_evidence, error = there.log_evidence, there.log_evidence_error
     return ExactDraws(
@@ -153,7 +153,7 @@ def _move(
     target: StraightRidge,
     pool: Pool,
     found: Adapted,
-    modes: StudentMixture | None,
+    modes: Modes | None,
     known: bool,
     draws: int,
     generator: torch.Generator,
@@ -164,7 +164,7 @@ def _move(
 
     def widened(mixture: StudentMixture) -> StudentMixture:
         wide = mixture.add(prior, _PRIOR_SHARE)
-        return wide if modes is None else wide.add(modes, _MODES_SHARE)
+        return wide if modes is None else wide.add(modes.mixture, _MODES_SHARE)
 
     spent = torch.zeros_like(pool.distance, dtype=torch.long)
     if known:

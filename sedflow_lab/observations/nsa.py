@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._files import expanded
+from .._files import expanded, reading
 from ..errors import InputError, SedflowError
 from ..units import MAG_TO_FLUX, Measured, flux_from, sigma_from_ivar
 from .download import cache_folder, download
@@ -56,6 +56,7 @@ class Version(NamedTuple):
 _SERVER_0 = "http://sdss.physics.nyu.edu/mblanton/v0"
 _SERVER_1 = "https://data.sdss.org/sas/dr14/sdss/atlas/v1"
 _FLUX = "ELPETRO_FLUX"
+_FILE = "the NASA-Sloan Atlas", "download it again"  # what it is, and the remedy
 
 VERSIONS = {
     version.name: version
@@ -215,39 +216,31 @@ def _open(path: Path) -> Iterator[FITS_rec]:
             f"The file {path} does not exist: fetch it with sedflow_lab.nsa.download_nsa()."
         )
     wrong = f"The file {path} is not a FITS file with a table: download the Atlas again."
-    with _understood(wrong), ExitStack() as stack:
-        with warnings.catch_warnings():
+    with ExitStack() as stack:
+        with reading(path, *_FILE), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the file is cut short is said below
-            hdus = stack.enter_context(fits.open(path, memmap=True))
+            try:
+                hdus = stack.enter_context(fits.open(path, memmap=True))
+            except OSError as error:
+                raise InputError(wrong) from error
             table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
-        if table is None:
-            raise InputError(wrong)
-        info = table.fileinfo()
-        end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
-        if size < end:
-            raise InputError(
-                f"The file {path} is cut short, {size} of {end} bytes: download it again."
-            )
-        yield table.data
-
-
-@contextmanager
-def _understood(wrong: str) -> Iterator[None]:
-    """Say that a file is wrong: a damaged header fails anywhere in astropy, and in many ways."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(wrong) from error
+            if table is None:
+                raise InputError(wrong)
+            info = table.fileinfo()
+            end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
+            if size < end:
+                raise InputError(
+                    f"The file {path} is cut short, {size} of {end} bytes: download it again."
+                )
+            data = table.data
+        yield data
 
 
 def _check_end(path: Path) -> None:
     """Make sure that a FITS file ends where its headers say; nothing else is read."""
     from astropy.io import fits
 
-    wrong = f"The file {path} is not a whole FITS file: download it again."
-    with _understood(wrong), warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:
+    with reading(path, *_FILE), warnings.catch_warnings(), fits.open(path, memmap=True) as hdus:
         warnings.simplefilter("ignore")  # of what follows and is no header
         info = hdus[len(hdus) - 1].fileinfo()
     end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
