@@ -16,6 +16,7 @@ import os
 import random
 import shlex
 import shutil
+import stat
 import tempfile
 import time
 from collections import Counter
@@ -48,6 +49,18 @@ def _link_to(target: str) -> Odd:
     return lambda path, data, rng: path.symlink_to(target)
 
 
+def _device(name: str, minor: int) -> Odd:
+    """Make a device of its own: who may make one could replace that of the machine, too."""
+
+    def make(path: Path, data: bytes, rng: random.Random) -> None:
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        except PermissionError:
+            path.symlink_to(f"/dev/{name}")
+
+    return make
+
+
 def _writes(make: Callable[[bytes, random.Random], bytes]) -> Odd:
     def write(path: Path, data: bytes, rng: random.Random) -> None:
         path.write_bytes(make(data, rng))
@@ -66,14 +79,14 @@ ODD: dict[str, Odd] = {
     "words": _writes(lambda data, rng: b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n"),
     "folder": lambda path, data, rng: path.mkdir(),
     "pipe": lambda path, data, rng: os.mkfifo(path),
-    "null device": _link_to("/dev/null"),
-    "full device": _link_to("/dev/full"),
+    "null device": _device("null", 3),
+    "full device": _device("full", 7),
     "link to itself": lambda path, data, rng: path.symlink_to(path.name),
     "link to nothing": _link_to("nowhere/at/all"),
 }
 """What is put in the place of a file, by its name."""
 
-NAMES = ("in.csv/out", "x" * 300, "nowhere/" * 700, "/proc/out", "/dev/null", "out\udcff", "net")
+NAMES = ("in.csv/out", "x" * 300, "nowhere/" * 700, "/proc/out", "out\udcff", "net")
 """Paths that a command is told to write to."""
 
 

@@ -76,23 +76,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     The path to write to is in the same folder, which must exist, with the same ending. Make either
     a file or a folder of it. Let Python write it, not a library of its own: some end the process,
-    or say something else, where the disk is full.
+    or say something else, where the disk is full. A link stays, and what it leads to is replaced.
 
     Raises
     ------
     InputError
-        If the path has no name, or an impossible one.
+        If the path has no name, or an impossible one, or is that of a device or a pipe.
     WriteError
         If the disk is full or may not be written.
     """
-    path = _named(path)
+    asked, path = path, _target(path)
     mine = f".{path.stem}.{_host()}-"
     partial, before = (
         path.with_name(f"{mine}{os.getpid()}{word}.partial{path.suffix}") for word in ("", ".old")
     )
     _remove_orphans(path.parent, mine, f".partial{path.suffix}")
     try:
-        with writing(path):
+        with writing(asked):
             yield partial
             if partial.is_dir():
                 for inner in partial.rglob("*"):
@@ -106,7 +106,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is None or Path(error.filename) != partial:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that was asked
+        raise OSError(error.errno, error.strerror, str(asked)) from error
     finally:
         _remove(partial)
         if os.path.exists(before) and not path.exists():  # an error came between the two steps
@@ -114,11 +114,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _remove(before)
 
 
-def _named(path: str | Path) -> Path:
-    """A path to write to; InputError where it has no name, such as `.`, or an impossible one."""
+def _target(path: str | Path) -> Path:
+    """Where a path to write to leads; InputError where no file or folder can be."""
     if not (path := Path(path)).name or "\0" in str(path):
         raise InputError(f"Nothing can be written to {str(path)!r}: give a name.")
-    return path
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        # Who may write everywhere would put a file in its place, /dev/null for the whole machine.
+        raise InputError(f"{path} is a device or a pipe: give the name of a file or a folder.")
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -154,12 +157,12 @@ def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the path has no name, or an impossible one.
+        If the path has no name, or an impossible one, or is that of a device or a pipe.
     WriteError
         If another process has it.
     """
-    path = _named(path)
-    beside = path.with_name(f".{path.name}.lock")
+    target = _target(path)
+    beside = target.with_name(f".{target.name}.lock")
     until = time.monotonic() + patience
     while (lock := _lock(beside)) is _BUSY:
         if time.monotonic() >= until:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sedflow_lab import _files
-from sedflow_lab._files import replacing, write_text
+from sedflow_lab._files import locked, replacing, write_text
 from sedflow_lab.errors import InputError, WriteError
 
 
@@ -30,6 +30,40 @@ def test_a_file_is_replaced_and_keeps_its_ending(tmp_path: Path):
 def test_a_path_that_can_have_no_file_is_refused(path):
     with pytest.raises(InputError, match="Nothing can be written to"):
         write_text(path, "new")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path):
+    """Who may write everywhere would take /dev/null away from the machine."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        for write in (lambda path: write_text(path, "new"), lambda path: locked(path).__enter__()):
+            with pytest.raises(InputError, match=f"{path} is a device or a pipe"):
+                write(path)
+    assert pipe.is_fifo() and link.is_symlink() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    link, target = tmp_path / "out.txt", tmp_path / "disk" / "out.txt"
+    link.symlink_to(target)
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert link.is_symlink() and target.read_text() == text
+    with locked(link), pytest.raises(WriteError, match="Another process"), locked(target):
+        pass
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["out.txt"]
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere" / "out.txt")
+    with pytest.raises(OSError, match="No such file") as told:
+        write_text(link, "third")
+    assert told.value.filename == str(link) and link.is_symlink()
+    link.unlink()
+    link.symlink_to(link)  # leads nowhere, and is replaced itself
+    write_text(link, "fourth")
+    assert link.read_text() == "fourth" and not link.is_symlink()
 
 
 def test_a_failure_leaves_what_stood_there_and_nothing_else(tmp_path: Path):
