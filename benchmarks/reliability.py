@@ -67,7 +67,7 @@ COMMANDS = {
     "train": f"train out {TINY}",
     "distil": "distil out in.csv -n 20",
     "card": "card net --out out --simulations 20 --exact-simulations 0 --draws 50 --galaxies 2 "
-    "--weighted-draws 50 --exact 0",
+    "--weighted-draws 50 --exact 0 --judged 0 --batch 0",
     "figures": "figures --posterior net --out out --only 5 --simulations 32 --draws 100 "
     "--mcmc-simulations 0",
     "demo": "demo --posterior net --galaxies 1 --max-steps 50 --out out",
