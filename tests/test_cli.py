@@ -887,6 +887,24 @@ def test_an_output_without_a_name_is_refused(out, capsys):
     assert "Nothing can be written to" in fails(capsys, "simulate", out)
 
 
+@pytest.mark.parametrize(
+    ("out", "remedy"),
+    [
+        ("nowhere/n.json", r"nowhere/n\.json .*\(No such .*\): make its folder first"),
+        ("folder.json", r"folder\.json .*\(Is a directory\): a file is to be there"),
+        ("file/n.json", r"file/n\.json .*\(Not a directory\): a file stands where a folder"),
+        ("x" * 300 + ".json", r"x\.json .*\(File name too long\): give a shorter name"),
+    ],
+)
+def test_what_is_in_the_way_of_an_output_is_told(out, remedy, tmp_path, capsys):
+    sl.showcase().to_table().write(tmp_path / "in.csv")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file").write_text("mine")
+    assert re.search(remedy, fails(capsys, "noise", tmp_path / "in.csv", "--out", tmp_path / out))
+    said = fails(capsys, "simulate", tmp_path / "file", "-n", "10")
+    assert "file cannot be used (File exists): a folder is to be there" in said
+
+
 def test_too_little_memory_is_told_in_a_sentence(monkeypatch, capsys):
     def greedy():
         raise MemoryError("Unable to allocate 8.94 GiB")

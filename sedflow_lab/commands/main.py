@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -42,6 +43,14 @@ _OPTIONS = (
     (r"\bssp=", "--ssp"),
     (r"\bhdu=", "--hdu"),
 )
+_OBSTACLES = {
+    errno.ENOENT: "make its folder first, or give another name",
+    errno.EEXIST: "a folder is to be there, so give another name, or move what stands in its place",
+    errno.EISDIR: "a file is to be there, so give another name, or move what stands in its place",
+    errno.ENOTDIR: "a file stands where a folder is to be, so give another name",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+"""What to do about paths that nothing can be written to."""
 
 
 def build_parser() -> Parser:
@@ -90,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _complain(str(sentence), 1)
         if error.filename is None or error.strerror is None:
             raise
-        return _complain(f"{error.filename}: {error.strerror}.")
+        remedy = _OBSTACLES.get(error.errno or 0, "give another name")
+        return _complain(f"{error.filename} cannot be used ({error.strerror}): {remedy}")
     except KeyboardInterrupt as interrupt:
         print(f"\nsedflow-lab: stopped{_what_is_kept(args, interrupt)}", file=sys.stderr)
         return 130
