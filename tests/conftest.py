@@ -20,7 +20,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Tests that draw random numbers do so with fixed seeds; this shifts all of them, but not those of
 # most other processes, to see whether a test passes by luck (benchmarks/repeat_tests.py).
-if SHIFT := int(os.environ.get("SEDFLOW_TEST_SEED", "0")):
+_SEED = "SEDFLOW_TEST_SEED"
+
+
+def _shift() -> int:
+    return int(os.environ.get(_SEED, "0"))
+
+
+if _shift():
     import numpy as np
     import torch
 
@@ -28,15 +35,23 @@ if SHIFT := int(os.environ.get("SEDFLOW_TEST_SEED", "0")):
         def manual_seed(self, seed: int) -> torch.Generator:
             if sys._getframe(1).f_globals["__name__"] == "sedflow_lab.anpe.flow":
                 return super().manual_seed(seed)  # a setting of a flow, not chance
-            return super().manual_seed((seed + 7_919 * SHIFT) % 2**63)
+            return super().manual_seed((seed + 7_919 * _shift()) % 2**63)
 
     _default_rng, _manual_seed = np.random.default_rng, torch.manual_seed
     if torch.Generator.__name__ != _Shifted.__name__:  # this file may be read twice
         torch.Generator = _Shifted
-        torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * SHIFT) % 2**63)
+        torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * _shift()) % 2**63)
         np.random.default_rng = lambda seed=None: _default_rng(
-            [seed, SHIFT] if isinstance(seed, int) else seed
+            [seed, _shift()] if isinstance(seed, int) and _shift() else seed
         )
+
+
+@pytest.fixture(autouse=True)
+def _seeds_of_the_browser(request: pytest.FixtureRequest) -> None:
+    """Kernels behind a browser draw with seeds as they are, and so must what they are held to."""
+    if request.node.get_closest_marker("browser"):
+        request.getfixturevalue("monkeypatch").delenv(_SEED, raising=False)
+
 
 # Busy machines are slow, and a run of continuous integration must be one that can be repeated.
 settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
