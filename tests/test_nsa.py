@@ -294,6 +294,15 @@ def test_download(server, tmp_path):
     assert len(server.asked) == 1  # it was there already
 
 
+def test_a_link_to_a_larger_disk_stays(server, tmp_path):
+    folder, disk = tmp_path / "folder", tmp_path / "disk"
+    folder.mkdir()
+    (folder / "nsa_v0_1_2.fits").symlink_to(disk / "atlas.fits")
+    path = fetch(server, folder)
+    assert path.is_symlink() and [p.name for p in disk.iterdir()] == ["atlas.fits"]
+    assert path.read_bytes() == server.content and list(folder.iterdir()) == [path]
+
+
 def test_two_downloads_do_not_mix(server, tmp_path):
     with (
         locked(tmp_path / "nsa_v0_1_2.fits"),

@@ -77,8 +77,9 @@ def download(
     if not is_address(url):
         raise InputError(f"The address {url!r} is not a web address: give one with http or https.")
     path = expanded(path)
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(path))  # what a link leads to may be on a larger disk
+    part = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
         _receive(url, path, part, progress, timeout, temporary)
         if check is not None:
@@ -89,7 +90,7 @@ def download(
                 raise
         with writing(path):
             to_disk(part)
-            os.replace(part, path)
+            os.replace(part, target)
         _forget(part)
     return path
 
