@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 __all__ = ["AMORTIZED", "BADGES", "METHODS", "RECIPE", "Badge", "Method"]
 
-RECIPE = 6
+RECIPE = 7
 """Version of the network's methods: raise it when the same network, galaxy and seed give other
 draws, so that what was kept of before is not taken for what would be found now."""
 

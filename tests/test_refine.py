@@ -9,12 +9,13 @@ import torch
 import sedflow_lab as sl
 from sedflow_lab.diagnostics.comparison import Draws, js_distance
 from sedflow_lab.exact import draws
-from sedflow_lab.exact.defensive import Drawn, defend
+from sedflow_lab.exact.defensive import Drawn, _largest, defend
 from sedflow_lab.exact.likelihood import LogPosterior
 from sedflow_lab.exact.modes import Modes, find_modes
 from sedflow_lab.exact.profile import MassProfile
-from sedflow_lab.exact.ridge import StraightRidge
+from sedflow_lab.exact.ridge import IMPOSSIBLE, StraightRidge, possible
 from sedflow_lab.exact.scatter import log_density, relax, scatter, stretch
+from sedflow_lab.exact.weights import importance_weights
 from sedflow_lab.parameters import FREE_NAMES
 
 WIDTH = 0.05  # of the mass, as a fraction: a signal-to-noise ratio of 20
@@ -89,6 +90,21 @@ APPROXIMATIONS = {
     "knows one peak alone": (-2.0, 0.3),
     "too narrow": (-1.0, 0.1),
 }
+
+
+@pytest.mark.parametrize("n_possible", [0, 1, 3, 40, 700, 4096])
+def test_scattered_points_that_are_possible_are_kept(n_possible):
+    """However few they are: those that are not have no weight, and were kept in their stead."""
+    generator = torch.Generator().manual_seed(0)
+    log_prob = torch.full((2, 4096), IMPOSSIBLE)
+    for galaxy in log_prob:
+        where = torch.randperm(4096, generator=generator)[:n_possible]
+        galaxy[where] = 5 * torch.randn(n_possible, generator=generator)
+    rows, n, matter = _largest(possible(log_prob))
+    assert matter <= rows.shape[1] <= n
+    weights = importance_weights(possible(log_prob))[0].gather(1, rows[:, :matter])
+    if n_possible:
+        assert n == 4096 and weights.sum(1).min() >= 1 - 1.1e-3
 
 
 @pytest.mark.parametrize("case", APPROXIMATIONS)

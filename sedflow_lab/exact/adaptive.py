@@ -27,7 +27,7 @@ import torch
 from .defensive import Pool
 from .mixture import StudentMixture
 from .particles import resample, stopped
-from .ridge import StraightRidge
+from .ridge import StraightRidge, possible
 from .scatter import is_young, log_density
 from .weights import effective_sample_size, flatten, importance_weights
 
@@ -128,7 +128,8 @@ def adapt(
         known = [log_density(new) + math.log(pool.n_scattered)]
         log_mixture = torch.cat([log_mixture, *known], 1)
         log_proposal = torch.cat([log_proposal, proposal.log_prob(new)], 1)
-        log_weights = log_prob - torch.logaddexp(log_mixture, log_proposal + math.log(fresh))
+        log_mean = torch.logaddexp(log_mixture, log_proposal + math.log(fresh))
+        log_weights = possible(log_prob) - log_mean
         found = float(effective_sample_size(importance_weights(log_weights)[0]).min())
         if found >= ess or found * most < ess * fresh or stopped(stop):
             break

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import torch
 
-from .ridge import IMPOSSIBLE, StraightRidge
+from .ridge import StraightRidge, possible
 from .scatter import log_density, scatter
 from .weights import flatten, importance_weights
 
@@ -116,7 +116,7 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
     far = scatter(len(near), scattered, generator, near.shape[-1])
     far_phi, far_log_prob, far_log_volume = target.place(far)
     far_log_scatter = log_density(far)
-    rows, scattered, matter = _largest(far_log_prob - far_log_scatter)
+    rows, scattered, matter = _largest(possible(far_log_prob) - far_log_scatter)
     far, far_phi = (
         t.gather(1, rows[..., None].expand(-1, -1, t.shape[-1])) for t in (far, far_phi)
     )
@@ -129,8 +129,7 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
     log_q = torch.cat([log_q, unknown], 1)
     n_drawn = near.shape[1]
     log_mixture = torch.logaddexp(log_q + math.log(n_drawn), log_scatter + math.log(scattered))
-    possible = torch.where(log_prob > IMPOSSIBLE, log_prob, -torch.inf)
-    weights, log_mean = importance_weights(possible - log_mixture)
+    weights, log_mean = importance_weights(possible(log_prob) - log_mixture)
     log_evidence = log_mean + math.log(log_q.shape[1])
     beyond = 1 - torch.exp((log_evidence[:, None] + log_q - log_prob).clamp_max(0.0))
     none = torch.isinf(log_evidence)
@@ -142,7 +141,7 @@ def defend(target: StraightRidge, drawn: Drawn, scattered: int, generator: torch
         weights=weights,
         log_evidence=log_evidence,
         distance=torch.where(none, 1.0, (weights * beyond).sum(1)),
-        log_ratio=(possible - log_q)[:, :n_drawn],
+        log_ratio=(possible(log_prob) - log_q)[:, :n_drawn],
         n_drawn=n_drawn,
         n_scattered=scattered,
     )
@@ -159,8 +158,9 @@ def _largest(log_weights: torch.Tensor) -> tuple[torch.Tensor, int, int]:
     flat, rows = flatten(log_weights, min(_FLAT_ESS, 0.2 * n)).topk(min(_MOST_KEPT, n), dim=1)
     weights = importance_weights(log_weights)[0].gather(1, rows)
     kept, matter = (
-        int((each.cumsum(1) < 1 - _SHARE_LEFT_OUT).sum(1).max()) + 1 for each in (flat, weights)
+        min(int((each.cumsum(1) < 1 - _SHARE_LEFT_OUT).sum(1).max()) + 1, rows.shape[1])
+        for each in (flat, weights)
     )
     if matter > _MOST_THAT_MATTER and n > _MOST_THAT_MATTER:
         return _largest(log_weights[:, : n // 2])
-    return rows[:, :kept], n, matter
+    return rows[:, : max(kept, matter)], n, matter

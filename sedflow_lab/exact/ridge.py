@@ -23,10 +23,15 @@ from .likelihood import LogPosterior
 from .profile import FAINT, MassProfile, with_mass
 from .scatter import relax, stretch
 
-__all__ = ["IMPOSSIBLE", "MassRidge", "StraightRidge"]
+__all__ = ["IMPOSSIBLE", "MassRidge", "StraightRidge", "possible"]
 
 IMPOSSIBLE = -1e30
 """Log density of what cannot be: finite, so that differences of two are not NaN."""
+
+
+def possible(log_prob: torch.Tensor) -> torch.Tensor:
+    """Log densities, minus infinity where `IMPOSSIBLE`: of no weight, however that is flattened."""
+    return torch.where(log_prob > IMPOSSIBLE, log_prob, -torch.inf)
 
 
 class MassRidge:
