@@ -23,13 +23,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from reliability import COMMANDS, GIVEN, finish, kitchen, prepare, report, start
+from reliability import COMMANDS, GIVEN, Log, finish, kitchen, prepare, start
 
 PLACES = ("read", "written", "left over")
 OUTCOMES = ("done", "sentence", "long text", "traceback", "crash", "hang")
 WRITTEN = ("out", "draws", "chains")  # what commands write, by the start of its name
 READS = {*GIVEN, "net", "net.zip", "atlas"}
-_BEGIN, _END = "<!-- odd files -->\n", "<!-- end of odd files -->\n"
 _PATIENCE = 180.0  # seconds; more than any of these commands takes, ten times over
 _LONGEST = 3  # lines of an error
 
@@ -163,9 +162,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="when to end (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS))
-    parser.add_argument("--out", type=Path, help="page whose counts of odd files to replace")
+    parser.add_argument("--out", type=Path, help="page whose counts of these commands to replace")
     args = parser.parse_args()
-    rng = random.Random(args.seed)
+    rng, log = random.Random(args.seed), Log("odd files", "odd file", PLACES, OUTCOMES)
     counts = {
         (name, place): Counter[str]()
         for name in args.only
@@ -194,12 +193,9 @@ def main() -> None:
                     counts[name, place].update(("trials", found))
                     print(f"--- {found}: {name}: {what}\n{text[-3000:]}", flush=True)
         finally:  # what was counted is said, whatever comes between
-            print(report(counts, "odd file", OUTCOMES))
+            print(log.table(counts))
     if args.out:
-        table = report(counts, "odd file", OUTCOMES)
-        before, _, rest = args.out.read_text().partition(_BEGIN)
-        _, _, after = rest.partition(_END)
-        args.out.write_text(f"{before}{_BEGIN}\n{table}\n\n{_END}{after}")
+        log.update(args.out, counts)
 
 
 if __name__ == "__main__":

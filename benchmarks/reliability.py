@@ -86,7 +86,6 @@ COMMANDS = {
 GIVEN = ("in.csv", "few.csv", "vague.csv", "doubtful.csv", "flags.fits", "bc03.fits")
 """What commands read."""
 
-_BEGIN, _END = "<!-- counts -->\n", "<!-- end of counts -->\n"
 _PATIENCE = 120.0  # seconds; a command that takes as long, and ten times its own, hangs
 
 
@@ -257,31 +256,51 @@ def disturb(
     return happened
 
 
-def report(
-    counts: dict[tuple[str, str], Counter[str]],
-    what: str = "disturbance",
-    outcomes: Sequence[str] = OUTCOMES,
-) -> str:
-    """Markdown of all counts."""
-    lines = [f"| command | {what} | trials | {' | '.join(outcomes)} |"]
-    lines.append("|---|---|" + "---:|" * (1 + len(outcomes)))
-    total: Counter[str] = Counter()
-    for (name, how), found in [*counts.items(), (("all", "all"), total)]:
-        if found is not total:
-            total += found
-        cells = (found["trials"], *(found[outcome] for outcome in outcomes))
-        lines.append(f"| {name} | {how} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+Counts = dict[tuple[str, str], Counter[str]]
+"""Of trials and what came of them, by command and by what was done to it."""
 
 
-def recall(page: str) -> dict[tuple[str, str], Counter[str]]:
-    """Counts that a page has."""
-    rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines())
-    return {
-        (row[0], row[1]): Counter(dict(zip(("trials", *OUTCOMES), map(int, row[2:]), strict=True)))
-        for row in rows
-        if row and row[0] in COMMANDS
-    }
+@dataclass(frozen=True)
+class Log:
+    """A table of counts, which a page may hold between two marks."""
+
+    mark: str
+    what: str  # heading of what is done
+    kinds: Sequence[str]  # of what is done
+    outcomes: Sequence[str]
+
+    def table(self, counts: Counts) -> str:
+        """Markdown of all counts."""
+        lines = [f"| command | {self.what} | trials | {' | '.join(self.outcomes)} |"]
+        lines.append("|---|---|" + "---:|" * (1 + len(self.outcomes)))
+        total: Counter[str] = Counter()
+        for (name, how), found in [*counts.items(), (("all", "all"), total)]:
+            if found is not total:
+                total += found
+            cells = (found["trials"], *(found[outcome] for outcome in self.outcomes))
+            lines.append(f"| {name} | {how} | {' | '.join(map(str, cells))} |")
+        return "\n".join(lines)
+
+    def read(self, table: str) -> Counts:
+        """Counts that a table has."""
+        rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines())
+        names = ("trials", *self.outcomes)
+        return {
+            (row[0], row[1]): Counter(dict(zip(names, map(int, row[2:]), strict=True)))
+            for row in rows
+            if row and row[0] in COMMANDS
+        }
+
+    def update(self, page: Path, counts: Counts) -> None:
+        """Replace counts of a page by these; those of other commands stay."""
+        begin, end = f"<!-- {self.mark} -->\n", f"<!-- end of {self.mark} -->\n"
+        before, _, rest = page.read_text().partition(begin)
+        table, _, after = rest.partition(end)
+        known = self.read(table) | counts
+        ordered = {
+            key: known[key] for key in itertools.product(COMMANDS, self.kinds) if key in known
+        }
+        page.write_text(f"{before}{begin}\n{self.table(ordered)}\n\n{end}{after}")
 
 
 @contextmanager
@@ -376,6 +395,7 @@ def run() -> None:
     parser.add_argument("--out", type=Path, help="page whose counts of these commands to replace")
     args = parser.parse_args()
     rng, until = random.Random(args.seed), time.monotonic() + 60 * args.minutes
+    log = Log("counts", "disturbance", DISTURBANCES, OUTCOMES)
     counts = {(name, how): Counter[str]() for name in args.only for how in DISTURBANCES}
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -396,15 +416,9 @@ def run() -> None:
                     happened = disturb(how, command, references[name], folder, rng)
                     counts[name, how].update({"trials": 1} | dict.fromkeys(happened, 1))
         finally:  # what was counted is said, whatever comes between
-            print(report(counts))
+            print(log.table(counts))
     if args.out:
-        known = recall(args.out.read_text()) | counts
-        counts = {
-            key: known[key] for key in itertools.product(COMMANDS, DISTURBANCES) if key in known
-        }
-        before, _, rest = args.out.read_text().partition(_BEGIN)
-        _, _, after = rest.partition(_END)
-        args.out.write_text(f"{before}{_BEGIN}\n{report(counts)}\n\n{_END}{after}")
+        log.update(args.out, counts)
 
 
 if __name__ == "__main__":
