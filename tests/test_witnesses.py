@@ -31,7 +31,7 @@ SEES = {  # who must see it, and who cannot; what is between depends on the numb
     "few": ("own HPD fit weights defensive", "SBC TARP support"),
     "small": ("fit weights defensive", "own SBC TARP HPD support"),
     "early": ("fit weights defensive", "own SBC TARP HPD support"),
-    "mode": ("SBC HPD defensive", "own weights"),
+    "mode": ("SBC HPD defensive", "own"),
 }
 STRONGER = {  # than in the lesson, which takes more simulations: any seed is enough
     "underestimated": Fault(sigma=0.15),
@@ -55,6 +55,8 @@ def test_a_fault_is_seen_by_whom_the_matrix_says(bench, case):
     must, cannot = (set(words.split()) for words in SEES[case])
     assert must <= seen, found
     assert not cannot & seen, found
+    if case == "mode":  # weights object a little, where draws end: with 320 galaxies some seeds do
+        assert np.log(found["weights"].p_value) > 0.5 * np.log(found["defensive"].p_value)
 
 
 def test_overstated_errors_fit_too_well(bench):

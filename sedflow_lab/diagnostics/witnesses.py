@@ -152,9 +152,9 @@ CASES: Mapping[str, Case] = {
         "network",
         Fault(young=1.0),
         "blind",
-        why="Weights compare only draws that there are, and those are fine. Young bursts are 2 % "
-        "of its own simulations, too few for any rank; the support objects to the few that are "
-        "bluest. Points that do not come from the network find the mode; ranks would, had "
+        why="Weights compare only draws that there are, and those are nearly fine. Young bursts "
+        "are 2 % of its own simulations, too few for any rank; the support objects to the few that "
+        "are bluest. Points that do not come from the network find the mode; ranks would, had "
         "somebody thought of simulating such galaxies.",
     ),
 }
