@@ -24,7 +24,7 @@ SEES = {  # who must see it, and who cannot; what is between depends on the numb
     "overestimated": ("", "own TARP support weights defensive"),
     "wild": ("support", "own TARP"),
     "prior": ("SBC HPD", "own fit support weights defensive"),
-    "filter": ("HPD", "own TARP support weights"),
+    "filter": ("HPD", "own TARP weights"),
     "redshift": ("HPD", "own fit support weights defensive"),
     "outside": ("SBC HPD fit support defensive", "own"),
     "dust": ("HPD", "own fit support weights defensive"),
