@@ -36,8 +36,8 @@ SPECIAL = (
     "weights are even, and the network agrees with its (wrong) likelihood. Calibration on its own "
     "simulations cannot see it by construction. Only other data (more bands, a spectrum), or "
     "another model beside this one, can.\n\n"
-    "**A mode never seen** is what importance weights cannot see: they are computed at draws of "
-    f"the network, and there all is well. The network here is the shipped one, made blind to "
+    "**A mode never seen** is what importance weights hardly see: they are computed at draws of "
+    f"the network, and there nearly all is well. The network here is the shipped one, made blind to "
     f"bursts younger than {YOUNG:g} Gyr."
 )
 
