@@ -37,8 +37,8 @@ SPECIAL = (
     "simulations cannot see it by construction. Only other data (more bands, a spectrum), or "
     "another model beside this one, can.\n\n"
     "**A mode never seen** is what importance weights hardly see: they are computed at draws of "
-    f"the network, and there nearly all is well. The network here is the shipped one, made blind to "
-    f"bursts younger than {YOUNG:g} Gyr."
+    "the network, and there nearly all is well. The network here is the shipped one, made blind "
+    f"to bursts younger than {YOUNG:g} Gyr."
 )
 
 
