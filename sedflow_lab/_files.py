@@ -118,10 +118,15 @@ def _target(path: str | Path) -> Path:
     """Where a path to write to leads; InputError where no file or folder can be."""
     if not (path := Path(path)).name or "\0" in str(path):
         raise InputError(f"Nothing can be written to {str(path)!r}: give a name.")
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+    if _is_device(path):
         # Who may write everywhere would put a file in its place, /dev/null for the whole machine.
         raise InputError(f"{path} is a device or a pipe: give the name of a file or a folder.")
     return Path(os.path.realpath(path))
+
+
+def _is_device(path: str | Path) -> bool:
+    """Whether there is something that is no file and no folder: a device, a pipe or a socket."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 @contextmanager
@@ -308,7 +313,7 @@ def reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
     as it is. What the file is, and the remedy, are worded as for `read_json`.
     """
     try:
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        if _is_device(path):
             raise ValueError("it is not a file")  # a device may have no end, a pipe no beginning
         yield
     except WriteError:
