@@ -21,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests that draw random numbers do so with fixed seeds; this shifts all of them, but not those of
 # most other processes, to see whether a test passes by luck (benchmarks/repeat_tests.py).
 _SEED = "SEDFLOW_TEST_SEED"
+_SETTINGS = "sedflow_lab.anpe.flow", "sedflow_lab.samplers.mass_and_dust"
+"""Modules whose seeds are settings, not chance: how a flow is built, and a galaxy of lessons."""
 
 
 def _shift() -> int:
@@ -33,23 +35,25 @@ if _shift():
 
     class _Shifted(torch.Generator):
         def manual_seed(self, seed: int) -> torch.Generator:
-            if sys._getframe(1).f_globals["__name__"] == "sedflow_lab.anpe.flow":
-                return super().manual_seed(seed)  # a setting of a flow, not chance
+            if sys._getframe(1).f_globals["__name__"] in _SETTINGS:
+                return super().manual_seed(seed)
             return super().manual_seed((seed + 7_919 * _shift()) % 2**63)
+
+    def _rng(seed: object = None) -> np.random.Generator:
+        settled = not _shift() or sys._getframe(1).f_globals["__name__"] in _SETTINGS
+        return _default_rng([seed, _shift()] if isinstance(seed, int) and not settled else seed)
 
     _default_rng, _manual_seed = np.random.default_rng, torch.manual_seed
     if torch.Generator.__name__ != _Shifted.__name__:  # this file may be read twice
         torch.Generator = _Shifted
         torch.manual_seed = lambda seed: _manual_seed((seed + 7_919 * _shift()) % 2**63)
-        np.random.default_rng = lambda seed=None: _default_rng(
-            [seed, _shift()] if isinstance(seed, int) and _shift() else seed
-        )
+        np.random.default_rng = _rng
 
 
 @pytest.fixture(autouse=True)
-def _seeds_of_the_browser(request: pytest.FixtureRequest) -> None:
-    """Kernels behind a browser draw with seeds as they are, and so must what they are held to."""
-    if request.node.get_closest_marker("browser"):
+def _seeds_of_other_processes(request: pytest.FixtureRequest) -> None:
+    """They draw with seeds as they are, and so must what they are held to."""
+    if any(request.node.get_closest_marker(name) for name in ("browser", "processes")):
         request.getfixturevalue("monkeypatch").delenv(_SEED, raising=False)
 
 

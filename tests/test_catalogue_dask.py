@@ -17,6 +17,8 @@ import sedflow_lab as sl
 pytest.importorskip("distributed")
 pytest.importorskip("zarr")
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[1]
 N, DRAWS = 8, 60
 
