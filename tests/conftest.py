@@ -80,9 +80,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Workers of `-n auto`: the cores that this process may use, as far as memory will do."""
+    """Workers of `-n auto`: one more than the cores that this process may use, up to what memory
+    will do, for a test that waits for a browser or another process leaves a core to another."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, 8))
+    return min((cores or 1) + 1, 8)
 
 
 TINY = ("--couplings", "2", "--hidden", "16", "--steps", "80", "--batch", "64", "-n", "1000")

@@ -30,10 +30,19 @@ SMALL = CardSettings(
     judged=0,
     batch=0,
 )
+MOCKS = 2000
 OPTIONS = (
     "--simulations 24 --exact-simulations 0 --draws 60 --galaxies 4 --weighted-draws 80 --exact 1 "
-    "--judged 1 --batch 1"
+    "--judged 0 --batch 0"
 ).split()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fewer():
+    """Simulations that are held against the training set, of which a card takes many more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sedflow_lab.reports.card.make._SUPPORT_MOCKS", MOCKS)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +94,7 @@ def test_catalogue_is_inferred_to_the_last_row(carded, bundle):
 
 def test_card_counts_what_is_unlike_the_training_set(carded, bundle):
     found = sl.load_posterior(bundle).card["support"]["groups"]
-    assert found["simulations"]["galaxies"] == 100_000
+    assert found["simulations"]["galaxies"] == MOCKS
     assert found["simulations"]["outside"] == 0  # trained on too few simulations to tell
     assert found["catalogue"]["galaxies"] == 4
     assert found["showcase"]["outside"] == sum(found["showcase"]["parts"].values())

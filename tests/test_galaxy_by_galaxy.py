@@ -25,14 +25,14 @@ def same(a: sl.PosteriorResult, b: sl.PosteriorResult) -> bool:
     )
 
 
-@pytest.mark.parametrize(("method", "n"), [("fast", 24), ("weighted", 24), ("auto", 3)])
+@pytest.mark.parametrize(("method", "n"), [("fast", 24), ("weighted", 24), ("auto", 2)])
 def test_order_company_and_threads_do_not_matter(posterior, method, n):
     galaxies = sl.showcase()[:n]
     whole = posterior.infer(galaxies, 200, method, seed=3, threads=1)
     turned = posterior.infer(galaxies[np.arange(n)[::-1]], 200, method, seed=3, threads=2)
     assert same(whole, turned[np.arange(n)[::-1]])
-    assert same(whole[2], posterior.infer(galaxies[2], 200, method, seed=3))
-    assert not same(whole[2], posterior.infer(galaxies[2], 200, method, seed=4))
+    assert same(whole[0], posterior.infer(galaxies[0], 200, method, seed=3))
+    assert not same(whole[0], posterior.infer(galaxies[0], 200, method, seed=4))
 
 
 def test_exact_draws_of_auto_are_those_of_exact(posterior):

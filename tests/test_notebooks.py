@@ -16,7 +16,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUNDLE = Path(sedflow_lab.__file__).parent / "data" / "bundles" / DEFAULT_BUNDLE
 
 SHORTER = {
-    "03_pick_and_infer": {"chosen[:5]": "chosen[:2]"},
+    "00_index": {"sl.showcase()[3]": "sl.showcase()[24]"},  # whose exact posterior is quick
+    "01_quickstart": {
+        "panel.state.run_emcee()": "panel.state.run_emcee(), panel.state.cancel()",
+        "draws=2000": "draws=500",
+        "galaxies[:30]": "galaxies[:10]",
+    },
+    "03_pick_and_infer": {'method="auto"': 'method="fast"'},
     "05_coverage": {
         "simulations=200, draws=200": "simulations=24, draws=60",
         "simulations=120, draws=200": "simulations=60, draws=60",
@@ -37,6 +43,7 @@ SHORTER = {
         '("few", "small", "early")': '("early",)',
         'bench.look("few", 4)': 'bench.look("early", 4)',
     },
+    "10_catalogue": {"example_galaxies(posterior)": "example_galaxies(posterior)[::4]"},
     "11_population": {
         "infer(galaxies, draws=800": "infer(galaxies[::4], draws=800",
         "bootstrap_population(evidence, fitted, 20)": "bootstrap_population(evidence, fitted, 4)",
