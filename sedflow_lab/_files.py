@@ -297,11 +297,17 @@ def read_json(path: str | Path, what: str, remedy: str, *, sealed: bool = False)
         if not isinstance(values, dict):
             raise ValueError("it holds no names and values")
         seal = values.pop(_SEAL, None)
-        if sealed and seal is None:
+        if seal is None and (sealed or _is_seal_misnamed(values)):
             raise ValueError("it has lost its checksum")
         if seal is not None and seal != fingerprint(values):
             raise ValueError("it was changed after it was written")
         return values
+
+
+def _is_seal_misnamed(values: dict[str, Any]) -> bool:
+    """Whether the last value, where seals are written, is that of the others."""
+    *others, last = values.items() or [("", None)]
+    return last[1] == fingerprint(dict(others))
 
 
 @contextmanager

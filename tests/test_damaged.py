@@ -309,6 +309,17 @@ def test_a_lost_checksum_is_refused(artefacts, name):
     path.write_text(content)
 
 
+def test_a_checksum_whose_name_is_damaged_is_missed(artefacts):
+    texts = {path: path.read_text() for path in artefacts if path.suffix == ".json"}
+    sealed = {path: text for path, text in texts.items() if '"sha256"' in text}
+    for path, content in sealed.items():
+        path.write_text(content.replace('"sha256"', '"sja256"'))
+        with pytest.raises(sl.InputError, match="it has lost its checksum"):
+            artefacts[path]()
+        path.write_text(content)
+    assert {path.name for path in set(texts) - set(sealed)} == {"noise.json"}  # written by hands
+
+
 def test_a_card_of_another_network_is_refused(artefacts):
     path = next(p for p in artefacts if p.name == "card.json")
     content = path.read_bytes()

@@ -96,10 +96,11 @@ def test_presets_begin_with_what_was_measured(state, name):
 
 
 def test_the_band_that_matters_is_one_without_which_less_is_known(state):
-    assert state.matters
-    band, bits = state.matters["log_ssfr_1gyr"]
+    # Of 200 draws not every quantity tells that a band is missing, but some do.
+    name = max(state.matters, key=lambda name: state.matters[name][1])
+    band, bits = state.matters[name]
     less = state._run(state.galaxy.drop_bands(band), 200, "fast")
-    lost = state.gain(state.now, "log_ssfr_1gyr") - state.gain(less, "log_ssfr_1gyr")
+    lost = state.gain(state.now, name) - state.gain(less, name)
     assert bits == pytest.approx(lost) and bits > 0
 
 
