@@ -1,6 +1,6 @@
 """Repeat the tests with other seeds, on one core and on two, and keep a log.
 
-A test that passes by luck fails sooner or later: seeds of statistical tests are shifted
+A test that passes by luck fails sooner or later: seeds are shifted in whatever draws random numbers
 (SEDFLOW_TEST_SEED), Hypothesis draws other examples, and the browser's timing is another on fewer
 cores. Needs Linux.
 

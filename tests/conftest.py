@@ -61,21 +61,18 @@ def _seeds_of_other_processes(request: pytest.FixtureRequest) -> None:
 settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lab")
 
-STATISTICAL = frozenset(
-    "abc anpe bestfit calibration calibration_runs comparison convergence distil ensemble exact "
-    "galaxy_by_galaxy learned likeness mcmc mixture moves nested noise_simulate odd_photometry "
-    "outliers parameters population posterior redshift refine reweight settling shipped_networks "
-    "support training witnesses".split()
+CERTAIN = frozenset(
+    "blocks diagnostics_face docs extinction files glossary house keywords notebooks panel_memory "
+    "project reference ssp threads voila".split()
 )
-"""Modules, test_ left out, whose tests hold random numbers against what they should be."""
+"""Modules, test_ left out, that draw no random numbers, or only in processes of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what chance has a hand in: statistics, Hypothesis, and the browser's timing."""
+    """Mark what chance may have a hand in: what draws random numbers, and the browser's timing."""
     for item in items:
-        name = item.path.stem.removeprefix("test_")
         hypothesis = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if name in STATISTICAL or hypothesis or item.get_closest_marker("browser"):
+        if item.path.stem.removeprefix("test_") not in CERTAIN or hypothesis:
             item.add_marker("chance")
 
 
