@@ -12,7 +12,9 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from test_browser import Opener
+    from collections.abc import Iterator
+
+    from test_browser import Lab, Opener
 
 # Tests work on small arrays, for which a second thread costs more than it brings; on a busy machine
 # much more. Set before torch is imported, here and in the processes that tests start.
@@ -105,9 +107,18 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab above the folders of all tests of this process."""
+    from test_browser import jupyterlab
+
+    with jupyterlab(tmp_path_factory.getbasetemp()) as running:
+        yield running
+
+
 @pytest.fixture
-def open_notebook(tmp_path: Path) -> Opener:
+def open_notebook(tmp_path: Path, lab: Lab) -> Opener:
     """What opens a notebook in JupyterLab, from the test's folder, and gives the page."""
     from test_browser import opened
 
-    return partial(opened, folder=tmp_path)
+    return partial(opened, folder=tmp_path, lab=lab)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -14,7 +15,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -31,23 +35,49 @@ if CHROMIUM is None:
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "01_quickstart.ipynb"
 
 
+@dataclass(frozen=True)
+class Lab:
+    """A JupyterLab that runs in a folder."""
+
+    root: Path
+    server: str
+    token: str
+
+    def address(self, notebook: Path) -> str:
+        """Where a notebook below the folder is shown, beside nothing else."""
+        name = notebook.relative_to(self.root).as_posix()
+        return f"{self.server}/lab/tree/{quote(name)}?token={self.token}&reset"
+
+    def stop_kernels(self) -> None:
+        """End all kernels, which outlive their pages."""
+        for kernel in json.load(self._ask("GET", "kernels")):
+            self._ask("DELETE", f"kernels/{kernel['id']}").close()
+
+    def _ask(self, method: str, what: str) -> Any:
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.server}/api/{what}", None, headers, method=method)
+        return urllib.request.urlopen(request, timeout=60)
+
+
 @contextmanager
-def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
-    """A JupyterLab in a folder; gives the address of a notebook there."""
+def jupyterlab(root: Path) -> Iterator[Lab]:
+    """A JupyterLab in a folder."""
+    own = root / "lab"
+    own.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(8)
     base = f"http://127.0.0.1:{port}"
     folders = ("CONFIG", "DATA", "RUNTIME")
-    apart = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in folders}
+    apart = {f"JUPYTER_{name}_DIR": str(own / name.lower()) for name in folders}
     options = (
         "--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-        f"--LabApp.workspaces_dir={root / 'workspaces'}",
-        f"--LabApp.user_settings_dir={root / 'settings'}", "--LabApp.expose_app_in_browser=True",
+        f"--LabApp.workspaces_dir={own / 'workspaces'}",
+        f"--LabApp.user_settings_dir={own / 'settings'}", "--LabApp.expose_app_in_browser=True",
     )  # fmt: skip
-    with (root / "server.log").open("w") as log:
+    with (own / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
             env=os.environ | apart | {"OMP_NUM_THREADS": "1"},
@@ -55,8 +85,8 @@ def jupyterlab(root: Path) -> Iterator[Callable[[str], str]]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_for(f"{base}/api?token={token}", server, root / "server.log")
-            yield lambda name: f"{base}/lab/tree/{name}?token={token}&reset"
+            _wait_for(f"{base}/api?token={token}", server, own / "server.log")
+            yield Lab(root, base, token)
         finally:
             server.terminate()
             server.wait(20)
@@ -156,13 +186,17 @@ Opener = Callable[[nbformat.NotebookNode], AbstractContextManager["playwright.Pa
 
 
 @contextmanager
-def opened(notebook: nbformat.NotebookNode, folder: Path) -> Iterator[playwright.Page]:
+def opened(notebook: nbformat.NotebookNode, folder: Path, lab: Lab) -> Iterator[playwright.Page]:
     """A notebook in JupyterLab, from a folder; nothing may go wrong in its page."""
     errors: list[str] = []
-    nbformat.write(notebook, folder / "notebook.ipynb")
-    with jupyterlab(folder) as address, browser_page(address("notebook.ipynb")) as page:
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        yield page
+    path = folder / "notebook.ipynb"
+    nbformat.write(notebook, path)
+    try:
+        with browser_page(lab.address(path)) as page:
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            yield page
+    finally:
+        lab.stop_kernels()
     assert not errors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import sedflow_lab
 from sedflow_lab import diagnostics, panels, plots
+from sedflow_lab._files import locked
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -18,12 +20,18 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is built once, by whichever of the tests' processes is there first."""
     pytest.importorskip("myst_nb", reason="the extra docs is not installed")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-c", "docs", "-q", "-W", "--keep-going"]
-    command += ["-d", str(folder / "doctrees"), ".", str(folder / "html")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
+    done = folder / "done"
+    with locked(folder, patience=250):
+        if not done.exists():
+            command = [sys.executable, "-m", "sphinx", "-c", "docs", "-q", "-W", "--keep-going"]
+            command += ["-d", str(folder / "doctrees"), ".", str(folder / "html")]
+            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+            done.touch()
     return folder / "html"
 
 

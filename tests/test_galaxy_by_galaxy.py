@@ -25,7 +25,7 @@ def same(a: sl.PosteriorResult, b: sl.PosteriorResult) -> bool:
     )
 
 
-@pytest.mark.parametrize(("method", "n"), [("fast", 24), ("weighted", 24), ("auto", 2)])
+@pytest.mark.parametrize(("method", "n"), [("fast", 24), ("weighted", 12), ("auto", 2)])
 def test_order_company_and_threads_do_not_matter(posterior, method, n):
     galaxies = sl.showcase()[:n]
     whole = posterior.infer(galaxies, 200, method, seed=3, threads=1)
@@ -36,7 +36,7 @@ def test_order_company_and_threads_do_not_matter(posterior, method, n):
 
 
 def test_exact_draws_of_auto_are_those_of_exact(posterior):
-    refine = posterior.infer(sl.showcase(), 200, "fast", seed=3).badge == "refine"
+    refine = posterior.infer(sl.showcase()[:24], 200, "fast", seed=3).badge == "refine"
     galaxies = sl.showcase()[[refine.argmax(), refine.argmin()]]  # the first of each kind
     auto = posterior.infer(galaxies, 200, "auto", seed=3)
     assert np.isfinite(auto.diagnostics["evaluations"]).tolist() == [True, False]
