@@ -211,8 +211,12 @@ def test_galaxies_that_the_network_finds_hard_agree_with_emcee(nsaid):
     got, wanted = Draws(exact.samples[0]), Draws(reference)
     # Two sets of a thousand independent draws are up to 0.12 apart, and once in a while more.
     assert js_distance(got, wanted).max() < 0.16
-    shift = np.median(exact.samples[0], axis=0) - np.median(reference, axis=0)
-    assert np.abs(shift / reference.std(axis=0)).max() < 0.35
+    # Half of the chain is below the median of the draws, to six standard errors: between two modes
+    # a median is poorly known, and what is below it is not. Over 40 seeds such shares scattered up
+    # to 1.5 times as much as those of independent draws, so that 1,000 count as 450.
+    below = (reference < np.median(exact.samples[0], axis=0)).mean(0)
+    error = 0.5 * np.sqrt(1 / 450 + 1 / chain.diagnostics["ess_bulk"][0])
+    assert (np.abs(below - 0.5) < 6 * error).all() and error.max() < 0.03
 
 
 def test_the_small_mode_of_young_bursts_is_not_lost():
