@@ -176,16 +176,16 @@ def opened(panel: Panel, width: int = 1440, height: int = 900) -> Iterator[Page]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         nbformat.write(notebook, root / "panel.ipynb")
-        quiet = root / "settings" / "@jupyterlab" / "apputils-extension"
+        quiet = root / "lab" / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-        with jupyterlab(root) as address, sync_playwright() as driver:
+        with jupyterlab(root) as lab, sync_playwright() as driver:
             options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
             page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(180_000)
             page.add_init_script(SPY)
-            page.goto(address("panel.ipynb"))
+            page.goto(lab.address(root / "panel.ipynb"))
             page.get_by_text("| Idle").wait_for()
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
