@@ -176,7 +176,7 @@ def opened(panel: Panel, width: int = 1440, height: int = 900) -> Iterator[Page]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         nbformat.write(notebook, root / "panel.ipynb")
-        quiet = root / "lab" / "settings" / "@jupyterlab" / "apputils-extension"
+        quiet = root / ".lab" / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
         with jupyterlab(root) as lab, sync_playwright() as driver:

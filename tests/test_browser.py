@@ -61,8 +61,8 @@ class Lab:
 
 @contextmanager
 def jupyterlab(root: Path) -> Iterator[Lab]:
-    """A JupyterLab in a folder; what it keeps for itself, its settings too, is in lab/ there."""
-    own = root / "lab"
+    """A JupyterLab in a folder; what it keeps for itself, its settings too, is in .lab/ there."""
+    own = root / ".lab"
     own.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
