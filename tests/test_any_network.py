@@ -27,6 +27,7 @@ from sedflow_lab.panels.kit.takeaway import loading_code
 from sedflow_lab.panels.picker.shown import Shown, planes_of
 from sedflow_lab.panels.whatif.state import presets
 from sedflow_lab.sps.ssp import load_ssp_grid
+from sedflow_lab.units import magnitude
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMULATED = "No real galaxies ship in the bands of this network"
@@ -72,11 +73,13 @@ def test_elsewhere_examples_are_simulated_and_always_the_same(posterior, folder)
     again = sl.example_galaxies(sl.load_posterior(folder))
     assert np.array_equal(galaxies.flux, again.flux)
     # They are the truth but for the noise, and such as the survey sees.
-    off = (galaxies.flux - posterior.model.photometry(truth, galaxies.redshift)) / galaxies.sigma
-    assert 0.7 < off.std() < 1.3 and np.abs(off).max() < 5
+    clean = posterior.model.photometry(truth, galaxies.redshift)
+    off = (galaxies.flux - clean) / galaxies.sigma
+    # 72 numbers: their scatter is known to 8 %; six errors, and as many for each of them.
+    assert 0.5 < off.std() < 1.5 and np.abs(off).max() < 6.5
     noise = posterior.bundle.noise
-    assert (galaxies.magnitude[:, 1] < noise.faint + 0.3).all()
-    assert (galaxies.magnitude[:, 1] > noise.bright - 0.3).all()
+    seen = magnitude(clean[:, 1])
+    assert (seen < noise.faint + 0.3).all() and (seen > noise.bright - 0.3).all()
     assert np.median(galaxies.snr) > 10
 
 

@@ -97,7 +97,7 @@ def test_masses_of_galaxies_of_the_library_are_found_at_high_signal_to_noise(lib
     fit = library.fit(sl.Photometry(noisy, sigma, np.full(20, REDSHIFT)))
     wanted = np.column_stack([mass, mass + np.log10(survives)])
     assert fit.mass == pytest.approx(wanted, abs=0.02)
-    assert (fit.chi2 < 30).all()  # of five bands: p = 1e-5
+    assert (fit.chi2 < 45).all()  # of five bands: p = 1.4e-8, for each of twenty
 
 
 def test_a_masked_band_and_a_large_error_do_not_count(library):

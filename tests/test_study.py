@@ -97,7 +97,8 @@ def test_simulations_are_nested_and_their_truth_makes_their_photometry(posterior
     phot = large.photometry
     flux = posterior.model.photometry(large.truth, phot.redshift)
     pull = (phot.flux - flux) / phot.sigma
-    assert abs(pull.mean()) < 0.3 and 0.8 < pull.std() < 1.2  # 150 of them
+    # 150 of them: six standard errors.
+    assert abs(pull.mean()) < 0.5 and 0.65 < pull.std() < 1.35
     with pytest.raises(sl.InputError, match="must be positive"):
         simulations(posterior, 0)
 

@@ -15,7 +15,7 @@ from ... import plots
 from ..._files import expanded, write_text
 from ...anpe import AmortizedPosterior
 from ...anpe.simulate import mock_photometry
-from ...diagnostics.calibration_run import CalibrationRun
+from ...diagnostics.calibration_run import OBSERVABLES, CalibrationRun
 from ...diagnostics.runs import run_calibration
 from ...errors import InputError
 from ...observations.nsa import NSA_BANDS, showcase
@@ -137,10 +137,13 @@ def _galaxy(maker: _Maker) -> dict[str, LabFigure]:
 
 def _conditional(maker: _Maker) -> dict[str, LabFigure]:
     [run] = maker.runs(maker.paper[0])
-    bins = min(5, len(run) // 20)
+    # Noise makes some fluxes negative, which have no magnitude to sort by.
+    known = min(int(np.isfinite(run.observable(name)).sum()) for name in OBSERVABLES)
+    bins = min(5, known // 20)
     if bins < 2:
         raise InputError(
-            f"{len(run)} simulations are too few to be sorted into groups: take 40 or more."
+            f"{known} simulations with a magnitude are too few to be sorted into groups: take "
+            "more, for 40 or more of them."
         )
     cells = (min(4, bins), min(4, bins))
     return {
