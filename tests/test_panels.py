@@ -257,7 +257,9 @@ def test_history_forms_the_mass(state):
     from dataclasses import replace
 
     one = state.outcome.result
-    fixed = replace(one, samples=np.repeat(one.samples[:, :1], 200, axis=1))
+    theta = np.repeat(one.samples[:, :1], 200, axis=1)
+    theta[..., 6] = 0.5  # [Gyr]: a burst of the youngest bin would not go on until now
+    fixed = replace(one, samples=theta)
     steps = history_data(fixed, state.posterior.model)
     width = np.diff(steps["x"].reshape(-1, 2), axis=1)[:, 0]
     width[0] += steps["x"][0]  # the youngest bin goes on down to now
