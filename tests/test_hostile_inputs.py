@@ -21,6 +21,7 @@ import sedflow_lab as sl
 from sedflow_lab.commands.shared import add_catalog, new_parser, read_catalog
 from sedflow_lab.errors import InputError
 from sedflow_lab.observations import Photometry, read_photometry
+from sedflow_lab.observations.blocks import read_blocks
 from sedflow_lab.observations.checks import (
     MAX_FLUX,
     MAX_REDSHIFT,
@@ -455,6 +456,20 @@ def test_the_table_of_a_fits_file_that_has_the_columns_is_taken(tmp_path):
         assert "its tables are 2 'LOG', 3 'GALAXIES'" in one_sentence(error)
     with pytest.raises(InputError, match="no column for the flux of band u"):
         read_photometry(path, hdu="LOG")
+
+
+def test_columns_that_do_not_fill_the_rows_are_refused(tmp_path):
+    """Astropy would read the numbers of all columns that follow from other places."""
+    path = tmp_path / "a.fits"
+    typed_table().write(path)
+    content = path.read_bytes()
+    wide, narrow = b"TFORM2  = 'D ", b"TFORM2  = 'E "
+    assert content.count(wide) == 1
+    path.write_bytes(content.replace(wide, narrow))
+    for read in (read_photometry, lambda path: list(read_blocks(path, size=2))):
+        with pytest.raises(InputError) as error:
+            read(path)
+        assert f"The header of the file {path} is damaged" in one_sentence(error)
 
 
 def test_vector_columns_that_do_not_fit(tmp_path):

@@ -483,6 +483,23 @@ def test_a_damaged_header_is_read_or_refused_in_a_sentence(tmp_path):
     assert refused > 50
 
 
+@pytest.mark.parametrize("damage", [{"NMGY": 5}, {"EXTINCTION": 6}, {"NMGY": 9, "EXTINCTION": 5}])
+def test_columns_of_another_width_are_refused(tmp_path, damage):
+    path = atlas(tmp_path / "nsa_v0_1_2.fits")
+    content = path.read_bytes()
+    with fits.open(path) as hdus:
+        names = hdus[1].columns.names
+    for name, width in damage.items():
+        card = f"TFORM{names.index(name) + 1}  = '7E".encode()
+        assert content.count(card) == 1
+        content = content.replace(card, card.replace(b"7E", b"%dE" % width))
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_nsa(path)
+    text = one_sentence(error)
+    assert str(path) in text and "is damaged" in text
+
+
 def test_not_found(server, tmp_path):
     server.errors = [404]
     with pytest.raises(SedflowError) as error:

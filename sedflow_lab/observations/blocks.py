@@ -16,6 +16,7 @@ from ..errors import InputError
 from .files import (
     choose,
     encoding_of,
+    fits_tables,
     kind_of,
     parse_lines,
     read_table,
@@ -142,11 +143,7 @@ def _fits_blocks(
         return Table.read(fits.BinTableHDU(part.data[first:last], part.header))
 
     with fits.open(path, memmap=True) as hdus:
-        tables = {
-            (number, part.name): part
-            for number, part in enumerate(hdus)
-            if isinstance(part, fits.BinTableHDU | fits.TableHDU)
-        }
+        tables = fits_tables(hdus, path)
         heads = {key: piece(part, 0, 1) for key, part in tables.items()}
         part = tables[choose(heads, path, has_columns, hdu)]
         for first in range(0, len(part.data), size):

@@ -24,14 +24,17 @@ from .roles import ID_NAMES
 from .tables import has_columns
 
 if TYPE_CHECKING:
+    from astropy.io.fits import BinTableHDU, HDUList, TableHDU
     from astropy.table import Table
 
     from ..sps.bands import BandSet
 
 __all__ = [
     "as_table",
+    "check_rows",
     "choose",
     "encoding_of",
+    "fits_tables",
     "kind_of",
     "parse_lines",
     "read_photometry",
@@ -248,11 +251,7 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
     kind, compressed = kind_of(path)
     if kind == "fits":
         with fits.open(path) as hdus:
-            return {
-                (number, hdu.name): Table.read(hdu)
-                for number, hdu in enumerate(hdus)
-                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
-            }
+            return {key: Table.read(hdu) for key, hdu in fits_tables(hdus, path).items()}
     content = gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()
     if kind == "votable":
         from astropy.io import votable
@@ -269,6 +268,35 @@ def _tables(path: Path) -> dict[tuple[int, str], Table]:
             "table."
         )
     return {(0, ""): Table.read(BytesIO(content), format="parquet")}
+
+
+def fits_tables(hdus: HDUList, path: Path) -> dict[tuple[int, str], BinTableHDU | TableHDU]:
+    """All tables of an open FITS file by their number and name; their rows are checked."""
+    from astropy.io import fits
+
+    kinds = fits.BinTableHDU | fits.TableHDU
+    tables = {(k, hdu.name): hdu for k, hdu in enumerate(hdus) if isinstance(hdu, kinds)}
+    for hdu in tables.values():
+        check_rows(hdu, path)
+    return tables
+
+
+def check_rows(hdu: BinTableHDU | TableHDU, path: Path) -> None:
+    """Refuse a FITS table whose columns do not fill its rows, as they must (FITS 4.0, 7.3).
+
+    The format of a column is damaged then, and astropy would take the numbers of those that follow
+    from other places.
+    """
+    from astropy.io import fits
+
+    if not isinstance(hdu, fits.BinTableHDU):
+        return  # columns of text say where they begin
+    width, row = hdu.columns.dtype.itemsize, hdu.header["NAXIS1"]
+    if width != row:
+        raise InputError(
+            f"The header of the file {path} is damaged, as the columns of a table take {width} "
+            f"bytes of rows that have {row}: get the file again."
+        )
 
 
 def encoding_of(content: bytes) -> str:

@@ -17,6 +17,7 @@ from .._files import expanded, reading
 from ..errors import InputError, SedflowError
 from ..units import MAG_TO_FLUX, Measured, flux_from, sigma_from_ivar
 from .download import cache_folder, download
+from .files import check_rows
 from .photometry import OnBad, Photometry
 from .sdss import PHOTO_FLAGS, match_positions, paper_cuts, quality_cuts, quality_flags
 
@@ -179,6 +180,12 @@ def read_nsa(
                 f"The rows asked for do not fit the {len(data)} rows of {path}: count from 0, or "
                 "give a boolean array of that length."
             ) from error
+        for name in release.columns:
+            if data.dtype[name].shape != (len(_BANDS),):
+                raise InputError(
+                    f"The header of the file {path} is damaged, as {name} has not the Atlas's "
+                    "seven bands: download it again."
+                )
         columns = [data[name][rows][..., index].astype(float) for name in release.columns]
     flux, ivar = columns[:2]
     measured = flux_from(flux, None, "flux")
@@ -226,6 +233,7 @@ def _open(path: Path) -> Iterator[FITS_rec]:
             table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
             if table is None:
                 raise InputError(wrong)
+            check_rows(table, path)
             info = table.fileinfo()
             end, size = info["datLoc"] + info["datSpan"], path.stat().st_size
             if size < end:
