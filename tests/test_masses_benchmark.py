@@ -92,7 +92,7 @@ def test_masses_of_galaxies_of_the_library_are_found_at_high_signal_to_noise(lib
     chosen, mass = np.arange(20), np.linspace(8.0, 11.8, 20)
     flux, survives = (x.numpy()[chosen] for x in library.models(REDSHIFT))
     flux = flux * 10 ** mass[:, None]
-    sigma = flux / 10_000  # at 1,000 one of a thousand galaxies has another that looks alike
+    sigma = flux / 10_000  # at 1,000 a rare galaxy has another that looks alike
     noisy = flux + sigma * np.random.default_rng(1).normal(size=flux.shape)
     fit = library.fit(sl.Photometry(noisy, sigma, np.full(20, REDSHIFT)))
     wanted = np.column_stack([mass, mass + np.log10(survives)])
