@@ -205,14 +205,15 @@ def test_log_prob_is_that_of_the_draws(posterior):
 
 
 def test_missing_bands_are_inferred_by_the_same_network(posterior):
-    galaxy = sl.showcase()[:3].drop_bands("u", "z")
-    result = posterior.infer(galaxy, draws=2000, method="weighted")
-    # One point of great weight ruins an efficiency now and then, but hardly two of three.
-    assert np.median(result.diagnostics["efficiency"]) > 0.005
-    everything = posterior.infer(sl.showcase()[:3], draws=2000)
+    galaxies = sl.showcase()[:9]
+    result = posterior.infer(galaxies.drop_bands("u", "z"), draws=2000, method="weighted")
+    # One point of great weight ruins an efficiency now and then, but hardly five of nine: with 60
+    # seeds the median was 0.29 or more.
+    assert np.median(result.diagnostics["efficiency"]) > 0.1
+    everything = posterior.infer(galaxies, draws=2000)
     width = np.ptp(np.quantile(result.samples[..., 10], [0.16, 0.84], axis=1), axis=0)
     narrow = np.ptp(np.quantile(everything.samples[..., 10], [0.16, 0.84], axis=1), axis=0)
-    assert width.mean() > 0.8 * narrow.mean()
+    assert width.mean() > 0.8 * narrow.mean()  # of three galaxies 0.98 ± 0.02
 
 
 def test_efficiency_of_the_shipped_network(posterior, mocks):

@@ -107,11 +107,9 @@ def test_auto_refines_where_the_badge_asks_for_it(posterior):
     assert state.outcome.result.method == "exact" and not state.busy
 
 
-def test_auto_leaves_a_good_posterior_alone():
-    state = GalaxyState(draws=200)
-    good = state.posterior.infer(state.galaxies[:20], 1000).badge == "ok"
-    state.index = int(np.flatnonzero(good)[0])
-    state.infer()
+def test_auto_leaves_a_good_posterior_alone(posterior):
+    good = posterior.infer(sl.showcase()[:20], 200).badge == "ok"  # with the state's own draws
+    state = GalaxyState(posterior, draws=200, index=int(good.argmax()))
     assert state.outcome.result.badge[0] == "ok"
     assert state.outcome.result.method == "fast" and not state.busy
 

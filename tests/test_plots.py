@@ -239,7 +239,7 @@ def test_corner_shows_what_the_prior_implies_for_derived_quantities(model):
 
 
 def test_corner_histograms_are_densities():
-    results = [make_result(n=1, draws=300), make_result("mcmc", n=1, draws=3000)]
+    results = [make_result(n=1, draws=3000), make_result("mcmc", n=1, draws=30_000)]
     figure = plot_corner(results, parameters=SMALL, prior="flat-dirichlet")
     for k, name in enumerate(SMALL):
         parameter = PARAMETERS[NAMES.index(name)]
@@ -249,7 +249,7 @@ def test_corner_histograms_are_densities():
             data = step.get_data()
             total = np.sum(data.values * np.diff(data.edges))
             np.testing.assert_allclose(total, 1, atol=2e-3)
-            # All these are draws from a uniform prior.
+            # All these are draws from a uniform prior: with 30 seeds from 0.80 to 1.21.
             inside = data.values * (parameter.high - parameter.low)
             assert 0.5 < inside.min() < inside.max() < 1.6
 

@@ -53,17 +53,20 @@ def test_the_page_which_network_tells_depths_and_redshift(name: str):
 
 @pytest.fixture(scope="module", params=shipped_bundles())
 def trusted(request: pytest.FixtureRequest) -> tuple[sl.AmortizedPosterior, sl.Photometry]:
-    """A network, and simulated galaxies that it has not seen and whose badge is ok."""
+    """A network, and simulated galaxies unknown to it whose badge is ok, by their efficiency."""
     posterior = sl.load_posterior(request.param)
     noise = posterior.bundle.noise
     several = mock_photometry(posterior.model, posterior.prior, noise, 64, seed=11)[0]
+    found = posterior.infer(several, 500)
+    order = np.argsort(found.diagnostics["efficiency"])
     # Where three of ten are ok, fewer than three of 64 are once in 1e7 runs.
-    return posterior, several[np.flatnonzero(posterior.infer(several, 500).badge == "ok")]
+    return posterior, several[order[found.badge[order] == "ok"]]
 
 
 def test_exact_and_weighted_posteriors_agree_with_emcee(trusted):
-    """Of one galaxy, by an emcee that knows no network."""
-    posterior, galaxy = trusted[0], trusted[1][0]
+    """Of one galaxy, by an emcee that knows no network: that with the median efficiency."""
+    posterior, galaxies = trusted
+    galaxy = galaxies[len(galaxies) // 2]
     chain = sl.run_mcmc(galaxy, posterior.model, start="prior", seed=1)
     assert chain.badge[0] == "converged"
     levels = np.array([0.16, 0.5, 0.84])[:, None]

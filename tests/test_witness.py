@@ -297,19 +297,19 @@ def test_contour_lines_hold_what_they_say():
 
 
 def test_overlaid_marginals_share_one_scale():
-    rng = np.random.default_rng(1)
-    narrow, wide = 1 + 0.1 * rng.normal(size=5000), 1 + 0.2 * rng.normal(size=5000)
-    weights = np.full(5000, 1 / 5000)
+    n, rng = 50_000, np.random.default_rng(1)
+    narrow, wide = 1 + 0.1 * rng.normal(size=n), 1 + 0.2 * rng.normal(size=n)
+    weights = np.full(n, 1 / n)
     corner = CornerFigure(("tau_ism", "tau_bc"))
 
     def height(name):
         return np.ptp(corner.layers[name].sides.data["ys"][0]) / 0.94
 
-    corner.update(Drawn({"tau_ism": wide, "tau_bc": wide}, weights, 5000, "fast"))
+    corner.update(Drawn({"tau_ism": wide, "tau_bc": wide}, weights, n, "fast"))
     assert height("") == pytest.approx(1 / 1.1)
-    corner.overlay(Drawn({"tau_ism": narrow, "tau_bc": wide}, weights, 5000, "mcmc"))
+    corner.overlay(Drawn({"tau_ism": narrow, "tau_bc": wide}, weights, n, "mcmc"))
     assert height("mcmc") == pytest.approx(1 / 1.1)
-    assert height("") == pytest.approx(0.5 / 1.1, rel=0.1)
+    assert height("") == pytest.approx(0.5 / 1.1, rel=0.1)  # of 50,000 draws with an error of 0.013
     assert [item.label.value for item in corner.legend.items] == ["ANPE", "MCMC (emcee)"]
     corner.remove("mcmc")
     assert not len(corner.layers["mcmc"].sides.data["ys"])
