@@ -341,7 +341,8 @@ def test_contours_hold_what_they_say():
         radius = np.nanmedian(np.hypot(line_x, line_y))
         assert radius == pytest.approx(np.sqrt(-2 * np.log(1 - inside)), abs=0.12)
     counts = 10 ** found["image"][np.isfinite(found["image"])]
-    assert counts.sum() == pytest.approx(50_000)
+    inside = (np.abs([x, y]) <= 5).all(0).sum()  # all but one or two
+    assert counts.sum() == pytest.approx(inside)
 
 
 def test_the_map_of_badges_is_the_share_of_bad_ones():
