@@ -28,7 +28,8 @@ def test_a_smaller_tolerance_keeps_less_that_is_nearer(finished):
         kept.append(len(state.kept()))
         distances.append(state.findings.exact.grid.distance(state.kept()))
     assert kept[0] > 5 * kept[1] > 25 * kept[2] > 25 * 100
-    assert distances[0] > distances[1] + 0.1 > distances[2] + 0.2
+    # Over 25 seeds they fell by 0.29 ± 0.01 and 0.21 ± 0.03.
+    assert distances[0] > distances[1] + 0.1 and distances[1] > distances[2] + 0.05
     found = state.findings
     assert (np.diff(found.acceptance) >= 0).all()
     known = np.isfinite(found.distance)
@@ -93,7 +94,7 @@ def test_choices_that_make_no_sense_are_refused():
 def test_widgets_drive_the_state_and_figures_follow():
     from sedflow_lab.panels.abc.view import ABCPanel
 
-    panel = ABCPanel(budget=100_000)
+    panel = ABCPanel(budget=50_000)
     state = panel.state
     assert state.wait(60)
     assert not state.busy and panel.cancel.disabled
@@ -102,7 +103,7 @@ def test_widgets_drive_the_state_and_figures_follow():
     panel.tolerance.value = 1.0
     assert state.tolerance == 1.0
     few = len(panel.plane.points.data["x"])
-    assert few == len(state.kept()) < 100 < many
+    assert few == len(state.kept()) < 100 < many  # 36 ± 6 are kept, of those within 1
     assert "too few to tell a posterior" in panel.verdict.value
     assert panel.price.marks[0].location == 1.0
     assert len(panel.plane.areas.data["xs"]) == 2
