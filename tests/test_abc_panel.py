@@ -15,7 +15,7 @@ from sedflow_lab.panels.abc.state import ABCState
 @pytest.fixture(scope="module")
 def finished():
     """A state with a finished run, in which tests move only the tolerance."""
-    state = ABCState(budget=300_000)
+    state = ABCState(budget=1_200_000)
     state.start()
     assert state.wait(60)
     return state
@@ -28,8 +28,8 @@ def test_a_smaller_tolerance_keeps_less_that_is_nearer(finished):
         kept.append(len(state.kept()))
         distances.append(state.findings.exact.grid.distance(state.kept()))
     assert kept[0] > 5 * kept[1] > 25 * kept[2] > 25 * 100
-    # Over 25 seeds they fell by 0.29 ± 0.01 and 0.21 ± 0.03.
-    assert distances[0] > distances[1] + 0.1 and distances[1] > distances[2] + 0.05
+    # Over 15 seeds they fell by 0.29 ± 0.004 and 0.23 ± 0.013.
+    assert distances[0] > distances[1] + 0.1 > distances[2] + 0.2
     found = state.findings
     assert (np.diff(found.acceptance) >= 0).all()
     known = np.isfinite(found.distance)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -254,21 +256,26 @@ def test_corner_histograms_are_densities():
             assert 0.5 < inside.min() < inside.max() < 1.6
 
 
-def test_corner_contours_hold_68_and_95_percent_of_the_weight():
-    # Uniform draws, weighted to a correlated normal distribution well inside the prior.
-    draws = 400_000
-    result = make_result(n=1, draws=draws)
+def held_by_contours(seed, draws=400_000):
+    """Weight inside the two lines: uniform draws, weighted to a normal well inside the prior."""
+    result = make_result(n=1, draws=draws, seed=seed)
     x, y = (result.samples[0, :, NAMES.index(name)] for name in ("tau_ism", "n_dust"))
     a, b = (x - 1.5) / 0.25, (y + 0.5) / 0.25
     weights = np.exp(-0.5 * (a**2 + b**2 - 2 * 0.6 * a * b) / (1 - 0.6**2))
-    result = make_result("weighted", n=1, draws=draws, weights=(weights / weights.sum())[None])
+    weights = (weights / weights.sum())[None]
+    result = replace(result, method="weighted", weights=weights, ess=None)
     ax = panels(plot_corner(result, parameters=("tau_ism", "n_dust")), 2)[1, 0]
     outlines = [c for c in ax.collections if isinstance(c, ContourSet) and not c.filled]
     assert len(outlines) == 1
     inside = [path.contains_points(np.stack([x, y], 1)) for path in outlines[0].get_paths()]
-    held = sorted(result.weights[0, i].sum() for i in inside)
-    # Lines are drawn on a grid: over 20 seeds they held 0.690 ± 0.007 and 0.955 ± 0.002.
-    np.testing.assert_allclose(held, (0.68, 0.95), atol=0.055)
+    return sorted(result.weights[0, i].sum() for i in inside)
+
+
+def test_corner_contours_hold_68_and_95_percent_of_the_weight():
+    held = np.mean([held_by_contours(seed) for seed in range(6)], axis=0)
+    # Lines are drawn on a grid: over 24 seeds those of one figure held 0.690 ± 0.007 and 0.955 ±
+    # 0.002, so that six together are 0.03 off once in 1e10 runs.
+    np.testing.assert_allclose(held, (0.68, 0.95), atol=0.03)
 
 
 def test_corner_does_not_stretch_to_a_few_stray_draws(model):
