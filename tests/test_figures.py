@@ -223,6 +223,9 @@ def test_command_refuses_what_it_cannot_use(tmp_path, capsys):
     small = ["--simulations", "40", "--draws", "60", "--methods", "fast"]
     assert main(["figures", *out, *small, "--mcmc", str(tmp_path), "--only", "3"]) == 2
     assert "has no simulations" in capsys.readouterr().err
+    assert main(["figures", *out, "--simulations", "39"]) == 2
+    assert "39 simulations are too few" in capsys.readouterr().err
+    assert not (tmp_path / "figures" / "fig1-training.pdf").exists()
 
 
 def test_stopped_runs_say_what_is_kept(posterior, tmp_path):
@@ -234,7 +237,7 @@ def test_stopped_runs_say_what_is_kept(posterior, tmp_path):
         )
     with pytest.raises(InputError, match="no figure '8'"):
         make_figures(tmp_path, posterior, only=["8"])
-    with pytest.raises(InputError, match="too few to be sorted into groups"):
+    with pytest.raises(InputError, match="25 simulations are too few"):
         make_figures(tmp_path, posterior, FigureSettings(25, 60, ("fast",), 0), only=["6"])
 
 
@@ -245,6 +248,9 @@ def test_groups_leave_out_what_has_no_magnitude(posterior, tmp_path, monkeypatch
     settings = FigureSettings(100, 60, ("fast",), 0)
     make_figures(tmp_path, posterior, settings, only=["6"])
     assert (tmp_path / "fig6-conditional.png").exists()
+    run = run.head(40)
+    with pytest.raises(InputError, match="39 simulations with a magnitude are too few"):
+        make_figures(tmp_path, posterior, replace(settings, simulations=40), only=["6"])
 
 
 def test_z_scores_are_judged_at_the_stated_rate():

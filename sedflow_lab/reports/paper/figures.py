@@ -32,6 +32,7 @@ __all__ = ["FIGURES", "FigureSettings", "make_figures"]
 _TRAINING = 50_000
 _DRAWS = 4000
 _DPI = 110
+_LEAST_GROUP = 20  # simulations of each group of Fig. 6, of which there are two or more
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,21 @@ def _conditional(maker: _Maker) -> dict[str, LabFigure]:
     [run] = maker.runs(maker.paper[0])
     # Noise makes some fluxes negative, which have no magnitude to sort by.
     known = min(int(np.isfinite(run.observable(name)).sum()) for name in OBSERVABLES)
-    bins = min(5, known // 20)
+    bins = min(5, known // _LEAST_GROUP)
     if bins < 2:
-        raise InputError(
-            f"{known} simulations with a magnitude are too few to be sorted into groups: take "
-            "more, for 40 or more of them."
-        )
+        raise _too_few(f"{known} simulations with a magnitude")
     cells = (min(4, bins), min(4, bins))
     return {
         "fig6-conditional": plots.plot_conditional(run, bins=bins),
         "fig6-map": plots.plot_coverage_map(run, bins=cells),
     }
+
+
+def _too_few(these: str) -> InputError:
+    return InputError(
+        f"{these} are too few to be sorted into the groups of figure 6: take more, for "
+        f"{2 * _LEAST_GROUP} or more of them."
+    )
 
 
 class Figure(NamedTuple):
@@ -228,13 +233,16 @@ def make_figures(
     Raises
     ------
     InputError
-        If there is no such figure, or the study has no simulations.
+        If there is no such figure, the study has no simulations, or there are too few for Fig. 6.
     KeyboardInterrupt
         If `stop` was set: says what is kept.
     """
     unknown = [key for key in only if key not in FIGURES]
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}: choose of {', '.join(FIGURES)}.")
+    settings = settings or FigureSettings()
+    if "6" in only and settings.simulations < 2 * _LEAST_GROUP:  # told first
+        raise _too_few(f"{settings.simulations} simulations")
     folder = expanded(folder)
     runs = folder / "runs" if store is None else expanded(store)
     for each in (folder, runs):
@@ -242,7 +250,7 @@ def make_figures(
     kept = None if study is None else Store(expanded(study))
     how: dict[str, Any] = {"progress": progress, "stop": stop}
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
-    maker = _Maker(posterior, settings or FigureSettings(), runs, kept, how, where)
+    maker = _Maker(posterior, settings, runs, kept, how, where)
     for key in only:
         for name, figure in FIGURES[key].make(maker).items():
             for ending in ("pdf", "png"):
