@@ -187,14 +187,24 @@ Opener = Callable[[nbformat.NotebookNode], AbstractContextManager["playwright.Pa
 
 @contextmanager
 def opened(notebook: nbformat.NotebookNode, folder: Path, lab: Lab) -> Iterator[playwright.Page]:
-    """A notebook in JupyterLab, from a folder; nothing may go wrong in its page."""
+    """A notebook in JupyterLab, from a folder; nothing may go wrong in its page.
+
+    Of a journey that fails, the folder keeps a picture, and the error says what the page said.
+    """
     errors: list[str] = []
     path = folder / "notebook.ipynb"
     nbformat.write(notebook, path)
     try:
         with browser_page(lab.address(path)) as page:
             page.on("pageerror", lambda error: errors.append(str(error)))
-            yield page
+            try:
+                yield page
+            except Exception as error:
+                page.screenshot(path=folder / "failed.png")
+                error.add_note(
+                    f"{folder / 'failed.png'} shows the page, whose errors are: {errors}"
+                )
+                raise
     finally:
         lab.stop_kernels()
     assert not errors
