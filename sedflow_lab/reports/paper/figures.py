@@ -241,7 +241,7 @@ def make_figures(
     if unknown:
         raise InputError(f"There is no figure {unknown[0]!r}: choose of {', '.join(FIGURES)}.")
     settings = settings or FigureSettings()
-    if "6" in only and settings.simulations < 2 * _LEAST_GROUP:  # told first
+    if "6" in only and settings.simulations < 2 * _LEAST_GROUP:  # not after all others
         raise _too_few(f"{settings.simulations} simulations")
     folder = expanded(folder)
     runs = folder / "runs" if store is None else expanded(store)
